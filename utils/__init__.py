@@ -1,0 +1,1 @@
+"""Config loading, files, run directories, seeding, clustering and the hash-centre solver."""

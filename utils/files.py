@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import UserError
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """`path` as a folder that exists.
+
+    Raises:
+        UserError: it cannot be made (a file stands in the way, no permission).
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot make this folder ({error.strerror}). "
+                        "Name another output folder in the config.") from error
+    return folder
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside `path`; on a clean exit it is synced to disk and renamed to `path`.
+
+    If the block or the sync fails the temporary file is removed and `path` stays as it was.
+
+    Raises:
+        UserError: the operating system refused to write (disk full, read-only folder).
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"{target}: cannot write ({error.strerror}). Free some space or name another "
+                        "output folder in the config.") from error
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(part, 0o666 & ~_umask())
+        os.replace(part, target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, (OSError, RuntimeError)) and _is_write_failure(error):
+            raise UserError(f"{target}: cannot write ({error}). Free some space or name another output "
+                            "folder in the config; nothing was changed.") from error
+        raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes `text` (UTF-8) to `path`, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _is_write_failure(error: BaseException) -> bool:
+    """Libraries wrap ENOSPC in errors of their own; torch and HDF5 raise RuntimeError for it."""
+    if isinstance(error, OSError):
+        return True
+    text = str(error).lower()
+    return any(word in text for word in ("no space", "write failed", "unable to write", "file write",
+                                         "unexpected pos", "errno = 28"))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
