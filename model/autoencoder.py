@@ -1,0 +1,81 @@
+"""The encoder, the binarisation and the decoder of S5VH (Wang et al., AAAI 2025).
+
+Letters: B rows, T frames, V visible frames of a view, F feature size, D width, K bits.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from model.blocks import NORM_EPS, Stack, sinusoid_table
+
+
+class Encoder(nn.Module):
+    """Frame features -> frame representations (rows, frames, D)."""
+
+    def __init__(self, feature_size: int, dim: int, max_frames: int, depth: int, make_mixer: Callable,
+                 directions: str, drop_path_rate: float):
+        super().__init__()
+        self.patch_embed = nn.Linear(feature_size, dim)
+        self.blocks = Stack(dim, depth, make_mixer, directions, drop_path_rate)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.head = nn.Linear(dim, dim)
+        self.register_buffer("positions", sinusoid_table(max_frames, dim), persistent=False)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (B, T, F) -> tokens (B, T, D) that carry their position in time."""
+        return self.patch_embed(x) + self.positions[: x.shape[1]]
+
+    def forward(self, tokens: Tensor, uniforms: Tensor | None = None) -> Tensor:
+        """Tokens (B, V, D) in time order -> representations (B, V, D)."""
+        return self.head(self.norm(self.blocks(tokens, uniforms)))
+
+
+def binarise(h: Tensor) -> Tensor:
+    """+-1 codes 2 round(clamp((h + 1) / 2, 0, 1)) - 1, rounding half to even, so that h = 0 gives -1.
+
+    The gradient is that of clamp(h, -1, 1): straight through the rounding.
+    """
+    soft = 2 * ((h + 1) / 2).clamp(0, 1) - 1
+    code = 2 * torch.round(((h + 1) / 2).clamp(0, 1)).detach() - 1
+    return code + (soft - soft.detach())
+
+
+class Decoder(nn.Module):
+    """Visible frame codes -> features of the hidden frames."""
+
+    def __init__(self, feature_size: int, dim: int, max_frames: int, depth: int, make_mixer: Callable,
+                 directions: str):
+        super().__init__()
+        self.blocks = Stack(dim, depth, make_mixer, directions, drop_path_rate=0.0)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.head = nn.Linear(dim, feature_size)
+        self.register_buffer("positions", sinusoid_table(max_frames, dim), persistent=False)
+
+    def forward(self, tokens: Tensor, mask_token: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Reconstructions (B, T - V, F) of the hidden frames, in time order.
+
+        Args:
+            tokens: (B, V, D) projected codes of the visible frames. mask_token: (1, 1, D).
+            visible, hidden: (B, V) and (B, T - V) frame numbers, ascending.
+        """
+        seen = tokens + self.positions[visible]
+        unseen = mask_token + self.positions[hidden]
+        x = self.blocks(torch.cat([seen, unseen], dim=1))
+        return self.head(self.norm(x[:, visible.shape[1]:]))
+
+
+def split_frames(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of the visible (B, V) and of the hidden (B, T - V) frames, ascending, from masks (B, T).
+
+    Every row must hide the same number of frames.
+    """
+    num_visible = masks.shape[1] - int(masks[0].sum())
+    order = masks.to(torch.uint8).argsort(dim=1, stable=True)
+    return order[:, :num_visible], order[:, num_visible:]
+
+
+def take_frames(x: Tensor, frames: Tensor) -> Tensor:
+    """Frames (B, V) of x (B, T, D) -> (B, V, D)."""
+    return x.gather(1, frames[:, :, None].expand(-1, -1, x.shape[2]))

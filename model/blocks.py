@@ -1,0 +1,97 @@
+"""The bidirectional residual block and the stack of them.
+
+Letters: B rows, L steps, D width.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+DIRECTIONS = ("tied", "separate", "forward")
+NORM_EPS = 1e-6
+
+
+class BidirectionalBlock(nn.Module):
+    """x + drop_path(mix(norm1(x)) + flip(mix'(norm2(flip(x))))), flips along time.
+
+    Args:
+        dim: the width D.
+        make_mixer: called without arguments for each mixer the block needs.
+        directions: `tied` (mix' is mix, with a norm of its own; what the published S5VH numbers used),
+            `separate` (two mixers) or `forward` (no backward pass).
+        drop_rate: the probability that a row of the batch skips the block in training.
+
+    The mixers are called `<name>1` and `<name>2` in the state dict (`mamba1`, `mamba2`), as in the release.
+    """
+
+    def __init__(self, dim: int, make_mixer: Callable[[], nn.Module], directions: str, drop_rate: float):
+        super().__init__()
+        self.directions, self.drop_rate = directions, drop_rate
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        mixer = make_mixer()
+        self._mixer_name = mixer.name
+        self.add_module(f"{mixer.name}1", mixer)
+        if directions != "forward":
+            self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        if directions == "separate":
+            self.add_module(f"{mixer.name}2", make_mixer())
+
+    def forward(self, x: Tensor, uniforms: Tensor | None = None) -> Tensor:
+        """The block's output (B, L, D).
+
+        Args:
+            uniforms: (B,) draws from [0, 1) that decide which rows skip the block; None: no row does.
+        """
+        mixed = self._mix(x)
+        if uniforms is None or self.drop_rate == 0.0:
+            return x + mixed
+        keep = (uniforms >= self.drop_rate).to(mixed.dtype) / (1.0 - self.drop_rate)
+        return x + mixed * keep[:, None, None]
+
+    def _mix(self, x: Tensor) -> Tensor:
+        ahead = getattr(self, f"{self._mixer_name}1")
+        if self.directions == "forward":
+            return ahead(self.norm1(x))
+        reversed_x = self.norm2(x).flip(1)
+        if self.directions == "tied":
+            up, down = ahead(torch.cat([self.norm1(x), reversed_x])).chunk(2)
+        else:
+            up, down = ahead(self.norm1(x)), getattr(self, f"{self._mixer_name}2")(reversed_x)
+        return up + down.flip(1)
+
+
+class Stack(nn.ModuleList):
+    """Blocks in a row; stochastic depth grows linearly from 0 to `drop_path_rate` (Huang et al. 2016)."""
+
+    def __init__(self, dim: int, depth: int, make_mixer: Callable[..., nn.Module], directions: str,
+                 drop_path_rate: float):
+        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        super().__init__(
+            BidirectionalBlock(dim, lambda layer=layer: make_mixer(dim, layer, depth), directions, rate)
+            for layer, rate in enumerate(rates)
+        )
+
+    def forward(self, x: Tensor, uniforms: Tensor | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D); `uniforms` (B, depth) as in `BidirectionalBlock`."""
+        for layer, block in enumerate(self):
+            x = block(x, None if uniforms is None else uniforms[:, layer])
+        return x
+
+
+def sinusoid_table(length: int, dim: int) -> Tensor:
+    """Fixed positions (length, dim): even columns sin, odd columns cos, base 10000 (Vaswani et al. 2017)."""
+    column = torch.arange(dim, dtype=torch.float64)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** (2 * (column // 2) / dim)
+    return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
+
+
+def init_linears(module: nn.Module, *, include_mixers: bool) -> None:
+    """Xavier-uniform weights and zero biases for every Linear, those inside mixers only where asked."""
+    for child in module.children():
+        if isinstance(child, nn.Linear):
+            nn.init.xavier_uniform_(child.weight)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+        elif include_mixers or not hasattr(child, "causal"):
+            init_linears(child, include_mixers=include_mixers)

@@ -1,0 +1,65 @@
+"""Mamba-1 (Gu & Dao 2023), in plain PyTorch over `selective_scan`, with mamba-ssm's parameter names.
+
+From letters to the paper: D width, E inner width (expand x D), N states per channel, R rank of the step size.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.scan import selective_scan
+
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
+
+
+class Mixer(nn.Module):
+    """A causal mixer (B, L, D) -> (B, L, D).
+
+    Args:
+        dim: the width D.
+        layer, num_layers: position in the stack; Mamba does not use them.
+        scan_engine: see `model.scan`.
+        d_state, d_conv, expand: N, the width of the causal convolution, E / D.
+    """
+
+    name = "mamba"
+    causal = True
+
+    def __init__(self, dim: int, layer: int = 0, num_layers: int = 1, *, scan_engine: str = "auto",
+                 d_state: int = 16, d_conv: int = 4, expand: int = 2):
+        super().__init__()
+        inner, rank = expand * dim, math.ceil(dim / 16)
+        self.scan_engine = scan_engine
+        self.sizes = (rank, d_state, d_state)
+        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
+        self.x_proj = nn.Linear(inner, sum(self.sizes), bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1, d_state + 1).float().log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+        self._init_step_sizes(rank)
+
+    @torch.no_grad()
+    def _init_step_sizes(self, rank: int) -> None:
+        """softplus(bias) is log-uniform in [DT_MIN, DT_MAX]: the memory of a channel spans 10 to 1,000 steps."""
+        nn.init.uniform_(self.dt_proj.weight, -rank**-0.5, rank**-0.5)
+        dt = torch.exp(torch.empty_like(self.dt_proj.bias).uniform_(math.log(DT_MIN), math.log(DT_MAX)))
+        dt.clamp_(min=DT_FLOOR)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, z = self.in_proj(x).chunk(2, dim=-1)
+        u = F.silu(self._causal_conv(u))
+        dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
+        delta = F.linear(dt, self.dt_proj.weight)
+        with torch.autocast(x.device.type, enabled=False):
+            y = selective_scan(u.float(), delta.float(), -torch.exp(self.A_log), B.float(), C.float(), self.D,
+                               z.float(), self.dt_proj.bias, engine=self.scan_engine)
+        return self.out_proj(y)
+
+    def _causal_conv(self, u: Tensor) -> Tensor:
+        """Depth-wise convolution along L over each frame and the d_conv - 1 before it."""
+        return self.conv1d(u.transpose(1, 2))[:, :, : u.shape[1]].transpose(1, 2)

@@ -1,0 +1,174 @@
+"""S5VH: self-supervised video hashing with selective state spaces (Wang et al., AAAI 2025, arXiv 2412.14518).
+
+Letters: B videos, T frames, V visible frames of a view, F feature size, D width, K bits, C centres, N training
+videos. A "frame code" is +-1 per frame, a "video code" the mean of a video's frame codes.
+"""
+
+import functools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
+from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames
+from model.blocks import init_linears
+from model.mixers import mixer_class
+
+DEPTHS = {"mini": 1, "small": 6, "base": 12}
+DECODER_DEPTH = 1
+TIE_SCALE = 1e-6  # keeps a tied bit's stand-in far below the smallest untied mean, 1 / T
+
+
+class Views(NamedTuple):
+    """What the training forward gives for the two views, stacked view after view (2B rows)."""
+
+    reconstructions: Tensor  # (2B, T - V, F), hidden frames
+    targets: Tensor  # (2B, T - V, F)
+    frame_codes: Tensor  # (2B, V, K)
+    center_logits: Tensor  # (2B, C), before any scale
+
+
+class S5VH(nn.Module):
+    """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
+
+    Args:
+        config: the resolved configuration; see `utils.schema` for the keys.
+        num_videos: N, the rows of the pseudo-labels; 0 where only codes are wanted.
+        pseudo_labels: (N,) int64, the cluster of each training video, the start of the soft labels.
+        hash_centers: (C, K) of +-1; label i belongs to centre i. Not used with hash_center_mode 'learned'.
+    """
+
+    resident_state = ("pseudo_labels",)  # state of the training set, of no use to `encode`
+
+    def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
+                 hash_centers: Tensor | None = None):
+        super().__init__()
+        self.config = config
+        make_mixer = functools.partial(mixer_class(config.mixer), scan_engine=config.scan_engine)
+        K, C, width = config.nbits, config.nclusters, config.decoder_size
+        self.encoder = Encoder(config.feature_size, config.hidden_size, config.max_frames,
+                               DEPTHS[config.S5VH_type], make_mixer, config.directions, config.drop_path_rate)
+        self.binary = nn.Linear(config.hidden_size, K)
+        self.ln = nn.LayerNorm(K)
+        self.encoder_to_decoder = nn.Linear(K, width, bias=False)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.decoder = Decoder(config.feature_size, width, config.max_frames, DECODER_DEPTH, make_mixer,
+                               config.directions)
+        if config.hash_center_mode == "learned":
+            self.classifier = nn.Linear(K, C, bias=False)
+        else:
+            self.register_buffer("hash_centers", torch.zeros(C, K, dtype=torch.int8))
+        self.register_buffer("pseudo_labels", torch.zeros(num_videos, C))
+        self._initialise(pseudo_labels, hash_centers)
+
+    @torch.no_grad()
+    def _initialise(self, pseudo_labels: Tensor | None, hash_centers: Tensor | None) -> None:
+        init_linears(self.encoder, include_mixers=self.config.mixer_init == "xavier")
+        init_linears(self.decoder, include_mixers=self.config.mixer_init == "xavier")
+        nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
+        if pseudo_labels is not None:
+            self.pseudo_labels.scatter_(1, pseudo_labels[:, None], 1.0)
+        if hash_centers is not None and self.config.hash_center_mode == "fixed":
+            self.hash_centers.copy_(hash_centers)
+
+    @staticmethod
+    def required_artefacts(config) -> tuple[str, ...]:
+        """What preprocess must have made before training."""
+        learned = config.hash_center_mode == "learned"
+        return ("pseudo_labels",) if learned else ("pseudo_labels", "hash_centers")
+
+    @property
+    def num_uniforms(self) -> int:
+        """Draws per video and view that decide which blocks a video skips (stochastic depth)."""
+        return len(self.encoder.blocks)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Real video codes (B, K) of whole videos x (B, T, F); the sign of an entry is its bit.
+
+        The mean of the frame codes. An even number of frames can tie; with tied_bits 'sign' a tied bit takes
+        the sign of the mean pre-activation instead, with 'zero' (the release) it stays 0.
+        """
+        h = self.ln(self.binary(self.encoder(self.encoder.embed(x)))).float()
+        code = binarise(h).mean(dim=1)
+        if self.config.tied_bits == "zero":
+            return code
+        return torch.where(code == 0, TIE_SCALE * h.mean(dim=1).clamp(-1, 1), code)
+
+    def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None) -> Views:
+        """The training forward over both views.
+
+        Args:
+            features: (B, T, F). masks: (B, 2, T), True = hidden, the same number in every row.
+            uniforms: (B, 2, depth) draws for stochastic depth; None: every block counts.
+        """
+        num_videos, num_views, num_frames = masks.shape
+        visible, hidden = split_frames(masks.transpose(0, 1).reshape(-1, num_frames))
+        if uniforms is not None:
+            uniforms = uniforms.transpose(0, 1).reshape(num_videos * num_views, -1)
+        tokens = take_frames(self.encoder.embed(features).repeat(num_views, 1, 1), visible)
+        frame_codes = binarise(self.ln(self.binary(self.encoder(tokens, uniforms))))
+        decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
+        targets = take_frames(features.repeat(num_views, 1, 1), hidden)
+        return Views(decoded, targets, frame_codes, self.center_logits(frame_codes.float().mean(dim=1)))
+
+    def center_logits(self, video_codes: Tensor) -> Tensor:
+        """Inner products (B, C) of video codes (B, K) with the centres."""
+        if self.config.hash_center_mode == "learned":
+            return self.classifier(video_codes)
+        return video_codes @ self.hash_centers.to(video_codes.dtype).T
+
+    def losses(self, batch, epoch: int) -> dict[str, Tensor]:
+        """The named loss terms of one step; `total` is what to descend.
+
+        Args:
+            batch: `index` (B,), `features` (B, T, F), `masks` (B, 2, T), `uniforms` (B, 2, depth) or None.
+            epoch: from 0; not used here.
+        """
+        config = self.config
+        views = self.views(batch.features, batch.masks, batch.uniforms)
+        with torch.autocast(batch.features.device.type, enabled=False):
+            reconstruction = sum(
+                reconstruction_loss(predicted.float(), target)
+                for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True))
+            z1, z2 = views.frame_codes.float().mean(dim=1).chunk(2)
+            contrastive = debiased_contrastive_loss(z1, z2, temperature=config.temperature,
+                                                    tau_plus=config.tau_plus)
+            logits = views.center_logits.float() / (config.nbits * config.temperature_cluster)
+            labels = self.pseudo_labels[batch.index]
+            center = sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2
+        total = reconstruction + config.alpha * contrastive + config.a_cluster * center
+        return {"total": total, "reconstruction": reconstruction, "contrastive": contrastive, "center": center}
+
+    @torch.no_grad()
+    def before_step(self, batch, epoch: int) -> None:
+        """Moves the pseudo-labels of the batch towards what the model predicts of the whole videos."""
+        config = self.config
+        if epoch < config.warm_up_epoch or config.pseudo_label_update == "frozen":
+            return
+        predicted = self.pseudo_label_logits(batch.features).softmax(dim=1)
+        kept = (1 - config.smoothing_alpha) * self.pseudo_labels[batch.index]
+        self.pseudo_labels[batch.index] = kept + config.smoothing_alpha * predicted
+
+    def pseudo_label_logits(self, x: Tensor) -> Tensor:
+        """Logits (B, C) whose softmax the pseudo-labels follow, from whole videos x (B, T, F).
+
+        `normalised`: the loss's own logits, over K times `pseudo_label_temperature` (the loss's temperature
+        where that is None). `release`: those of codes without the LayerNorm and without any scale.
+        """
+        config = self.config
+        h = self.binary(self.encoder(self.encoder.embed(x)))
+        if config.pseudo_label_update == "release":
+            return self.center_logits(binarise(h.float()).mean(dim=1)).float()
+        temperature = config.pseudo_label_temperature or config.temperature_cluster
+        logits = self.center_logits(binarise(self.ln(h).float()).mean(dim=1)).float()
+        return logits / (config.nbits * temperature)
+
+    def tracked(self) -> dict[str, float]:
+        """What is worth logging every epoch besides the losses.
+
+        `label_entropy`: mean entropy of the pseudo-labels in nats; 0 where one-hot, log C where uniform.
+        """
+        labels = self.pseudo_labels
+        entropy = -(labels * labels.clamp(min=1e-30).log()).sum(dim=1).mean()
+        return {"label_entropy": float(entropy)}

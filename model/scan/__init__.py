@@ -1,0 +1,15 @@
+"""One function, `selective_scan`, behind which several engines compute the same thing.
+
+| engine | where | what |
+|-|-|-|
+| `reference` | anywhere | the definition, step by step (ground truth; slow) |
+| `pytorch` | anywhere | hand-written backward, chunked, low memory |
+| `cpu` | CPU, float32, with a C++ compiler | vectorised C++, built on first use |
+| `mamba_ssm` | CUDA, where the mamba-ssm package works | its fused kernel |
+
+`auto` takes the fastest engine that works for the tensors at hand.
+"""
+
+from model.scan.dispatch import ENGINES, explain, selective_scan
+
+__all__ = ["ENGINES", "explain", "selective_scan"]

@@ -1,0 +1,2 @@
+def unavailable(): return "not yet"
+def supports(u, A): return False

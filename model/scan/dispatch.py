@@ -1,0 +1,66 @@
+"""Which engine computes a scan."""
+
+import functools
+import logging
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from model.scan import cpu, mamba_ssm, pytorch, reference
+from utils.errors import UserError
+
+ENGINES: dict[str, ModuleType] = {"mamba_ssm": mamba_ssm, "cpu": cpu, "pytorch": pytorch, "reference": reference}
+log = logging.getLogger(__name__)
+
+
+def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
+                   z: Tensor | None = None, delta_bias: Tensor | None = None, delta_softplus: bool = True,
+                   engine: str = "auto") -> Tensor:
+    """The output y (B, L, D) of a selective state-space layer, causal along L (Gu & Dao 2023, Mamba).
+
+        dt  = softplus(delta + delta_bias)
+        h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t          (h before the first step is 0)
+        y_t = (C_t h_t + D u_t) * SiLU(z_t)
+
+    Args:
+        u, delta, z: (B, L, D). `z` may be None: no gate.
+        A: (D, N), negative. B, C: (B, L, N). D, delta_bias: (D,) or None.
+        engine: a name in `ENGINES`, or `auto`.
+
+    Raises:
+        UserError: the engine is unknown, or asked for by name and cannot be used here.
+    """
+    chosen = _choose(u, A) if engine == "auto" else _forced(engine)
+    return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+
+
+def explain(engine: str, device: torch.device) -> str:
+    """One line for a run's log: the engine that `engine` means for float32 tensors on `device`."""
+    if engine != "auto":
+        _forced(engine)
+        return f"scan engine: {engine} (set in the config)"
+    probe = torch.empty(1, 1, 1, device=device)
+    name = _choose(probe, probe[0]).__name__.rpartition(".")[2]
+    reasons = [f"{other}: {reason}" for other, reason in _unavailable().items() if reason]
+    return f"scan engine: {name}" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _choose(u: Tensor, A: Tensor) -> ModuleType:
+    for engine in (mamba_ssm, cpu):
+        if engine.supports(u, A) and engine.unavailable() is None:
+            return engine
+    return pytorch
+
+
+def _forced(name: str) -> ModuleType:
+    if name not in ENGINES:
+        raise UserError(f"scan_engine '{name}' is unknown. Choose one of: auto, {', '.join(ENGINES)}.")
+    if reason := _unavailable().get(name):
+        raise UserError(f"scan_engine '{name}' cannot be used here: {reason}. Set scan_engine = 'auto'.")
+    return ENGINES[name]
+
+
+@functools.cache
+def _unavailable() -> dict[str, str | None]:
+    return {name: engine.unavailable() for name, engine in ENGINES.items() if hasattr(engine, "unavailable")}

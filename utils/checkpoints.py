@@ -1,0 +1,54 @@
+"""Checkpoints: dicts of tensors and plain values, read with `weights_only=True` so that no code can hide in one."""
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+
+from utils.errors import UserError
+from utils.files import whole_file
+
+LAST, BEST = "last.pth", "best.pth"
+
+
+def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
+    """Writes `content` (must hold `model_state_dict`) to `path`, whole or not at all."""
+    with whole_file(path) as part:
+        torch.save(content, part)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """The content of a checkpoint of ours or of the S5VH release, on the CPU; it holds `model_state_dict`.
+
+    Raises:
+        UserError: no such file, truncated, no checkpoint, or one that holds Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or set "
+                        "use_checkpoint to an existing file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
+                        "loaded, since that could run code. Save its state_dict alone.") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
+    return content
+
+
+def chosen_checkpoint(config) -> Path:
+    """The file that evaluation of `config` means: `use_checkpoint`, else what its run left.
+
+    In the run's folder: best.pth where select is 'best_on_test', else last.pth; where neither exists, the
+    release's `<dataset>_<nbits>.pth`.
+    """
+    if config.use_checkpoint:
+        return Path(config.use_checkpoint)
+    folder = Path(config.file_path)
+    ours = folder / (BEST if config.select == "best_on_test" else LAST)
+    release = folder / f"{config.dataset}_{config.nbits}.pth"
+    return release if not ours.exists() and release.exists() else ours
