@@ -55,9 +55,11 @@ class Mixer(nn.Module):
         u = F.silu(self._causal_conv(u))
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
+        precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision
+        u, delta, B, C, z = (value.to(precision) for value in (u, delta, B, C, z))
         with torch.autocast(x.device.type, enabled=False):
-            y = selective_scan(u.float(), delta.float(), -torch.exp(self.A_log), B.float(), C.float(), self.D,
-                               z.float(), self.dt_proj.bias, engine=self.scan_engine)
+            y = selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
+                               engine=self.scan_engine)
         return self.out_proj(y)
 
     def _causal_conv(self, u: Tensor) -> Tensor:
