@@ -1,32 +1,13 @@
 """Methods, mixers and scan engines. `build_model(config)` makes the method that a config names."""
 
-import importlib
-from pathlib import Path
-
-
 from torch import Tensor, nn
 
-from model import mixers
+from model.registry import method_class
 from utils.errors import UserError
 
 __all__ = ["build_model", "load_weights", "method_class"]
 
-NOT_METHODS = {"__init__", "autoencoder", "blocks"}
 UNUSED_IN_RELEASE = "get_token_probs."
-
-
-def method_class(config) -> type[nn.Module]:
-    """The class of `config.method`, by the file `model/<method>.py` and its class of the same name.
-
-    Raises:
-        UserError: there is no such method.
-    """
-    methods = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_METHODS)
-    if config.method not in methods:
-        raise UserError(f"method '{config.method}' is unknown: model/ has {', '.join(methods)}. "
-                        "Set method to one of these.")
-    module = importlib.import_module(f"model.{config.method}")
-    return next(value for name, value in vars(module).items() if name.lower() == config.method)
 
 
 def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> nn.Module:
@@ -37,7 +18,6 @@ def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> nn.Module:
         num_videos: N of the training set; 0 to encode only.
         artefacts: what `method_class(config).required_artefacts(config)` names, to train.
     """
-    mixers.mixer_class(config.mixer)
     return method_class(config)(config, num_videos, **artefacts).eval()
 
 

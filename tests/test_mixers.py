@@ -1,15 +1,24 @@
 """The mixer contract, held by every file in model/mixers/."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from model.mixers import mixer_class, names
+from model import mixers, registry
 from utils.errors import UserError
 
 DIM = 64
 LENGTHS = [1, 7, 25, 30]
+
+
+def mixer_class(name):
+    return registry.mixer_class(SimpleNamespace(model_name="S5VH", method=None, mixer=name))
+
+
+def names():
+    return registry.names(mixers)
 
 
 def build(name, seed=0):

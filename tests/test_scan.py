@@ -90,7 +90,7 @@ def test_gradcheck_of_the_hand_written_backward():
 
 def test_unknown_or_unusable_engine_is_refused():
     tensors = inputs(2)
-    with pytest.raises(UserError, match="unknown.*auto"):
+    with pytest.raises(UserError, match=r"unknown.*auto"):
         selective_scan(*tensors, engine="warp")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
 from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames
 from model.blocks import init_linears
-from model.mixers import mixer_class
+from model.registry import mixer_class
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
@@ -29,7 +29,7 @@ class Views(NamedTuple):
     center_logits: Tensor  # (2B, C), before any scale
 
 
-class S5VH(nn.Module):
+class Method(nn.Module):
     """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
 
     Args:
@@ -45,7 +45,7 @@ class S5VH(nn.Module):
                  hash_centers: Tensor | None = None):
         super().__init__()
         self.config = config
-        make_mixer = functools.partial(mixer_class(config.mixer), scan_engine=config.scan_engine)
+        make_mixer = functools.partial(mixer_class(config), scan_engine=config.scan_engine)
         K, C, width = config.nbits, config.nclusters, config.decoder_size
         self.encoder = Encoder(config.feature_size, config.hidden_size, config.max_frames,
                                DEPTHS[config.S5VH_type], make_mixer, config.directions, config.drop_path_rate)

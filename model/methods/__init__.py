@@ -1,0 +1,1 @@
+"""Methods: what is trained. Each file here that defines `Method` is one, by its name."""
