@@ -1,0 +1,59 @@
+"""From an `encode` callable to the metrics of a retrieval task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dataset.protocol import Retrieval
+from inference.codes import binarize, ternary
+from inference.encode import encode_features
+from inference.metrics import Evaluation, evaluate
+from inference.statistics import code_statistics
+
+CODE_RULES = {"sign": binarize, "zero": ternary}
+
+
+@dataclass(frozen=True)
+class RetrievalResult:
+    """Codes (int8) of database and queries, their metrics, and how well the database uses its bits."""
+
+    database_codes: np.ndarray
+    query_codes: np.ndarray
+    evaluation: Evaluation
+    statistics: dict[str, float | int]
+
+    def summary(self) -> dict[str, float]:
+        """Flat names for a log: mAP@k and GmAP with ties by index, the same `expected/`, code statistics."""
+        values = {}
+        for rule, maps in self.evaluation.map_at.items():
+            prefix = "" if rule == "index" else f"{rule}/"
+            values |= {f"{prefix}mAP@{k}": value for k, value in maps.items()}
+            values[f"{prefix}GmAP"] = self.evaluation.gmap[rule]
+        return values | self.statistics
+
+
+def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval: Retrieval, config,
+                       device: torch.device) -> RetrievalResult:
+    """Encodes database and queries with `encode` ((B, T, F) -> real (B, K)) and ranks one for the other.
+
+    Of `config` it reads tied_bits, test_batch_size, map_at and ap_normaliser.
+    """
+    take_sign = CODE_RULES[config.tied_bits]
+
+    def codes(features):
+        return take_sign(encode_features(encode, features, batch_size=config.test_batch_size, device=device))
+
+    database = codes(retrieval.database)
+    queries = database if retrieval.queries_are_database else codes(retrieval.queries)
+    return evaluate_codes(database, queries, retrieval, config)
+
+
+def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval,
+                   config) -> RetrievalResult:
+    """The same from codes (int8) that are at hand already, of any method."""
+    evaluation = evaluate(query_codes, database_codes, retrieval.query_labels, retrieval.database_labels,
+                          map_at=config.map_at, normaliser=config.ap_normaliser,
+                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+    return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
