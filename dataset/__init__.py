@@ -1,0 +1,1 @@
+"""Validated readers, the query/database protocol, frame-mask views, batch sources and the sample dataset."""

@@ -1,0 +1,210 @@
+"""The sample dataset: real handwritten digits under motions that only the order of the frames tells apart.
+
+    python -m dataset.digits [--out data/digits]
+
+The recipe is docs/sample_dataset.md; its numbered steps are followed here. N videos, T frames.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+
+from utils.errors import UserError
+from utils.files import whole_file
+
+RECIPE_VERSION = 1
+MOTIONS = ("right", "left", "down", "up", "clockwise", "counterclockwise")
+NUM_DIGITS = 10
+NUM_CLASSES = NUM_DIGITS * len(MOTIONS)
+NUM_FRAMES = 25
+CANVAS = 24
+SPLITS = ("train", "test")
+TRAIN_PER_CLASS = 34
+TEST_PER_CLASS = 10
+
+_GLYPH = 8
+_RANGE = CANVAS - _GLYPH
+_RENDERED_AT_ONCE = 128
+
+
+def write_digits(folder: str | os.PathLike, *, seed: int = 1, train_per_class: int = TRAIN_PER_CLASS,
+                 test_per_class: int = TEST_PER_CLASS) -> bool:
+    """Writes the dataset into `folder`; False if this recipe's files for these settings are there already.
+
+    The files are digits_{train,test}_feats.h5 (`feats` uint8 (N, 25, 576)), digits_{train,test}_labels.mat
+    (`labels` one-hot uint8 (N, 60)) and classes.txt. The same settings give the same bytes.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    folder = Path(folder)
+    num_per_class = {"train": train_per_class, "test": test_per_class}
+    made_from = {split: json.dumps({"recipe": "moving digits", "recipe_version": RECIPE_VERSION, "seed": seed,
+                                    "split": split, "videos_per_class": num_per_class[split]})
+                 for split in SPLITS}
+    texts = {"classes.txt": _class_names().encode()}
+    for split in SPLITS:
+        texts[f"digits_{split}_labels.mat"] = _labels_file(class_ids(seed, split, num_per_class[split]))
+    if all(_holds(folder / name, content) for name, content in texts.items()) and all(
+            _is_made_from(folder / f"digits_{split}_feats.h5", made_from[split]) for split in SPLITS):
+        return False
+    with ExitStack() as stack:
+        for split in SPLITS:
+            part = stack.enter_context(whole_file(folder / f"digits_{split}_feats.h5"))
+            _write_features(part, make_videos(seed, split, num_per_class[split]), made_from[split])
+        for name, content in texts.items():
+            stack.enter_context(whole_file(folder / name)).write_bytes(content)
+    return True
+
+
+def reversed_motion(ids: np.ndarray) -> np.ndarray:
+    """The classes of the same digits moving backwards; its own inverse."""
+    return np.asarray(ids) ^ 1
+
+
+def class_ids(seed: int, split: str, num_per_class: int) -> np.ndarray:
+    """(N,) int64: the class of each video, 6 * digit + motion, every class equally often, in random order."""
+    return _stream(seed, split, "order").permutation(np.repeat(np.arange(NUM_CLASSES), num_per_class))
+
+
+def image_ids(seed: int, split: str, num_per_class: int) -> np.ndarray:
+    """(N,) int64: the image of each video, an index into scikit-learn's digits (step 1)."""
+    pools = split_images(seed)[split]
+    rng = _stream(seed, split, "images")
+    digits = class_ids(seed, split, num_per_class) // len(MOTIONS)
+    return np.array([pools[digit][rng.integers(len(pools[digit]))] for digit in digits])
+
+
+def split_images(seed: int) -> dict[str, list[np.ndarray]]:
+    """For each split the image indices of each digit; three quarters of a digit's images are for training."""
+    _, targets = _images()
+    rng = _stream(seed, "both", "split")
+    shuffled = [rng.permutation(np.flatnonzero(targets == digit)) for digit in range(NUM_DIGITS)]
+    return {"train": [ids[:len(ids) * 3 // 4] for ids in shuffled],
+            "test": [ids[len(ids) * 3 // 4:] for ids in shuffled]}
+
+
+def make_videos(seed: int, split: str, num_per_class: int) -> Iterator[np.ndarray]:
+    """Blocks of uint8 (some, 25, 576): the videos of a split in order."""
+    motions = class_ids(seed, split, num_per_class) % len(MOTIONS)
+    glyphs = _images()[0][image_ids(seed, split, num_per_class)]
+    path_rng, look_rng = _stream(seed, split, "paths"), _stream(seed, split, "look")
+    for start in range(0, len(motions), _RENDERED_AT_ONCE):
+        block = slice(start, start + _RENDERED_AT_ONCE)
+        positions = np.stack([_forward_path(motion // 2, path_rng) for motion in motions[block]])
+        frames = _add_look(_render(glyphs[block], positions), look_rng)
+        backward = motions[block] % 2 == 1
+        frames[backward] = frames[backward][:, ::-1]
+        yield frames.reshape(len(frames), NUM_FRAMES, -1)
+
+
+def _forward_path(program: int, rng: np.random.Generator) -> np.ndarray:
+    """(T, 2): x and y of the glyph's upper left corner; program 0 is right, 1 down, 2 clockwise (step 2)."""
+    time = np.linspace(0, 1, NUM_FRAMES)
+    if program == 2:
+        radius = rng.uniform(5, 8)
+        centre = rng.uniform(radius, _RANGE - radius, size=2)
+        angle = 2 * np.pi * (rng.uniform() + rng.uniform(0.75, 1.25) * time)
+        path = centre + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    else:
+        distance = rng.uniform(10, _RANGE)
+        along = rng.uniform(0, _RANGE - distance) + distance * time
+        across = np.full(NUM_FRAMES, rng.uniform(0, _RANGE))
+        path = np.stack([along, across] if program == 0 else [across, along], axis=1)
+    return np.round(path * 64) / 64
+
+
+def _render(glyphs: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(N, T, 24, 24) float32 in 0..16: glyphs (N, 8, 8) at positions (N, T, 2), by bilinear interpolation
+    (step 3).
+
+    Placement is separable: column j of the canvas takes weight max(0, 1 - |j - x - i|) of the glyph's column
+    i. Weights are multiples of 1/64, so the products are exact and their order does not matter.
+    """
+    canvas = np.arange(CANVAS)[:, None]
+    glyph = np.arange(_GLYPH)
+    weights = np.maximum(0, 1 - np.abs(canvas - positions[..., None, None] - glyph)).astype(np.float32)
+    columns, lines = weights[:, :, 0], weights[:, :, 1]
+    return lines @ glyphs[:, None].astype(np.float32) @ columns.swapaxes(-1, -2)
+
+
+def _add_look(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 frames of the same shape: brightness and noise drawn per video (steps 3 and 4)."""
+    per_video = (len(frames), 1, 1, 1)
+    brightness = rng.uniform(0.6, 1, size=per_video).astype(np.float32)
+    deviation = rng.uniform(0.02, 0.08, size=per_video).astype(np.float32)
+    noise = rng.standard_normal(frames.shape, dtype=np.float32)
+    scaled = 255 * (frames / 16 * brightness + deviation * noise)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _stream(seed: int, split: str, purpose: str) -> np.random.Generator:
+    """A generator of its own for each use, so that no draw moves another."""
+    return np.random.default_rng([seed, *f"{split}/{purpose}".encode()])
+
+
+def _images() -> tuple[np.ndarray, np.ndarray]:
+    """Images (1797, 8, 8) float64 of whole numbers 0..16, and their digits (1797,)."""
+    from sklearn.datasets import load_digits  # a second of import that nothing else here needs
+
+    bundle = load_digits()
+    return bundle.images, bundle.target
+
+
+def _class_names() -> str:
+    return "".join(f"{digit} {motion}\n" for digit in range(NUM_DIGITS) for motion in MOTIONS)
+
+
+def _labels_file(ids: np.ndarray) -> bytes:
+    """A MATLAB v5 file; its free text of 116 bytes would hold the date, so it is replaced."""
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"labels": np.eye(NUM_CLASSES, dtype=np.uint8)[ids]})
+    return b"MATLAB 5.0 MAT-file, moving digits".ljust(116) + buffer.getvalue()[116:]
+
+
+def _write_features(path: Path, blocks: Iterator[np.ndarray], made_from: str) -> None:
+    feats = np.concatenate(list(blocks))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("feats", data=feats)
+        file.attrs["made_from"] = made_from
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _is_made_from(path: Path, made_from: str) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("made_from") == made_from
+    except OSError:
+        return False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the dataset where the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m dataset.digits",
+                                     description="Write the sample dataset (docs/sample_dataset.md).")
+    parser.add_argument("--out", default="data/digits", help="folder of the files (default: %(default)s)")
+    folder = parser.parse_args(arguments).out
+    written = write_digits(folder)
+    state = "written" if written else "up to date, left as it is"
+    print(f"{folder}: {state} ({NUM_CLASSES * TRAIN_PER_CLASS:,} training videos, "
+          f"{NUM_CLASSES * TEST_PER_CLASS} queries, {NUM_CLASSES} classes)")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,133 @@
+"""Video features of one split: one or several HDF5 files seen as one array.
+
+N videos, T frames, F features.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dataset.feature_file import FeatureFile
+from utils.errors import UserError
+
+FINGERPRINT_ROWS = 256
+
+
+def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, feature_size: int,
+                  max_frames: int, role: str, key: str = "feats") -> "VideoFeatures":
+    """The features of one split, checked but not read.
+
+    Args:
+        paths: one HDF5 file or several, whose videos follow each other in this order.
+        feature_size, max_frames: F and T that the config expects.
+        role: "training", "database" or "query"; error messages name it.
+        key: the dataset inside each file, (N, T, F); float16, float32, float64, or uint8 (pixels, read as
+            value / 255).
+
+    Raises:
+        UserError: a file is missing, unreadable, of another shape or type, or the split holds no video.
+    """
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths or ())
+    if not listed:
+        raise UserError(f"no file is named for the {role} features. Set their path in the config.")
+    files = [FeatureFile(path, key, role) for path in listed]
+    _check_agreement(files)
+    _check_shape(files[0], feature_size, max_frames)
+    if not any(file.shape[0] for file in files):
+        raise UserError(f"{files[0].path}: '{key}' is {files[0].shape}: no video in the {role} split. "
+                        "Extract the features again.")
+    return VideoFeatures(files, role)
+
+
+class VideoFeatures:
+    """N videos of T frames with F features, read as float32 on demand. Made by `open_features`."""
+
+    def __init__(self, files: Sequence[FeatureFile], role: str) -> None:
+        self.role = role
+        self._files = list(files)
+        self._starts = np.cumsum([0, *(file.shape[0] for file in self._files)])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, T, F)."""
+        return int(self._starts[-1]), self._files[0].shape[1], self._files[0].shape[2]
+
+    @property
+    def paths(self) -> list[str]:
+        return [file.path for file in self._files]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed.
+
+        Raises:
+            UserError: a file has become unreadable, or a row holds NaN or Inf.
+            IndexError: an index outside 0..N-1.
+        """
+        wanted = np.asarray(index)
+        if wanted.size == 0:
+            wanted = wanted.astype(np.int64)
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+            raise IndexError(f"expected a vector of integers, got {wanted.dtype} {wanted.shape}")
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"video indices {wanted.min()}..{wanted.max()} leave 0..{len(self) - 1}")
+        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
+        self._read(wanted.astype(np.int64), out)
+        return out
+
+    def blocks(self, num_rows: int = 1024) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, float32 (up to num_rows, T, F)) over the whole split in order."""
+        for start in range(0, len(self), num_rows):
+            yield start, self.rows(np.arange(start, min(start + num_rows, len(self))))
+
+    def load(self) -> np.ndarray:
+        """(N, T, F) float32: the whole split in memory."""
+        out = np.empty(self.shape, np.float32)
+        for start in range(0, len(self), 1024):
+            stop = min(start + 1024, len(self))
+            self._read(np.arange(start, stop), out[start:stop])
+        return out
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over shape, stored type and up to 256 evenly spaced videos.
+
+        It depends on the content alone: paths, dates, compression and the division into files do not enter.
+        """
+        picked = np.unique(np.linspace(0, len(self) - 1, FINGERPRINT_ROWS).round().astype(np.int64))
+        digest = hashlib.sha256(f"{self.shape} {self._files[0].dtype.name}".encode())
+        for some in np.array_split(picked, 8):
+            digest.update(self.rows(some).astype("<f4", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def _read(self, wanted: np.ndarray, out: np.ndarray) -> None:
+        slots = np.argsort(wanted, kind="stable")
+        rows = wanted[slots]
+        cuts = np.searchsorted(rows, self._starts)
+        for number, file in enumerate(self._files):
+            first, last = cuts[number], cuts[number + 1]
+            if first < last:
+                file.read(rows[first:last] - self._starts[number], out, slots[first:last])
+
+
+def _check_agreement(files: Sequence[FeatureFile]) -> None:
+    first = files[0]
+    for file in files[1:]:
+        if file.shape[1:] != first.shape[1:] or file.dtype.name != first.dtype.name:
+            raise UserError(f"{file.path}: '{file.key}' is {file.dtype.name} {file.shape}, but {first.path} "
+                            f"of the same split is {first.dtype.name} {first.shape}. Extract both in the "
+                            "same way.")
+
+
+def _check_shape(file: FeatureFile, feature_size: int, max_frames: int) -> None:
+    _, num_frames, num_features = file.shape
+    found = f"{file.path}: '{file.key}' is {file.shape};"
+    if num_features != feature_size:
+        raise UserError(f"{found} the config expects {feature_size} features. Set feature_size = "
+                        f"{num_features} in the config, or extract the features again.")
+    if num_frames != max_frames:
+        raise UserError(f"{found} the config expects {max_frames} frames. Set max_frames = {num_frames} in "
+                        "the config, or extract the features again.")

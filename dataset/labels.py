@@ -1,0 +1,171 @@
+"""Multi-hot labels from .mat (v5, v7, v7.3), HDF5 and .npy files.
+
+MATLAB's v7.3 files are HDF5 and hold every array transposed; its sparse matrices are groups of compressed
+columns.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+from scipy import sparse
+
+from utils.errors import UserError
+
+KEYS = ("labels", "re_label", "q_label")
+_MOST_CLASSES = 1 << 16
+
+
+def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_videos: int, *,
+                key: str | None = None, role: str = "video", num_classes: int | None = None) -> np.ndarray:
+    """(N, classes) uint8, 1 where the video has the class.
+
+    The variable is `key`, else the first of labels, re_label, q_label, else the only two-dimensional one.
+    Several files follow each other. A matrix of 0 and 1 is taken as it is, and transposed if only its columns
+    number N. A vector of integer class ids becomes one-hot, class id = column; it needs more than two values,
+    which tells ids from a single class, unless `num_classes` does.
+
+    Args:
+        paths: one file or several.
+        num_videos: N of the features that these labels describe.
+        role: "database" or "query"; error messages name it.
+        num_classes: the width wanted; ids are one-hot in that many columns, a matrix must have it.
+
+    Raises:
+        UserError: a file is missing or unreadable, has no such variable, or its values or counts do not fit.
+    """
+    listed = [str(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths or ())]
+    if not listed:
+        raise UserError(f"no file is named for the {role} labels. Set their path in the config.")
+    where = ", ".join(listed)
+    arrays = [_pick(_variables(path, role), key, path) for path in listed]
+    if all(_is_vector(array, num_videos) for array in arrays):
+        labels = _one_hot(np.concatenate([array.reshape(-1) for array in arrays]), num_classes, where)
+    else:
+        labels = _join(arrays, num_videos, listed)
+    if len(labels) != num_videos:
+        raise UserError(f"{where}: labels of {len(labels)} videos, but the {role} features hold "
+                        f"{num_videos}. Name the label file that belongs to these features.")
+    if num_classes is not None and labels.shape[1] != num_classes:
+        raise UserError(f"{where}: {labels.shape[1]} classes, but the database labels have {num_classes}. "
+                        "Save both with the same columns.")
+    return labels
+
+
+def _variables(path: str, role: str) -> dict[str, np.ndarray]:
+    """The numeric variables of a file by name, oriented as they were saved."""
+    if os.path.isdir(path):
+        raise UserError(f"{path}: a folder, not a file of {role} labels. Name the file in it.")
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such file; the {role} labels are expected at {Path(path).absolute()}. "
+                        "Put the file there or correct the path in the config.")
+    try:
+        if h5py.is_hdf5(path):
+            return _read_hdf5(path)
+        with open(path, "rb") as file:
+            is_npy = file.read(6) == b"\x93NUMPY"
+        if is_npy:
+            return {"labels": np.load(path, allow_pickle=False)}
+        loaded = scipy.io.loadmat(path)
+    except PermissionError as error:
+        raise UserError(f"{path}: no permission to read it. Change its permissions.") from error
+    except Exception as error:  # a damaged file makes these readers raise nearly anything
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable .mat, HDF5 or .npy file ({reason}). Download or save it "
+                        "again.") from error
+    return {name: value for name, value in loaded.items() if not name.startswith("__") and _is_numeric(value)}
+
+
+def _read_hdf5(path: str) -> dict[str, np.ndarray]:
+    with open(path, "rb") as file:
+        by_matlab = file.read(10) == b"MATLAB 7.3"
+    found = {}
+    with h5py.File(path, "r") as file:
+        for name, node in file.items():
+            if "MATLAB_sparse" in node.attrs:
+                found[name] = _read_sparse(node)
+            elif isinstance(node, h5py.Dataset) and _is_numeric(node):
+                array = node[()]
+                found[name] = array.T if by_matlab or "MATLAB_class" in node.attrs else array
+    return found
+
+
+def _read_sparse(group: h5py.Group) -> sparse.csc_matrix:
+    """MATLAB's sparse matrix: jc (columns + 1) starts, ir rows, data values; both missing if all is zero."""
+    starts = group["jc"][()].astype(np.int64)
+    rows = group["ir"][()].astype(np.int64) if "ir" in group else np.empty(0, np.int64)
+    values = group["data"][()] if "data" in group else np.empty(0)
+    shape = int(group.attrs["MATLAB_sparse"]), len(starts) - 1
+    return sparse.csc_matrix((values, rows, starts), shape=shape)
+
+
+def _is_numeric(value) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and (dtype.kind in "iufb") and getattr(value, "ndim", 0) >= 1
+
+
+def _pick(variables: dict[str, np.ndarray], key: str | None, path: str) -> np.ndarray:
+    """The label variable, dense."""
+    if key is not None:
+        chosen = [key] if key in variables else []
+    else:
+        matrices = [name for name, value in variables.items() if value.ndim == 2 and max(value.shape) > 1]
+        vectors = [name for name, value in variables.items() if value.ndim == 1]
+        chosen = [name for name in KEYS if name in variables][:1] or matrices or vectors
+    if len(chosen) != 1:
+        found = ", ".join(f"'{name}' {value.shape}" for name, value in variables.items()) or "none"
+        problem = f"no numeric variable '{key}'." if key is not None else "which variable holds the labels?"
+        raise UserError(f"{path}: {problem} Numeric variables found: {found}. Set label_key (query_label_key "
+                        "for the queries) to one of them.")
+    value = variables[chosen[0]]
+    if value.ndim > 2:
+        raise UserError(f"{path}: '{chosen[0]}' is {value.shape}; expected (videos, classes). Store it in "
+                        "that shape.")
+    return value.toarray() if sparse.issparse(value) else value
+
+
+def _is_vector(array: np.ndarray, num_videos: int) -> bool:
+    """A single axis, or a single column or row; but one row for one video is that video's row of classes."""
+    if array.ndim == 1 or array.shape[1] == 1:
+        return True
+    return array.shape[0] == 1 and num_videos != 1
+
+
+def _one_hot(ids: np.ndarray, num_classes: int | None, where: str) -> np.ndarray:
+    values = np.unique(ids)
+    if len(values) <= 2 and num_classes is None:
+        raise UserError(f"{where}: a single column with the values {values.tolist()}; neither class ids nor "
+                        "a column per class. Save the labels as a matrix (videos, classes) of 0 and 1.")
+    if not np.isfinite(values).all() or (values != np.round(values)).any() or values[0] < 0:
+        raise UserError(f"{where}: a single column whose values are no class ids (integers from 0). Save the "
+                        "labels as a matrix (videos, classes) of 0 and 1.")
+    highest = int(values[-1])
+    if highest >= _MOST_CLASSES:
+        raise UserError(f"{where}: a single column of ids up to {highest}, too many for classes. Name "
+                        "another variable with label_key, or number the classes from 0.")
+    if num_classes is not None and highest >= num_classes:
+        raise UserError(f"{where}: class id {highest}, but the database labels have {num_classes} classes. "
+                        "Save both as matrices (videos, classes) of 0 and 1 with the same columns.")
+    labels = np.zeros((len(ids), num_classes or highest + 1), np.uint8)
+    labels[np.arange(len(ids)), ids.astype(np.int64)] = 1
+    return labels
+
+
+def _join(arrays: Sequence[np.ndarray], num_videos: int, paths: Sequence[str]) -> np.ndarray:
+    """The matrices under each other, all transposed if that alone makes the number of videos right."""
+    matrices = [array[:, None] if array.ndim == 1 else array for array in arrays]
+    num_rows, num_columns = (sum(matrix.shape[axis] for matrix in matrices) for axis in (0, 1))
+    if num_rows != num_videos == num_columns:
+        matrices = [matrix.T for matrix in matrices]
+    for matrix, path in zip(matrices, paths, strict=True):
+        if matrix.shape[1] != matrices[0].shape[1]:
+            raise UserError(f"{path}: {matrix.shape[1]} classes, but {paths[0]} of the same split has "
+                            f"{matrices[0].shape[1]}. Save both with the same columns.")
+        strange = matrix[(matrix != 0) & (matrix != 1)]
+        if strange.size:
+            raise UserError(f"{path}: the labels hold the value {strange.flat[0]}; expected 0 and 1, a "
+                            "column per class. Save them so, or name another variable with label_key.")
+    return np.ascontiguousarray(np.concatenate(matrices), dtype=np.uint8)

@@ -1,0 +1,118 @@
+"""Which videos train, which are the database, which are the queries, and what is relevant to what."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.features import VideoFeatures, open_features
+from dataset.labels import read_labels
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A retrieval task: rank the database for every query.
+
+    `database_labels` (N, classes) and `query_labels` (Q, classes) are multi-hot uint8 over the same classes;
+    a database video is relevant to a query if they share one. `queries_are_database`: both are the same
+    videos in the same order. `self_retrieval`: they are, and each query stays in its own result list, as
+    FCVID's published protocol has it.
+    """
+
+    database: VideoFeatures
+    queries: VideoFeatures
+    database_labels: np.ndarray
+    query_labels: np.ndarray
+    self_retrieval: bool
+    queries_are_database: bool
+
+    @property
+    def include_self(self) -> bool:
+        """False only where a query must be taken out of its own result list."""
+        return self.self_retrieval or not self.queries_are_database
+
+
+def open_train(config) -> VideoFeatures:
+    """The training videos of `config` (train_feat_path, train_num_sample).
+
+    Raises:
+        UserError: see `open_features`; or the count differs from train_num_sample.
+    """
+    return _open(config, config.train_feat_path, "training", "train_num_sample")
+
+
+def open_retrieval(config) -> Retrieval:
+    """Database, queries and labels of `config`.
+
+    The database is test_feat_path with label_path; the queries are query_feat_path with query_label_path.
+    Where query_feat_path is None, or names the database's files, the database videos are the queries;
+    self_retrieval = None then means True.
+
+    Raises:
+        UserError: see `open_features` and `read_labels`; or the keys contradict each other.
+    """
+    _check_pairing(config)
+    database = _open(config, config.test_feat_path, "database", "test_num_sample")
+    label_key = getattr(config, "label_key", None)
+    labels = read_labels(config.label_path, len(database), key=label_key, role="database")
+    keep_self = getattr(config, "self_retrieval", None)
+    if _queries_are_database(config):
+        _check_count(database, "query", "query_num_sample", getattr(config, "query_num_sample", None))
+        return Retrieval(database, database, labels, labels, keep_self is not False, True)
+    queries = _open(config, config.query_feat_path, "query", "query_num_sample")
+    query_labels = read_labels(config.query_label_path, len(queries), role="query",
+                               key=getattr(config, "query_label_key", None) or label_key,
+                               num_classes=labels.shape[1])
+    return Retrieval(database, queries, labels, query_labels, False, False)
+
+
+def check_clusters(config, features: VideoFeatures) -> None:
+    """Refuses more clusters than training videos.
+
+    Raises:
+        UserError: config.nclusters exceeds the number of videos in `features`.
+    """
+    if config.nclusters > len(features):
+        raise UserError(f"{features.paths[0]}: {len(features)} {features.role} videos cannot form nclusters "
+                        f"= {config.nclusters} clusters. Set nclusters to {len(features)} or less.")
+
+
+def _open(config, paths, role: str, count_key: str) -> VideoFeatures:
+    features = open_features(paths, feature_size=config.feature_size, max_frames=config.max_frames, role=role,
+                             key=getattr(config, "feat_key", None) or "feats")
+    _check_count(features, role, count_key, getattr(config, count_key, None))
+    return features
+
+
+def _check_count(features: VideoFeatures, role: str, count_key: str, expected: int | None) -> None:
+    if expected is not None and expected != len(features):
+        raise UserError(f"{', '.join(features.paths)}: {len(features)} {role} videos; the config says "
+                        f"{count_key} = {expected}. Set {count_key} = {len(features)} or drop it.")
+
+
+def _check_pairing(config) -> None:
+    """The contradictions that show in the config alone."""
+    query_feats, query_labels = config.query_feat_path, config.query_label_path
+    if _queries_are_database(config):
+        if query_labels and _resolved(query_labels) != _resolved(config.label_path):
+            raise UserError(f"query_label_path {query_labels}: the queries are the database videos, which "
+                            "have the labels of label_path. Set query_label_path = None, or name other query "
+                            "features.")
+    elif not query_labels:
+        raise UserError(f"query_feat_path {query_feats}: query_label_path is missing. Set it to the label "
+                        "file of these queries.")
+    elif getattr(config, "self_retrieval", None):
+        raise UserError(f"query_feat_path {query_feats}: self_retrieval = True needs queries that are the "
+                        "database videos. Drop self_retrieval, or set query_feat_path = None.")
+
+
+def _queries_are_database(config) -> bool:
+    paths = config.query_feat_path
+    return not paths or _resolved(paths) == _resolved(config.test_feat_path)
+
+
+def _resolved(paths: str | Sequence[str]) -> list[str]:
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    return [os.path.realpath(path) for path in listed]
