@@ -1,0 +1,50 @@
+"""Real codes of a feature set, batch by batch. N videos, T frames, F features, K bits, B batch."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+
+
+class Features(Protocol):
+    """What encoding needs of `dataset.features.VideoFeatures`."""
+
+    shape: tuple[int, int, int]
+
+    def blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(first row, float32 (<= num_rows, T, F)) pairs that cover rows 0 to N in order."""
+
+
+def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Features, *,
+                    batch_size: int, device: torch.device | str,
+                    progress: Callable[[int], object] | None = None) -> np.ndarray:
+    """h (N, K) float32 of every video of `features`, in its order.
+
+    Args:
+        encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
+            is the caller's part; gradients are off here.
+        batch_size: most videos per call; the last batch may be smaller.
+        progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
+
+    Raises:
+        ValueError: `features` is empty, or `encode` returns another shape than (B, K).
+    """
+    num_videos = features.shape[0]
+    if num_videos == 0:
+        raise ValueError("there are no videos to encode.")
+    parts = []
+    with torch.inference_mode():
+        for _, block in features.blocks(batch_size):
+            # A block may be a read-only view of the file; torch wants memory it could write to.
+            x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)
+            part = encode(x)
+            if part.ndim != 2 or len(part) != len(block):
+                raise ValueError(f"encode returned {tuple(part.shape)} for {len(block)} videos; "
+                                 f"({len(block)}, K) was expected.")
+            parts.append(part.float().cpu().numpy())
+            if progress is not None:
+                progress(len(block))
+    h = np.concatenate(parts)
+    assert len(h) == num_videos
+    return h

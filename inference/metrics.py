@@ -1,0 +1,169 @@
+"""Retrieval metrics over Hamming rankings. N database items, Q queries, K bits, C classes."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.ranking import check_codes, iterate_blocks, nearest
+from inference.relevance import Relevance
+from inference.ties import RULES, Ranks, average_precision, precision
+
+NORMALISERS = ("k", "min_kr", "hits")
+MAP_AT = (5, 20, 40, 60, 80, 100)
+
+# What one (query, item) pair takes in the worst case, when a whole row ties, and one rank of one query.
+_BYTES_PER_PAIR, _BYTES_PER_RANK = 64, 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean average precision of one retrieval run.
+
+    `map_at[ties][k]` is mAP@k in [0, 1]; `num_without_relevant` queries have nothing to find (their AP is 0).
+    """
+
+    map_at: dict[str, dict[int, float]]
+    normaliser: str
+    num_queries: int
+    num_database: int
+    num_bits: int
+    num_without_relevant: int
+    queries_are_database: bool
+    include_self: bool
+
+    @property
+    def gmap(self) -> dict[str, float]:
+        """GmAP of each tie rule as S5VH and AutoSSVH report it: `geometric_mean` of the mAP@k."""
+        return {ties: geometric_mean(maps.values()) for ties, maps in self.map_at.items()}
+
+    @property
+    def rss_map(self) -> dict[str, float]:
+        """"GmAP" of each tie rule as the VHMT paper defines it: `root_sum_square` of the mAP@k."""
+        return {ties: root_sum_square(maps.values()) for ties, maps in self.map_at.items()}
+
+
+def geometric_mean(maps: Iterable[float]) -> float:
+    """Geometric mean of mAP@k values; 0 as soon as one is 0. The "Avg"/GmAP column of AutoSSVH and S5VH."""
+    maps = list(maps)
+    return math.exp(math.fsum(map(math.log, maps)) / len(maps)) if all(maps) else 0.0
+
+
+def root_sum_square(maps: Iterable[float]) -> float:
+    """Root of the sum of squared mAP@k values (VHMT eq. 29, which calls it GmAP); it can pass 1."""
+    return math.sqrt(math.fsum(value * value for value in maps))
+
+
+def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
+             database_labels: np.ndarray, *, map_at: Sequence[int] = MAP_AT, normaliser: str = "k",
+             ties: Sequence[str] = ("index", "expected"), queries_are_database: bool = False,
+             include_self: bool = True, memory_limit: int = 2**28) -> Evaluation:
+    """mAP@k of Hamming rankings, where an item is relevant if its label row shares a class with the query's.
+
+    AP@k is the sum, over the relevant items within rank k, of the precision at their rank, divided by
+        'k'       k itself (S5VH and the video peers);
+        'min_kr'  min(k, R), R the relevant items of the whole database (VHMT eq. 28);
+        'hits'    the number of relevant items within k (image hashing, DeepHash); 0 when there are none.
+    If k > N the ranking ends at N and the divisor stays. Queries with nothing relevant count as 0.
+
+    Args:
+        query_codes, database_codes: int8 (Q, K) and (N, K) of -1 and +1. Codes that hold zeros are ranked
+            as they are, by distances that count a tied bit half (S5VH release).
+        query_labels, database_labels: multi-hot (Q, C) and (N, C).
+        ties: names of `inference.ties.RULES`.
+        queries_are_database: query i is database item i.
+        include_self: when queries are the database, item i stays in query i's ranking, as in the S5VH
+            release; if False it is left out of it and of R.
+        memory_limit: bytes of working memory, beside codes and labels (one query's row is always held).
+
+    Raises:
+        ValueError: shapes that do not fit, an unknown name, a k below 1.
+    """
+    if normaliser not in NORMALISERS:
+        raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
+    at = _checked(map_at, ties)
+    search = _Search(query_codes, database_codes, query_labels, database_labels,
+                     queries_are_database=queries_are_database, include_self=include_self)
+    ap = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
+    for rows, ranks in search.ranks(max(at), memory_limit):
+        for rule, values in ap.items():
+            values[rows] = average_precision(ranks, rule, normaliser, at, search.num_relevant[rows])
+    return Evaluation(
+        {rule: _mean_by_k(values, at) for rule, values in ap.items()}, normaliser, search.num_queries,
+        search.num_database, search.num_bits, int((search.num_relevant == 0).sum()),
+        queries_are_database, include_self)
+
+
+def precision_at(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
+                 database_labels: np.ndarray, *, at: Sequence[int] = MAP_AT,
+                 ties: Sequence[str] = ("index", "expected"), queries_are_database: bool = False,
+                 include_self: bool = True, memory_limit: int = 2**28) -> dict[str, dict[int, float]]:
+    """Mean precision at k, `result[ties][k]`: the relevant items within rank k, over k.
+
+    Arguments and errors as in `evaluate`. If k > N the ranking ends at N and the divisor stays k.
+    """
+    at = _checked(at, ties)
+    search = _Search(query_codes, database_codes, query_labels, database_labels,
+                     queries_are_database=queries_are_database, include_self=include_self)
+    found = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
+    for rows, ranks in search.ranks(max(at), memory_limit):
+        for rule, values in found.items():
+            values[rows] = precision(ranks, rule, at)
+    return {rule: _mean_by_k(values, at) for rule, values in found.items()}
+
+
+class _Search:
+    """Every query's first ranks, with the tie group and the relevance of each."""
+
+    def __init__(self, query_codes, database_codes, query_labels, database_labels, *,
+                 queries_are_database: bool, include_self: bool):
+        self._query, self._database = check_codes(query_codes), check_codes(database_codes)
+        self.num_queries, self.num_bits = self._query.shape
+        self.num_database = len(self._database)
+        if not self.num_queries or not self.num_database:
+            raise ValueError(f"there are {self.num_queries} queries and {self.num_database} database items; "
+                             "at least one of each is needed.")
+        if queries_are_database and self.num_queries != self.num_database:
+            raise ValueError(f"the queries are said to be the database, but there are {self.num_queries} "
+                             f"queries and {self.num_database} database items.")
+        if len(query_labels) != self.num_queries or len(database_labels) != self.num_database:
+            raise ValueError(f"{self.num_queries} queries and {self.num_database} database items have "
+                             f"{len(query_labels)} and {len(database_labels)} label rows.")
+        self._exclude_self = queries_are_database and not include_self
+        self._relevance = Relevance(query_labels, database_labels, exclude_self=self._exclude_self)
+        self.num_relevant = self._relevance.num_relevant
+
+    def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
+        """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
+        k = min(k, self.num_database)
+        num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
+        for start, distances in iterate_blocks(self._query, self._database, num_rows):
+            if self._exclude_self:
+                # Farther than everything and irrelevant, alone in its group: as if it were not there.
+                own = np.arange(len(distances))
+                distances[own, start + own] = distances.max() + 1
+            yield slice(start, start + len(distances)), self._block(start, distances, k)
+
+    def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
+        near = nearest(distances, k)
+        relevant = self._relevance.of(near.queries + start, near.items)
+        sizes = near.sizes
+        hits = np.bincount(near.groups[relevant], minlength=sizes.size).reshape(sizes.shape)
+        first = near.first(k)
+        group = near.groups[first]
+        nearer, nearer_hits = sizes.cumsum(axis=1) - sizes, hits.cumsum(axis=1) - hits
+        return Ranks(relevant[first], *(table.ravel()[group] for table in (sizes, hits, nearer, nearer_hits)))
+
+
+def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:
+    unknown = [rule for rule in ties if rule not in RULES]
+    if unknown or not ties:
+        raise ValueError(f"ties names some of {', '.join(RULES)}, not {list(ties)}.")
+    if not at or min(at) < 1:
+        raise ValueError(f"ranks k start at 1; got {list(at)}.")
+    return tuple(int(k) for k in at)
+
+
+def _mean_by_k(values: np.ndarray, at: tuple[int, ...]) -> dict[int, float]:
+    return {k: float(mean) for k, mean in zip(at, values.mean(axis=0), strict=True)}

@@ -1,0 +1,137 @@
+"""Hamming distances and rankings. N database items, Q queries, q a block of queries, K bits.
+
+Between +-1 codes a distance is the Hamming distance, 0..K. As soon as a code holds zeros (tied bits kept
+as in the S5VH release) it is K - query . item, 0..2K: twice the release's half-integer distance, which
+ranks alike.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.codes import is_binary, pack
+
+
+def hamming(query_bits: np.ndarray, database_bits: np.ndarray, *, memory_limit: int = 2**20) -> np.ndarray:
+    """Hamming distances (q, N) of packed codes: uint8 up to 31 bytes per code, else uint16.
+
+    Args:
+        query_bits, database_bits: uint8 (q, bytes) and (N, bytes), from `inference.codes.pack`.
+        memory_limit: bytes for the intermediate words beside the result (at least one query's are held).
+            The default keeps them in a core's cache, which is faster than more.
+
+    Raises:
+        ValueError: the codes have different widths.
+    """
+    query_bits, database_bits = np.asarray(query_bits), np.asarray(database_bits)
+    if query_bits.shape[1] != database_bits.shape[1]:
+        raise ValueError(f"query codes have {query_bits.shape[1]} bytes, "
+                         f"database codes {database_bits.shape[1]}.")
+    query, database = _words(query_bits), _words(database_bits)
+    dtype = np.uint8 if query_bits.shape[1] <= 31 else np.uint16
+    distances = np.empty((len(query), len(database)), dtype)
+    num_rows = max(1, memory_limit // (2 * query.itemsize * max(1, len(database))))
+    for start in range(0, len(query), num_rows):
+        rows = slice(start, start + num_rows)
+        np.bitwise_count(query[rows, None, 0] ^ database[None, :, 0], out=distances[rows])
+        for word in range(1, query.shape[1]):
+            distances[rows] += np.bitwise_count(query[rows, None, word] ^ database[None, :, word])
+    return distances
+
+
+def hamming_reference(query_code: np.ndarray, database_code: np.ndarray) -> np.ndarray:
+    """Hamming distances (q, N) of +-1 codes by their definition, (K - code . code^T) / 2."""
+    num_bits = query_code.shape[1]
+    return (num_bits - query_code.astype(int) @ database_code.astype(int).T) // 2
+
+
+def doubled_distances(query_codes: np.ndarray, database_codes: np.ndarray) -> np.ndarray:
+    """K - query . item, uint16 (q, N) in 0..2K, of codes in {-1, 0, +1}; holds one float32 (q, N) besides."""
+    num_bits = query_codes.shape[1]
+    # float32 products of small integers are exact below 2**24.
+    dot = query_codes.astype(np.float32) @ database_codes.astype(np.float32).T
+    return np.subtract(num_bits, dot, out=dot).astype(np.uint16)
+
+
+def iterate_blocks(query_codes: np.ndarray, database_codes: np.ndarray,
+                   num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(first query, distances (<= num_rows, N)) pairs that cover all queries in order.
+
+    Args:
+        query_codes, database_codes: int8 (Q, K) and (N, K), values -1 and +1, or with zeros.
+
+    Raises:
+        ValueError: the codes are not 2-D, differ in K, or hold other values.
+    """
+    query_codes, database_codes = check_codes(query_codes), check_codes(database_codes)
+    if query_codes.shape[1] != database_codes.shape[1]:
+        raise ValueError(f"query codes have {query_codes.shape[1]} bits, "
+                         f"database codes {database_codes.shape[1]}.")
+    measure = doubled_distances
+    if is_binary(query_codes) and is_binary(database_codes):
+        query_codes, database_codes, measure = pack(query_codes), pack(database_codes), hamming
+    for start in range(0, len(query_codes), num_rows):
+        yield start, measure(query_codes[start:start + num_rows], database_codes)
+
+
+def check_codes(codes: np.ndarray) -> np.ndarray:
+    """`codes` as an array. Raises ValueError unless it is (N, K) with values in {-1, 0, +1} and K >= 1."""
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] == 0:
+        raise ValueError(f"codes have shape (N, K), not {codes.shape}.")
+    if not ((codes == 1) | (codes == -1) | (codes == 0)).all():
+        raise ValueError("codes hold -1, +1 and (for tied bits) 0 only; take them from inference.codes.")
+    return codes
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Per query, every item no farther than its k-th nearest: whole tie groups, so often more than k.
+
+    `queries`, `items` (M,): pairs in the order of (query, distance, database index).
+    `groups` (M,): query * num_levels + distance, the tie group that each pair belongs to.
+    `sizes` (q, num_levels): how many of all N items lie at each distance.
+    """
+
+    queries: np.ndarray
+    items: np.ndarray
+    groups: np.ndarray
+    sizes: np.ndarray
+
+    def first(self, k: int) -> np.ndarray:
+        """Positions (q, min(k, N)) in the pair arrays of each query's k nearest, ties by database index."""
+        starts = np.searchsorted(self.queries, np.arange(len(self.sizes)))
+        return starts[:, None] + np.arange(min(k, self.sizes[0].sum()))
+
+
+def nearest(distances: np.ndarray, k: int) -> Nearest:
+    """The `Nearest` of distances (q, N), small unsigned integers, for k >= 1 (k > N counts as N).
+
+    No sort over all N: a histogram of each row finds the k-th distance, and only pairs within it are sorted.
+    """
+    num_queries, num_items = distances.shape
+    num_levels = int(distances.max()) + 1
+    sizes = np.stack([np.bincount(row, minlength=num_levels) for row in distances])
+    reach = (sizes.cumsum(axis=1) >= min(k, num_items)).argmax(axis=1)
+    queries, items = np.nonzero(distances <= reach.astype(distances.dtype)[:, None])
+    groups = queries * num_levels + distances[queries, items]
+    # numpy sorts 16-bit keys by radix, several times faster; the pairs come by (query, index), so stable
+    # sorting by group leaves ties in index order.
+    order = groups.astype(np.min_scalar_type(num_queries * num_levels)).argsort(kind="stable")
+    return Nearest(queries, items[order], groups[order], sizes)
+
+
+def rank_by_index(distances: np.ndarray, k: int) -> np.ndarray:
+    """Ids (q, min(k, N)) of the k nearest items of each row of `distances` (q, N), ties by database index."""
+    found = nearest(distances, k)
+    return found.items[found.first(k)]
+
+
+def _words(bits: np.ndarray) -> np.ndarray:
+    """`bits` (N, bytes) seen as the widest unsigned words that fit, zero-padded: uint64 from 5 bytes on."""
+    num_bytes = bits.shape[1]
+    width = min(8, 1 << (num_bytes - 1).bit_length())
+    padded = np.zeros((len(bits), -(-num_bytes // width) * width), np.uint8)
+    padded[:, :num_bytes] = bits
+    return padded.view(f"u{width}")

@@ -1,0 +1,56 @@
+"""Which database items are relevant to which query. Q queries, N database items, C classes."""
+
+import numpy as np
+
+_PAIRS_AT_ONCE = 2**18
+
+
+class Relevance:
+    """Relevance of items to queries by shared classes: label rows with a class in common.
+
+    `num_relevant` (Q,): how many database items are relevant to each query (R in the metrics).
+    """
+
+    def __init__(self, query_labels: np.ndarray, database_labels: np.ndarray, *, exclude_self: bool = False):
+        """From multi-hot labels (Q, C) and (N, C); nonzero means "has the class".
+
+        Args:
+            exclude_self: the queries are the database, and item i never counts as relevant to query i.
+
+        Raises:
+            ValueError: the labels are not 2-D or differ in C.
+        """
+        query_labels, database_labels = np.asarray(query_labels), np.asarray(database_labels)
+        are_tables = query_labels.ndim == database_labels.ndim == 2
+        if not are_tables or query_labels.shape[1] != database_labels.shape[1]:
+            raise ValueError("labels have shapes (Q, C) and (N, C), not "
+                             f"{query_labels.shape} and {database_labels.shape}.")
+        self._query, self._database = _class_words(query_labels), _class_words(database_labels)
+        self._exclude_self = exclude_self
+        self.num_relevant = self._count()
+
+    def of(self, queries: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Whether items[m] is relevant to queries[m]: bool of the shape (M,) of both index arrays."""
+        relevant = np.empty(len(queries), bool)
+        for start in range(0, len(queries), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            relevant[part] = (self._query[queries[part]] & self._database[items[part]]).any(axis=1)
+        if self._exclude_self:
+            relevant &= queries != items
+        return relevant
+
+    def _count(self) -> np.ndarray:
+        """R by distinct label rows: videos of one class need one count."""
+        rows, row_of_query = np.unique(self._query, axis=0, return_inverse=True)
+        kinds, kind_sizes = np.unique(self._database, axis=0, return_counts=True)
+        counts = np.array([kind_sizes[(kinds & row).any(axis=1)].sum() for row in rows])
+        own = (self._query != 0).any(axis=1) if self._exclude_self else 0
+        return counts[row_of_query.ravel()] - own
+
+
+def _class_words(labels: np.ndarray) -> np.ndarray:
+    """Multi-hot labels (N, C) as bit sets, uint64 (N, max(1, ceil(C/64)))."""
+    bits = np.packbits(labels != 0, axis=1)
+    padded = np.zeros((len(bits), 8 * max(1, -(-bits.shape[1] // 8))), np.uint8)
+    padded[:, :bits.shape[1]] = bits
+    return padded.view(np.uint64)
