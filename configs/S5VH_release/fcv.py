@@ -1,0 +1,11 @@
+# S5VH on FCVID with every departure of the release from its paper (see ../_base_/release.py):
+#     python preprocess.py --config configs/S5VH_release/fcv.py --nbits 64
+#     python train.py --config configs/S5VH_release/fcv.py --nbits 64
+#     python eval.py --config configs/S5VH_release/fcv.py --nbits 64
+# Published mAP@k (README of the S5VH release):
+#     bits    @5   @20   @40   @80  @100
+#       16 0.346 0.246 0.214 0.184 0.173
+#       32 0.482 0.329 0.285 0.246 0.231
+#       64 0.520 0.369 0.325 0.284 0.269
+# The logs that came with the release were made with mask_ratio 0.3 and a_cluster 0.001.
+_base_ = ['../S5VH/fcv.py', '../_base_/release.py']

@@ -1,0 +1,10 @@
+# S5VH on UCF101 with every departure of the release from its paper (see ../_base_/release.py):
+#     python preprocess.py --config configs/S5VH_release/ucf.py --nbits 64
+#     python train.py --config configs/S5VH_release/ucf.py --nbits 64
+#     python eval.py --config configs/S5VH_release/ucf.py --nbits 64
+# Published mAP@k (README of the S5VH release):
+#     bits    @5   @20   @40   @80  @100
+#       16 0.471 0.420 0.375 0.308 0.269
+#       32 0.534 0.457 0.406 0.330 0.291
+#       64 0.578 0.507 0.458 0.380 0.338
+_base_ = ['../S5VH/ucf.py', '../_base_/release.py']

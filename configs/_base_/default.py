@@ -1,0 +1,28 @@
+# What every run shares: the folder layout, the optimiser, the evaluation.
+# Reads dataset, model_name and nbits, which the files above it set.
+
+# paths
+home_root = ''
+data_root = f'data/{dataset}/'
+train_assist_path = f'{data_root}final_train_train_assit.h5'
+latent_feat_path = f'{data_root}final_train_latent_feats.h5'
+anchor_path = f'{data_root}final_train_anchors.h5'
+sim_path = f'{data_root}final_train_sim_matrix.h5'
+semantic_center_path = f'{data_root}semantic.h5'
+hash_center_path = f'{data_root}hash_center_{nbits}.h5'
+save_dir = f'{home_root}checkpoint/{dataset}/'
+file_path = f'{save_dir}{model_name}_{nbits}bit'
+log_path = f'{home_root}logs/{dataset}/{model_name}_{nbits}bit'
+
+# optimiser
+optimizer_name = 'AdamW'
+schedule = 'CosineAnnealingLR'
+lr = 5e-4
+min_lr = 1e-5
+weight_decay = 1e-4
+seed = 1
+
+# evaluation
+test_batch_size = 128
+map_at = [5, 20, 40, 60, 80, 100]
+eval_every = 20
