@@ -90,7 +90,7 @@ _GROUPS = {
         _choice("directions", "tied", ["separate", "forward"],
                 "scan both ways with shared or separate weights, or forward only"),
         Key("drop_path_rate", "float", 0.5, "stochastic depth of the last block, rising from 0", BELOW_1),
-        _choice("dt_init", "mamba", ["xavier"], "first step sizes: Mamba's, or the Xavier pass's (release)"),
+        _choice("mixer_init", "mamba", ["xavier"], "initial weights of mixers: their own, or the Xavier pass's (release)"),
         _choice("tied_bits", "sign", ["zero"], "a bit whose frames tie: +-1 by the sign, or 0 (release)"),
         Key("scan_engine", "text", "auto", "engine of the selective scan"),
         Key("use_checkpoint", "path", None, "checkpoint to start from"),
@@ -157,7 +157,6 @@ _GROUPS = {
         Key("map_at", "ints", [5, 20, 40, 60, 80, 100], "the k of mAP@k", AT_LEAST_1),
         Key("eval_every", "int", 20, "epochs between evaluations; 0: only at the end", NON_NEGATIVE),
         _choice("select", "last", ["best_on_test"], "checkpoint kept; the release chose on the test split"),
-        _choice("tie_order", "index", ["release"], "order of equal distances: by index, or an unstable sort"),
         _choice("ap_normaliser", "k", ["min_kr", "hits"], "divisor of AP@k: k, min(k, relevant) or its hits"),
     ],
     "output": [

@@ -1,2 +1,0 @@
-def unavailable(): return "not yet"
-def supports(u, A): return False
