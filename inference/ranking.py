@@ -68,11 +68,12 @@ def iterate_blocks(query_codes: np.ndarray, database_codes: np.ndarray,
     if query_codes.shape[1] != database_codes.shape[1]:
         raise ValueError(f"query codes have {query_codes.shape[1]} bits, "
                          f"database codes {database_codes.shape[1]}.")
-    measure = doubled_distances
-    if is_binary(query_codes) and is_binary(database_codes):
-        query_codes, database_codes, measure = pack(query_codes), pack(database_codes), hamming
+    packed = is_binary(query_codes) and is_binary(database_codes)
+    if packed:
+        query_codes, database_codes = pack(query_codes), pack(database_codes)
     for start in range(0, len(query_codes), num_rows):
-        yield start, measure(query_codes[start:start + num_rows], database_codes)
+        block = query_codes[start:start + num_rows]
+        yield start, (hamming if packed else doubled_distances)(block, database_codes)
 
 
 def check_codes(codes: np.ndarray) -> np.ndarray:

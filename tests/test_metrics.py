@@ -30,8 +30,6 @@ def one_query(distances, relevant, **options):
     return evaluate(query, database, np.array([[1, 0]]), labels, **options).map_at
 
 
-
-
 def ap(relevant, k, normaliser, num_relevant):
     hits, total = 0, 0.0
     for rank, hit in enumerate(relevant[:k], start=1):
@@ -60,8 +58,6 @@ def naive(distances, relevant, k, normaliser):
 
 
 RULES = ("index", "expected", "best", "worst")
-
-
 
 
 @pytest.mark.parametrize(("normaliser", "at_2", "at_5"), [
@@ -165,8 +161,6 @@ def test_precision_by_hand():
     assert found["index"] == {2: 1 / 2, 4: 3 / 4, 8: 3 / 8}
     assert found["expected"][2] == pytest.approx(3 / 4)
     assert (found["best"][2], found["worst"][2]) == (1, 1 / 2)
-
-
 
 
 @QUICK

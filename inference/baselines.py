@@ -1,0 +1,158 @@
+"""Shallow baselines at the same bits: what a learned code has to beat. N videos, F features, K bits, r rank.
+
+Each is fit on the training split's features and then encodes database and queries.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from inference.codes import binarize
+from inference.encode import Features
+from inference.metrics import evaluate
+from inference.report import metric_row
+from utils.errors import UserError
+
+_BLOCK_ROWS = 256
+_ITQ_ITERATIONS = 50
+# A direction with less of the leading direction's variance is float32 round-off.
+_LEAST_VARIANCE = 1e-6
+
+
+class Baseline(Protocol):
+    """A code learned from vectors: `fit` on the training vectors, then `encode` any."""
+
+    def fit(self, x: np.ndarray, num_bits: int, seed: int) -> "Baseline":
+        """Itself, fitted on x (N, F)."""
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Code of x (N, F), int8 +-1 (N, K)."""
+
+
+def segment_means(features: Features, num_segments: int = 5) -> np.ndarray:
+    """Means of consecutive time segments, side by side: float32 (N, S * F), read block by block.
+
+    The T frames are cut as `np.array_split` does (the first T mod S segments are one frame longer), into
+    S = min(num_segments, T).
+    """
+    num_videos, num_frames, feature_size = features.shape
+    segments = np.array_split(np.arange(num_frames), min(num_segments, num_frames))
+    means = np.empty((num_videos, len(segments), feature_size), np.float32)
+    for start, block in features.blocks(_BLOCK_ROWS):
+        for i, frames in enumerate(segments):
+            block[:, frames[0]:frames[-1] + 1].mean(axis=1, out=means[start:start + len(block), i])
+    return means.reshape(num_videos, -1)
+
+
+def frame_means(features: Features) -> np.ndarray:
+    """Mean over the frames of each video, float32 (N, F), read block by block."""
+    return segment_means(features, 1)
+
+
+def random_codes(num_items: int, num_bits: int, seed: int) -> np.ndarray:
+    """Fair coin flips, int8 +-1 (num_items, num_bits): the level of chance."""
+    flips = np.random.default_rng(seed).integers(0, 2, (num_items, num_bits), dtype=np.int8)
+    return flips * np.int8(2) - np.int8(1)
+
+
+class _Projection:
+    """sign((x - mean) @ directions), the form all baselines here end in."""
+
+    def __init__(self) -> None:
+        self._mean: np.ndarray | None = None
+        self._directions: np.ndarray | None = None
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Code of x (N, F), int8 +-1 (N, K). Raises ValueError before `fit`."""
+        if self._mean is None or self._directions is None:
+            raise ValueError("fit the baseline before it encodes.")
+        return binarize(x @ self._directions - self._mean @ self._directions)
+
+    def _set(self, pca: PCA, directions: np.ndarray, dtype: np.dtype) -> None:
+        self._mean, self._directions = pca.mean_.astype(dtype), directions.astype(dtype)
+
+
+class PcaSign(_Projection):
+    """Signs of the K leading principal components.
+
+    Data of rank r < K gives r of them; the other K - r bits are signs of random (Gaussian) mixtures of these.
+    """
+
+    def fit(self, x: np.ndarray, num_bits: int, seed: int) -> "PcaSign":
+        """Itself, fitted on x (N, F). Raises UserError if all rows of x are the same."""
+        pca, axes = _principal_axes(x, num_bits, seed)
+        rank = axes.shape[1]
+        mixtures = np.random.default_rng(seed).standard_normal((rank, num_bits - rank))
+        self._set(pca, np.hstack([axes, axes @ mixtures]), x.dtype)
+        return self
+
+
+class Itq(_Projection):
+    """Iterative quantization: PCA, then the rotation R that brings it closest to its own signs.
+
+    Gong & Lazebnik, CVPR 2011: from a random R, 50 times: B = sign(V R), then R minimises |B - V R|
+    (orthogonal Procrustes). Data of rank r < K: V has r columns and R (r, K) orthonormal rows, for which
+    |V R| is still constant and the Procrustes step still exact; K = r is the paper's case.
+    """
+
+    def fit(self, x: np.ndarray, num_bits: int, seed: int) -> "Itq":
+        """Itself, fitted on x (N, F). Raises UserError if all rows of x are the same."""
+        pca, axes = _principal_axes(x, num_bits, seed)
+        v = (x @ axes.astype(x.dtype) - pca.mean_ @ axes).astype(np.float64)
+        start = np.random.default_rng(seed).standard_normal((num_bits, v.shape[1]))
+        rotation = np.linalg.qr(start)[0].T
+        for _ in range(_ITQ_ITERATIONS):
+            left, _, right = np.linalg.svd(v.T @ binarize(v @ rotation), full_matrices=False)
+            rotation = left @ right
+        self._set(pca, axes @ rotation, x.dtype)
+        return self
+
+
+def baseline_table(train: Features, database: Features, queries: Features, database_labels: np.ndarray,
+                   query_labels: np.ndarray, *, num_bits: int, seed: int = 0,
+                   **evaluation: Any) -> list[dict[str, object]]:
+    """Rows for `inference.report.format_table`: each baseline under each tie rule.
+
+    A row has `method`, `bits`, `ties`, `mAP@k` for each k, and `GmAP`. The methods are random codes, PCA
+    signs and ITQ on frame means, and ITQ on the means of five time segments.
+
+    Args:
+        evaluation: keyword arguments of `inference.metrics.evaluate`. With queries_are_database the
+            queries' codes are the database's, and `queries` is not read.
+
+    Raises:
+        UserError: all training videos have the same features.
+    """
+    self_retrieval = bool(evaluation.get("queries_are_database"))
+    num_items, num_queries = database.shape[0], 0 if self_retrieval else queries.shape[0]
+    flips = random_codes(num_items + num_queries, num_bits, seed)
+    codes = {"random": (flips[:num_items], flips[num_items:])}
+    for where, vectors in (("means", frame_means), ("5 segments", segment_means)):
+        x = vectors(train)
+        baselines: dict[str, Baseline] = {"ITQ": Itq()}
+        if where == "means":
+            baselines = {"PCA sign": PcaSign()} | baselines
+        for baseline in baselines.values():
+            baseline.fit(x, num_bits, seed)
+        x_database = x if database is train else vectors(database)
+        x_queries = x_database[:0] if self_retrieval else vectors(queries)
+        for name, baseline in baselines.items():
+            codes[f"{name}, {where}"] = baseline.encode(x_database), baseline.encode(x_queries)
+    rows = []
+    for method, (database_codes, query_codes) in codes.items():
+        result = evaluate(database_codes if self_retrieval else query_codes, database_codes, query_labels,
+                          database_labels, **evaluation)
+        rows += [{"method": method, "bits": num_bits, "ties": ties} | metric_row(result, ties)
+                 for ties in result.map_at]
+    return rows
+
+
+def _principal_axes(x: np.ndarray, num_bits: int, seed: int) -> tuple[PCA, np.ndarray]:
+    """The fitted PCA of x (N, F) and its leading axes, float64 (F, r), r = min(num_bits, rank of x)."""
+    if not np.ptp(x, axis=0).any():
+        raise UserError(f"the {len(x)} training videos all have the same features, so no baseline can be "
+                        "fit; check the training feature file.")
+    pca = PCA(min(num_bits, *x.shape), random_state=seed).fit(x)
+    variance = pca.explained_variance_
+    return pca, pca.components_[variance > _LEAST_VARIANCE * variance[0]].T.astype(np.float64)
