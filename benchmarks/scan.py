@@ -1,0 +1,116 @@
+"""Times the engines of the selective scan side by side: forward, and forward + backward.
+
+    python -m benchmarks.scan [--batch 128] [--lengths 7 15 30] [--threads 2] [--repeats 9]
+
+Every repeat runs each engine once, in turn, so that a busy machine slows all of them. Printed are the medians
+over the repeats, and the median of the ratio to the first engine. The first touch of fresh memory is a large
+part of the loops' time: compare runs under one allocator setting only (it is printed).
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.scan import cpu
+
+
+def step_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
+    """The scan as a loop over the steps; autograd does the rest."""
+    dt = F.softplus(delta + delta_bias)
+    h = u.new_zeros(u.shape[0], *A.shape)
+    ys = []
+    for t in range(u.shape[1]):
+        h = torch.exp(dt[:, t, :, None] * A) * h + (dt[:, t] * u[:, t])[:, :, None] * Bm[:, t, None]
+        ys.append((h * C[:, t, None]).sum(-1))
+    return (torch.stack(ys, 1) + D_skip * u) * F.silu(z)
+
+
+def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
+    """The usual reference: exp(dt A) and dt B u of all steps as (B, D, L, N), indexed by step, so that its
+    backward pass is O(L^2)."""
+    dt = F.softplus(delta + delta_bias).transpose(1, 2)
+    u_first = u.transpose(1, 2)
+    decay = torch.exp(torch.einsum("bdl,dn->bdln", dt, A))
+    drive = torch.einsum("bdl,bln,bdl->bdln", dt, Bm, u_first)
+    h = u.new_zeros(u.shape[0], *A.shape)
+    ys = []
+    for t in range(u.shape[1]):
+        h = decay[:, :, t] * h + drive[:, :, t]
+        ys.append(torch.einsum("bdn,bn->bd", h, C[:, t]))
+    return ((torch.stack(ys, 2) + D_skip[:, None] * u_first) * F.silu(z.transpose(1, 2))).transpose(1, 2)
+
+
+ENGINES: dict[str, Callable[..., Tensor]] = {
+    "reference": channel_first_loop,
+    "step loop": step_loop,
+    "cpu": cpu.selective_scan,
+}
+
+
+def make_inputs(batch: int, length: int, channels: int, states: int) -> list[Tensor]:
+    """u, delta, A, B, C, D, z, bias of the magnitudes a Mamba layer starts with."""
+    random = torch.Generator().manual_seed(1)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=random)
+
+    A = -torch.arange(1.0, states + 1).repeat(channels, 1)
+    u, delta, z = (normal(batch, length, channels) for _ in range(3))
+    Bm, C = (normal(batch, length, states) for _ in range(2))
+    return [u, 0.5 * delta, A, Bm, C, torch.ones(channels), z, 0.5 * normal(channels) - 3]
+
+
+def time_engines(inputs: list[Tensor], repeats: int, backward: bool) -> dict[str, list[float]]:
+    """Milliseconds of every engine in every repeat; one unmeasured round first."""
+    weight = torch.randn_like(inputs[0])
+    inputs = [x.detach().requires_grad_(backward) for x in inputs]
+    times: dict[str, list[float]] = {name: [] for name in ENGINES}
+    for _ in range(repeats + 1):
+        for name, engine in ENGINES.items():
+            start = time.perf_counter()
+            y = engine(*inputs)
+            if backward:
+                torch.autograd.grad(y, inputs, weight)
+            times[name].append(1000 * (time.perf_counter() - start))
+            del y
+    return {name: each[1:] for name, each in times.items()}
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[7, 15, 30])
+    parser.add_argument("--channels", type=int, default=512)
+    parser.add_argument("--states", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=9)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    reason = cpu.available()
+    if reason:
+        raise SystemExit(f"cpu engine: {reason}")
+    print(f"torch {torch.__version__}, {args.threads} threads, {torch.backends.cpu.get_cpu_capability()}; "
+          f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')!r} "
+          f"THP_MEM_ALLOC_ENABLE={os.environ.get('THP_MEM_ALLOC_ENABLE', '')!r}")
+    print(f"B={args.batch} D={args.channels} N={args.states}, median of {args.repeats}, ms")
+    for length in args.lengths:
+        inputs = make_inputs(args.batch, length, args.channels, args.states)
+        for label, backward in (("forward", False), ("forward + backward", True)):
+            times = time_engines(inputs, args.repeats, backward)
+            cells = []
+            first = next(iter(times.values()))
+            for name, each in times.items():
+                ratio = statistics.median(a / b for a, b in zip(first, each, strict=True))
+                cells.append(f"{name} {statistics.median(each):9.2f} ({ratio:6.1f}x)")
+            print(f"L={length:<4} {label:<19} " + "   ".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()
