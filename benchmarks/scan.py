@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    reason = cpu.available()
+    reason = cpu.unavailable()
     if reason:
         raise SystemExit(f"cpu engine: {reason}")
     print(f"torch {torch.__version__}, {args.threads} threads, {torch.backends.cpu.get_cpu_capability()}; "

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from model.scan import cpu
 
-REASON = cpu.available()
+REASON = cpu.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("u", "delta", "A", "Bm", "C", "D_skip", "z", "delta_bias")
@@ -182,7 +182,7 @@ def test_empty_batch():
 @pytest.mark.parametrize("isa", list(cpu.ISA_FLAGS))
 def test_every_instruction_set_agrees(isa, monkeypatch):
     monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", isa)
-    reason = cpu.available()
+    reason = cpu.unavailable()
     if reason:
         assert "this CPU has" in reason
         pytest.skip(reason)
@@ -194,7 +194,7 @@ def test_every_instruction_set_agrees(isa, monkeypatch):
 
 def test_unknown_instruction_set_is_named(monkeypatch):
     monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", "neon")
-    assert "VIDEO_HASHING_SCAN_ISA=neon" in cpu.available()
+    assert "VIDEO_HASHING_SCAN_ISA=neon" in cpu.unavailable()
     with pytest.raises(RuntimeError, match="VIDEO_HASHING_SCAN_ISA=neon"):
         cpu.selective_scan(*make_inputs(1, 2, 4, 2))
 
@@ -218,7 +218,7 @@ def test_only_float32_on_the_cpu_is_supported():
 
 
 def test_two_processes_build_at_once(tmp_path):
-    code = "from model.scan import cpu; print(cpu.available())"
+    code = "from model.scan import cpu; print(cpu.unavailable())"
     environment = {**os.environ, "VIDEO_HASHING_CACHE": str(tmp_path), "VIDEO_HASHING_SCAN_ISA": "plain"}
     running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]

@@ -39,7 +39,7 @@ ISA_FLAGS = {
 }
 
 
-def available() -> str | None:
+def unavailable() -> str | None:
     """None if the engine can be used, else one line saying why not. The first call compiles (about 2 s)."""
     library = _library(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""))
     return library if isinstance(library, str) else None
@@ -67,7 +67,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, C: Tensor, D
 
     Raises:
         ValueError: shapes that do not fit together, or tensors that are not float32 on the CPU.
-        RuntimeError: the engine cannot be used; `available()` says why.
+        RuntimeError: the engine cannot be used; `unavailable()` says why.
     """
     _check(u, delta, A, Bm, C, D_skip, z, delta_bias)
     return CpuScan.apply(u, delta, A, Bm, C, D_skip, z, delta_bias, delta_softplus)
