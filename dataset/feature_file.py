@@ -65,7 +65,7 @@ class FeatureFile:
             if self._layout.offset is None:
                 self._read_by_h5py(rows, out, slots)
             else:
-                self._read_contiguous(rows, out, slots)
+                self._read_contiguous(self._layout.offset, rows, out, slots)
 
     def _inspect(self) -> Layout:
         with _reading(self.path), h5py.File(self.path, "r") as file:
@@ -94,7 +94,7 @@ class FeatureFile:
                             "Start the command again.")
         self._identity = identity
 
-    def _read_contiguous(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
+    def _read_contiguous(self, offset: int, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         """In steps that stay in the processor's cache until they are converted and checked."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         direct = self.dtype == np.float32
@@ -103,8 +103,8 @@ class FeatureFile:
             for first, last in _runs(rows, slots, most):
                 target = out[slots[first]:slots[first] + last - first]
                 raw = target if direct else np.empty(target.shape, self.dtype)
-                file.seek(self._layout.offset + int(rows[first]) * row_bytes)
-                _read_fully(file, memoryview(raw.reshape(-1).view(np.uint8)))
+                file.seek(offset + int(rows[first]) * row_bytes)
+                _read_fully(file, raw.reshape(-1).view(np.uint8).data)
                 if not direct:
                     _widen(raw, target)
                 self._refuse_non_finite(rows[first:last], target)
@@ -132,8 +132,8 @@ class FeatureFile:
         if not finite.all():
             row = rows[np.argmin(finite.all(axis=(1, 2)))]
             raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or a "
-                            "value beyond float32. Extract the features of this video again, or drop the video "
-                            "and its label.")
+                            "value beyond float32. Extract the features of this video again, or drop the "
+                            "video and its label.")
 
 
 def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
