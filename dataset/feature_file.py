@@ -17,7 +17,7 @@ import numpy as np
 from utils.errors import UserError
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
-_CONVERTED_BYTES = 32 << 20
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ class FeatureFile:
             if self._layout.offset is None:
                 self._read_by_h5py(rows, out, slots)
             else:
-                self._read_contiguous(rows, out, slots)
-        if self.dtype.kind == "f":
-            self._refuse_non_finite(rows, out, slots)
+                self._read_contiguous(self._layout.offset, rows, out, slots)
 
     def _inspect(self) -> Layout:
         with _reading(self.path), h5py.File(self.path, "r") as file:
@@ -96,18 +94,20 @@ class FeatureFile:
                             "Start the command again.")
         self._identity = identity
 
-    def _read_contiguous(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
+    def _read_contiguous(self, offset: int, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
+        """In steps that stay in the processor's cache until they are converted and checked."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         direct = self.dtype == np.float32
-        most = len(rows) if direct else max(1, _CONVERTED_BYTES // row_bytes)
+        most = max(1, _READ_BYTES // row_bytes)
         with open(self.path, "rb", buffering=0) as file:
             for first, last in _runs(rows, slots, most):
                 target = out[slots[first]:slots[first] + last - first]
                 raw = target if direct else np.empty(target.shape, self.dtype)
-                file.seek(self._layout.offset + int(rows[first]) * row_bytes)
-                _read_fully(file, memoryview(raw.reshape(-1).view(np.uint8)))
+                file.seek(offset + int(rows[first]) * row_bytes)
+                _read_fully(file, raw.reshape(-1).view(np.uint8).data)
                 if not direct:
                     _widen(raw, target)
+                self._refuse_non_finite(rows[first:last], target)
 
     def _read_by_h5py(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         unique, inverse = np.unique(rows, return_inverse=True)
@@ -118,27 +118,22 @@ class FeatureFile:
             else:
                 raw = dataset[unique]
         in_place = len(unique) == len(rows) and (np.diff(slots) == 1).all()
-        if in_place:
-            _widen(raw, out[slots[0]:slots[0] + len(slots)])
-        else:
-            block = np.empty(raw.shape, np.float32)
-            _widen(raw, block)
+        block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, np.float32)
+        _widen(raw, block)
+        self._refuse_non_finite(unique, block)
+        if not in_place:
             out[slots] = block[inverse]
 
-    def _refuse_non_finite(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
-        """A finite sum proves every addend finite and costs one pass; only another sum is looked into."""
-        for first, last in _runs(rows, slots, len(rows)):
-            block = out[slots[first]:slots[first] + last - first]
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = block.sum()
-            if np.isfinite(total):
-                continue
-            finite = np.isfinite(block).all(axis=(1, 2))
-            if not finite.all():
-                row = int(rows[first + int(np.argmin(finite))])
-                raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or "
-                                "a value beyond float32. Extract the features of this video again, or drop "
-                                "the video and its label.")
+    def _refuse_non_finite(self, rows: np.ndarray, block: np.ndarray) -> None:
+        """Looks at block[i], which is row rows[i] of the file."""
+        if self.dtype.kind != "f":
+            return
+        finite = np.isfinite(block)
+        if not finite.all():
+            row = rows[np.argmin(finite.all(axis=(1, 2)))]
+            raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or a "
+                            "value beyond float32. Extract the features of this video again, or drop the "
+                            "video and its label.")
 
 
 def _contiguous_offset(dataset: h5py.Dataset) -> int | None:

@@ -7,6 +7,7 @@ columns.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -55,8 +56,8 @@ def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_vide
     return labels
 
 
-def _variables(path: str, role: str) -> dict[str, np.ndarray]:
-    """The numeric variables of a file by name, oriented as they were saved."""
+def _variables(path: str, role: str) -> dict[str, Any]:
+    """The numeric variables of a file by name, arrays or sparse matrices, oriented as they were saved."""
     if os.path.isdir(path):
         raise UserError(f"{path}: a folder, not a file of {role} labels. Name the file in it.")
     if not os.path.exists(path):
@@ -79,7 +80,7 @@ def _variables(path: str, role: str) -> dict[str, np.ndarray]:
     return {name: value for name, value in loaded.items() if not name.startswith("__") and _is_numeric(value)}
 
 
-def _read_hdf5(path: str) -> dict[str, np.ndarray]:
+def _read_hdf5(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         by_matlab = file.read(10) == b"MATLAB 7.3"
     found = {}
@@ -107,7 +108,7 @@ def _is_numeric(value) -> bool:
     return dtype is not None and (dtype.kind in "iufb") and getattr(value, "ndim", 0) >= 1
 
 
-def _pick(variables: dict[str, np.ndarray], key: str | None, path: str) -> np.ndarray:
+def _pick(variables: dict[str, Any], key: str | None, path: str) -> np.ndarray:
     """The label variable, dense."""
     if key is not None:
         chosen = [key] if key in variables else []
