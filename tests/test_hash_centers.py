@@ -61,7 +61,7 @@ def reference_row(row, others, similarity, y1, y2, y3, d_max, rho=5e-5, gamma=GO
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
 def test_each_row_is_the_recorded_one(path):
     """Row by row, each from the recorded state, for the iteration is chaotic: noise of 1e-15 in the duals
-    changes five of the forty rows of C 40, K 16 at times, and a changed row left standing changes all after it.
+    changes five of the forty rows of C 40, K 16 at times, and one changed row would change all after it.
     For the same reason the score, a small difference of large sums, is held to 15 %: that noise alone moves
     it by -9 to +11 %.
     """

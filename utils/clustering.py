@@ -17,6 +17,7 @@ from utils.errors import UserError
 ROWS_PER_BLOCK = 256
 RESTARTS = 4
 COINCIDENCE = 1e-5
+TINY = float(np.finfo(np.float32).tiny)
 
 
 def frame_means(features, progress=None) -> np.ndarray:
@@ -89,7 +90,7 @@ def nearest_anchors(latents: np.ndarray, anchors: np.ndarray,
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """`rows` (C,P) divided by their L2 norms, float32; a row of zeros stays."""
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return (rows / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    return (rows / np.maximum(norms, TINY)).astype(np.float32)
 
 
 def digest(array: np.ndarray) -> str:
@@ -101,7 +102,7 @@ def digest(array: np.ndarray) -> str:
 def _count_distinct(anchors: np.ndarray, scale: float) -> int:
     """How many of `anchors` lie farther than round-off, relative to `scale`, from every one before them."""
     apart = _distance_to_earlier(anchors)
-    return int((apart > COINCIDENCE * max(scale, np.finfo(np.float32).tiny)).sum())
+    return int((apart > COINCIDENCE * max(scale, TINY)).sum())
 
 
 def _distance_to_earlier(anchors: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ def start_codes(num_centers: int, num_bits: int, rng: np.random.Generator,
     fixed = np.concatenate([matrix, -matrix])[:num_centers]
     if len(fixed) == num_centers:
         return fixed
-    best, best_distance = None, -1.0
+    best, best_distance = fixed, -1.0
     for _ in range(BALANCED_DRAWS):
         codes = np.concatenate([fixed, _balanced_rows(num_centers - len(fixed), num_bits, rng)])
         distances = _pair_distances(codes)
@@ -208,7 +208,8 @@ def _best_of_sweeps(codes, semantics, rng, *, max_sweeps, patience, **settings) 
     best, best_score, fruitless, num_sweeps = codes, -np.inf, 0, 0
     while num_sweeps < max_sweeps and fruitless < patience:
         draws = rng.random((num_centers, 2 * num_bits + num_centers - 1))
-        codes = sweep(codes, semantics, tuple(np.split(draws, [num_bits, 2 * num_bits], axis=1)), **settings)
+        y1, y2, y3 = np.split(draws, [num_bits, 2 * num_bits], axis=1)
+        codes = sweep(codes, semantics, (y1, y2, y3), **settings)
         num_sweeps += 1
         score = release_score(codes, semantics)
         fruitless = 0 if score > best_score else fruitless + 1
