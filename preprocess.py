@@ -1,0 +1,26 @@
+"""Makes what training reads: latents, anchors, pseudo-labels and hash centres.
+
+    python preprocess.py --config configs/S5VH/act.py --gpu 0
+"""
+
+import argparse
+
+from dataset.protocol import open_train
+from utils.cli import add_config_arguments, config_from_arguments, run_script
+from utils.preprocessing import run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument("--force", action="store_true",
+                        help="make every artefact anew, downloaded files included")
+    arguments = parser.parse_args()
+    config = config_from_arguments(arguments)
+    run(config, open_train(config), force=arguments.force,
+        command=f"python preprocess.py --config {arguments.config}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,150 @@
+"""Frame means, PCA, k-means, nearest anchors and the anchor graph against naive constructions."""
+
+import numpy as np
+import pytest
+
+from utils import clustering
+from utils.anchor_graph import AnchorGraph, graph_block, rbf_weights
+from utils.errors import UserError
+
+
+class FakeFeatures:
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def blocks(self, num_rows):
+        for start in range(0, len(self.array), num_rows):
+            yield start, self.array[start:start + num_rows]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_frame_means_stream_over_blocks(rng, monkeypatch):
+    monkeypatch.setattr(clustering, "ROWS_PER_BLOCK", 4)
+    array = rng.standard_normal((11, 3, 5)).astype(np.float32)
+    told = []
+    means = clustering.frame_means(FakeFeatures(array), told.append)
+    np.testing.assert_allclose(means, array.astype(np.float64).mean(axis=1), rtol=1e-12)
+    assert told == [4, 4, 3]
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (7, 30)])
+def test_latents_keep_the_distances(shape, rng):
+    """All components together are a rotation of the centred means."""
+    means = rng.standard_normal(shape)
+    latents = clustering.project(means, min(shape)).astype(np.float64)
+    distances = np.linalg.norm(means[:, None] - means[None], axis=2)
+    np.testing.assert_allclose(np.linalg.norm(latents[:, None] - latents[None], axis=2), distances, atol=1e-5)
+    variances = latents.var(axis=0)
+    assert (np.diff(variances) <= 1e-6).all()
+
+
+def test_latents_are_the_same_each_time(rng):
+    means = rng.standard_normal((50, 12))
+    np.testing.assert_array_equal(clustering.project(means, 5), clustering.project(means.copy(), 5))
+
+
+def test_equal_videos_have_latents_of_zero():
+    assert np.abs(clustering.project(np.ones((6, 4)), 2)).max() < 1e-6
+
+
+def test_nearest_anchors_agree_with_a_loop(rng):
+    latents = rng.standard_normal((30, 4)).astype(np.float32)
+    anchors = rng.standard_normal((9, 4)).astype(np.float32)
+    ids, distances = clustering.nearest_anchors(latents, anchors, 5)
+    for i, video in enumerate(latents):
+        apart = [float(np.linalg.norm(video.astype(np.float64) - anchor)) for anchor in anchors]
+        expected = sorted(range(9), key=lambda j: apart[j])[:5]
+        assert ids[i].tolist() == expected
+        np.testing.assert_allclose(distances[i], [apart[j] for j in expected], rtol=1e-5)
+
+
+def test_ties_go_to_the_lower_id_and_few_anchors_are_few_columns():
+    anchors = np.array([[1.0], [-1.0]], dtype=np.float32)
+    ids, distances = clustering.nearest_anchors(np.zeros((1, 1), dtype=np.float32), anchors, 5)
+    assert ids.tolist() == [[0, 1]]
+    assert distances.tolist() == [[1.0, 1.0]]
+
+
+def test_clusters_find_separated_groups_and_repeat(rng):
+    centers = 20 * np.eye(6, 8)
+    latents = (centers[np.arange(60) % 6] + rng.standard_normal((60, 8))).astype(np.float32)
+    anchors = clustering.cluster(latents, 6, seed=1)
+    labels = clustering.nearest_anchors(latents, anchors, 1)[0][:, 0]
+    assert all(len(set(labels[group::6])) == 1 for group in range(6))
+    assert len(set(labels)) == 6
+    np.testing.assert_array_equal(anchors, clustering.cluster(latents, 6, seed=1))
+
+
+@pytest.mark.parametrize(("num_videos", "num_distinct"), [(3, 3), (40, 4), (40, 1)])
+def test_too_few_distinct_videos_are_told(num_videos, num_distinct, rng):
+    groups = rng.standard_normal((num_distinct, 8)).astype(np.float32)
+    latents = groups[np.arange(num_videos) % num_distinct]
+    with pytest.raises(UserError, match=f"nclusters = 6, but the training videos form only {num_distinct} "):
+        clustering.cluster(latents, 6, seed=1)
+
+
+def test_unit_rows_leave_a_row_of_zeros():
+    np.testing.assert_allclose(clustering.unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]])
+
+
+def test_digest_tells_shape_type_and_content(rng):
+    array = rng.standard_normal((4, 6)).astype(np.float32)
+    changed = array.copy()
+    changed[0, 0] += 1
+    variants = [array, array.reshape(6, 4), array.astype(np.float64), changed]
+    assert len({clustering.digest(variant) for variant in variants}) == 4
+    assert clustering.digest(array) == clustering.digest(np.asfortranarray(array))
+
+
+def naive_graph(latents, anchors):
+    """The N x N graph by its definition: dense distances, dense Z, dense A."""
+    distances = np.linalg.norm(latents[:, None].astype(np.float64) - anchors[None], axis=2)
+    shared = {}
+    for s in (3, 4, 5):
+        s_used = min(s, len(anchors))
+        nearest = np.sort(distances, axis=1)[:, :s_used]
+        sigma = nearest[:, -1].mean() / np.sqrt(2)
+        kernel = np.exp(-distances ** 2 / (2 * sigma ** 2))
+        z = np.where(distances <= nearest[:, -1:], kernel, 0)
+        z /= z.sum(axis=1, keepdims=True)
+        mass = z.sum(axis=0)
+        mass[mass == 0] = 1
+        shared[s] = (z @ np.diag(1 / mass) @ z.T > 1e-5).astype(int)
+    return shared[3] + 2 * (shared[5] - shared[4])
+
+
+@pytest.mark.parametrize("num_anchors", [2, 4, 12])
+def test_graph_blocks_agree_with_the_dense_graph(num_anchors, rng):
+    latents = rng.standard_normal((40, 3)).astype(np.float32)
+    anchors = rng.standard_normal((num_anchors, 3)).astype(np.float32)
+    expected = naive_graph(latents, anchors)
+    ids, distances = clustering.nearest_anchors(latents, anchors, 5)
+    graph = AnchorGraph(ids, distances, num_anchors)
+    np.testing.assert_array_equal(graph.block(np.arange(40), np.arange(40)), expected)
+    rows, columns = rng.permutation(40)[:7], rng.permutation(40)[:5]
+    np.testing.assert_array_equal(graph_block(ids, distances, num_anchors, rows, columns),
+                                  expected[np.ix_(rows, columns)])
+    if num_anchors == 12:
+        assert set(np.unique(expected)) == {0, 1, 2}
+
+
+def test_videos_on_their_anchors_weigh_equally():
+    """sigma = 0 when every s-th distance is 0."""
+    np.testing.assert_array_equal(rbf_weights(np.zeros((4, 3))), np.full((4, 3), 1 / 3))
+
+
+def test_a_far_video_keeps_weights_that_sum_to_one():
+    distances = np.full((1000, 3), 1.0)
+    distances[0] = [400.0, 401.0, 402.0]
+    weights = rbf_weights(distances)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    assert weights[0, 0] > 0.99
+
+
+def test_graph_refuses_arrays_that_do_not_belong_together():
+    with pytest.raises(ValueError, match="must both be"):
+        AnchorGraph(np.zeros((4, 3), dtype=int), np.zeros((4, 5)), 6)

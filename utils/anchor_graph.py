@@ -1,0 +1,67 @@
+"""The similarity graph of the training videos, from nearest anchors, in O(N) storage.
+
+With Z_s (N,C) the RBF weights of each video to its s nearest anchors (rows sum to 1), two videos share an
+anchor where A_s = Z_s diag(colsum Z_s)^-1 Z_s^T > 1e-5. The graph is A_3 + 2 (A_5 - A_4): 1 similar,
+2 dissimilar, 0 ignored (Liu et al. 2011, "Hashing with Graphs"; the combination is the S5VH release's).
+"""
+
+import numpy as np
+
+THRESHOLD = 1e-5
+
+
+class AnchorGraph:
+    """Blocks of the N x N graph, made when asked for.
+
+    Args:
+        ids: (N,S) the S >= 1 nearest anchors of each video, nearest first, in [0, num_anchors).
+        distances: (N,S) the Euclidean distances to them. Where S < 5, the s beyond S count as S.
+        num_anchors: C.
+    """
+
+    def __init__(self, ids: np.ndarray, distances: np.ndarray, num_anchors: int):
+        if ids.shape != distances.shape or ids.ndim != 2 or not ids.shape[1]:
+            raise ValueError(f"ids {ids.shape} and distances {distances.shape} must both be (N, S), S >= 1")
+        self.ids, self.num_anchors = ids, num_anchors
+        self._weights = {}
+        self._inverse_mass = {}
+        for num_nearest in {min(s, ids.shape[1]) for s in (3, 4, 5)}:
+            weights = rbf_weights(distances[:, :num_nearest])
+            mass = np.bincount(ids[:, :num_nearest].ravel(), weights.ravel(), minlength=num_anchors)
+            self._weights[num_nearest] = weights
+            self._inverse_mass[num_nearest] = np.divide(1.0, mass, out=np.zeros(num_anchors), where=mass > 0)
+
+    def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The graph between the videos `rows` (R,) and `columns` (M,): (R,M) int8."""
+        three, four, five = (self._share(s, rows, columns) for s in (3, 4, 5))
+        return three + 2 * (five - four)
+
+    def _share(self, num_nearest: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        num_nearest = min(num_nearest, self.ids.shape[1])
+        left = self._dense(num_nearest, rows) * self._inverse_mass[num_nearest]
+        return (left @ self._dense(num_nearest, columns).T > THRESHOLD).astype(np.int8)
+
+    def _dense(self, num_nearest: int, videos: np.ndarray) -> np.ndarray:
+        dense = np.zeros((len(videos), self.num_anchors))
+        np.put_along_axis(dense, self.ids[videos, :num_nearest], self._weights[num_nearest][videos], axis=1)
+        return dense
+
+
+def graph_block(ids: np.ndarray, distances: np.ndarray, num_anchors: int, rows: np.ndarray,
+                columns: np.ndarray) -> np.ndarray:
+    """One block (R,M) int8 of the graph; for more than one, keep an `AnchorGraph`."""
+    return AnchorGraph(ids, distances, num_anchors).block(rows, columns)
+
+
+def rbf_weights(distances: np.ndarray) -> np.ndarray:
+    """exp(-d^2 / (2 sigma^2)) of `distances` (N,s), rows divided by their sums: (N,s) float64.
+
+    sigma is the mean distance to the s-th anchor over sqrt 2. Where it is 0, all distances are, and the
+    weights are equal. Each row is scaled by its nearest anchor first, so a far video does not underflow.
+    """
+    squares = distances.astype(np.float64) ** 2
+    sigma = distances[:, -1].mean(dtype=np.float64) / np.sqrt(2.0)
+    if sigma == 0.0:
+        return np.full(distances.shape, 1.0 / distances.shape[1])
+    weights = np.exp(-(squares - squares.min(axis=1, keepdims=True)) / (2.0 * sigma ** 2))
+    return weights / weights.sum(axis=1, keepdims=True)

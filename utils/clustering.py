@@ -1,0 +1,119 @@
+"""From features to clusters: frame means, PCA, k-means, nearest anchors.
+
+Letters: N videos, T frames, F features, P latent dimensions, C anchors (cluster centroids), S neighbours.
+"""
+
+import hashlib
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from utils.errors import UserError
+
+ROWS_PER_BLOCK = 256
+RESTARTS = 4
+COINCIDENCE = 1e-5
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def frame_means(features, progress=None) -> np.ndarray:
+    """The mean frame of each video: (N,F) float64, in one pass over `features` (N,T,F) in blocks.
+
+    `progress(num_videos)` is told of each block.
+    """
+    num_videos, _, num_features = features.shape
+    means = np.empty((num_videos, num_features))
+    for start, block in features.blocks(ROWS_PER_BLOCK):
+        block.mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
+        if progress is not None:
+            progress(len(block))
+    return means
+
+
+def project(means: np.ndarray, num_dims: int) -> np.ndarray:
+    """The latents (N,P) float32: `means` (N,F) on their first `num_dims` <= min(N,F) principal components.
+
+    The solvers used are exact and their signs are fixed, so equal means give equal latents.
+    """
+    num_videos, num_features = means.shape
+    solver = "covariance_eigh" if num_features <= 2 * num_videos else "full"
+    with np.errstate(invalid="ignore", divide="ignore"):  # variance ratios of means that are all the same
+        latents = PCA(num_dims, svd_solver=solver).fit_transform(means)
+    return latents.astype(np.float32)
+
+
+def cluster(latents: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
+    """The centroids (C,P) float32 of the best of four seeded k-means runs on `latents` (N,P).
+
+    Raises:
+        UserError: the videos are too few or too alike for `num_clusters` distinct centroids.
+    """
+    if len(latents) < num_clusters:
+        raise _too_few(len(latents), num_clusters)
+    model = KMeans(num_clusters, n_init=RESTARTS, random_state=seed)
+    # Two partial sums added to zero give the same bits in either order; more threads would not.
+    with threadpool_limits(2, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        anchors = model.fit(latents).cluster_centers_.astype(np.float32)
+    num_distinct = _count_distinct(anchors, scale=float(np.abs(latents).max(initial=0.0)))
+    num_distinct = min(num_distinct, len(np.unique(nearest_anchors(latents, anchors, 1)[0])))
+    if num_distinct < num_clusters:
+        raise _too_few(num_distinct, num_clusters)
+    return anchors
+
+
+def nearest_anchors(latents: np.ndarray, anchors: np.ndarray,
+                    num_neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest anchors of each video, nearest first, ties to the lower id.
+
+    `latents` (N,P), `anchors` (C,P); returns ids (N,S) int64 and Euclidean distances (N,S) float32 with
+    S = min(num_neighbours, C).
+    """
+    anchors = anchors.astype(np.float64)
+    num_neighbours = min(num_neighbours, len(anchors))
+    ids = np.empty((len(latents), num_neighbours), dtype=np.int64)
+    distances = np.empty((len(latents), num_neighbours), dtype=np.float32)
+    squares = (anchors ** 2).sum(axis=1)
+    for start in range(0, len(latents), 4096):
+        block = latents[start:start + 4096].astype(np.float64)
+        apart = (block ** 2).sum(axis=1)[:, None] - 2.0 * block @ anchors.T + squares
+        nearest = np.argsort(apart, axis=1, kind="stable")[:, :num_neighbours]
+        ids[start:start + len(block)] = nearest
+        distances[start:start + len(block)] = np.sqrt(np.maximum(np.take_along_axis(apart, nearest, 1), 0.0))
+    return ids, distances
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """`rows` (C,P) divided by their L2 norms, float32; a row of zeros stays."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return (rows / np.maximum(norms, TINY)).astype(np.float32)
+
+
+def digest(array: np.ndarray) -> str:
+    """A fingerprint of an array's shape, dtype and content."""
+    array = np.ascontiguousarray(array)
+    return hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode() + array.tobytes()).hexdigest()
+
+
+def _count_distinct(anchors: np.ndarray, scale: float) -> int:
+    """How many of `anchors` lie farther than round-off, relative to `scale`, from every one before them."""
+    apart = _distance_to_earlier(anchors)
+    return int((apart > COINCIDENCE * max(scale, TINY)).sum())
+
+
+def _distance_to_earlier(anchors: np.ndarray) -> np.ndarray:
+    """The distance from each anchor to the nearest of those before it: (C,), infinite for the first."""
+    nearest = np.full(len(anchors), np.inf)
+    anchors = anchors.astype(np.float64)
+    for i in range(1, len(anchors)):
+        nearest[i] = np.linalg.norm(anchors[:i] - anchors[i], axis=1).min()
+    return nearest
+
+
+def _too_few(num_distinct: int, num_clusters: int) -> UserError:
+    return UserError(f"config: nclusters = {num_clusters}, but the training videos form only {num_distinct} "
+                     f"distinct clusters; set nclusters to {num_distinct} or less.")

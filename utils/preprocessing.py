@@ -1,0 +1,159 @@
+"""Everything preprocess makes: latents, anchors, pseudo-labels, semantics, hash centres.
+
+One clustering serves labels and centres: label i is centre i. Letters: N videos, F features, C clusters,
+K bits, P latent dimensions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from utils import artefacts, clustering
+from utils.artefacts import inspect_artefact, read_artefact, setting, write_artefact
+from utils.hash_center_measures import CenterMeasures
+from utils.hash_centers import HashCenters, check_settings, solve_hash_centers
+
+MAX_SWEEPS = 20
+LABEL_NEIGHBOURS = 3
+_OTHER_CLUSTERING = ("comes from another clustering than {}, so pseudo-label i does not mean hash centre i; "
+                     "--force makes them from one.")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Reuses an artefact that still fits, or makes it anew, and says which in one line."""
+
+    force: bool
+    command: str
+    log: Callable[[str], None]
+
+    def provide(self, path: str, key: str, make: Callable[[], Mapping], *, made_from: Mapping, shape: tuple,
+                check: artefacts.Check, attributes: Callable[[], Mapping] = dict) -> np.ndarray:
+        """The array `key` of the artefact at `path`; `make` gives all its arrays where they must be made.
+
+        Raises:
+            UserError: a file that no preprocess wrote does not fit: it is not overwritten without `force`.
+        """
+        state = None if self.force else inspect_artefact(path, made_from)
+        if state is not None and state.kind in ("fresh", "foreign"):
+            array = read_artefact(path, key, expected=made_from, shape=shape, check=check,
+                                  command=self.command, log=self.log)
+            if state.kind == "fresh":
+                self.log(f"{path}: up to date, reused.")
+            return array
+        if state is not None and state.kind == "stale":
+            self.log(f"{path}: made for other settings ({state.reason}); rebuilding.")
+        arrays = make()
+        write_artefact(path, arrays, made_from, attributes())
+        self.log(f"{path}: written.")
+        return arrays[key]
+
+
+def run(config, features, *, force: bool = False, command: str = artefacts.PREPROCESS,
+        log: Callable[[str], None] = print) -> None:
+    """Makes every artefact of `config` from the training `features` (N,T,F), reusing those that still fit.
+
+    Downloaded files are used where they fit and overwritten only with `force`.
+
+    Raises:
+        UserError: too few distinct videos for nclusters, nclusters too many for nbits, a file that does
+            not fit or cannot be written.
+    """
+    check_settings(config.nclusters, config.nbits, setting(config, "hash_center_assign", "solver"))
+    shop = Workshop(force, command, log)
+    fingerprint = features.fingerprint()
+    latents = _latents(shop, config, features, fingerprint)
+    anchors = _anchors(shop, config, latents, fingerprint)
+    _assignment(shop, config, latents, anchors, fingerprint)
+    semantics = _semantics(shop, config, anchors, fingerprint)
+    _hash_centers(shop, config, semantics, fingerprint)
+
+
+def _latents(shop: Workshop, config, features, fingerprint: str) -> np.ndarray:
+    num_videos, _, num_features = features.shape
+    num_dims = min(config.latent_dim_pca, num_videos, num_features)
+    if num_dims < config.latent_dim_pca:
+        shop.log(f"latent_dim_pca = {config.latent_dim_pca} is more than {num_videos} videos of "
+                 f"{num_features} features have; {num_dims} are used.")
+
+    def make() -> dict:
+        with tqdm(total=num_videos, desc="frame means", disable=None, leave=False) as bar:
+            means = clustering.frame_means(features, bar.update)
+        return {"feats": clustering.project(means, num_dims)}
+
+    return shop.provide(config.latent_feat_path, "feats", make, shape=(num_videos, num_dims),
+                        made_from=artefacts.latent_settings(config, fingerprint), check=artefacts.finite)
+
+
+def _anchors(shop: Workshop, config, latents: np.ndarray, fingerprint: str) -> np.ndarray:
+    made_from = {**artefacts.cluster_settings(config, fingerprint), "latents": clustering.digest(latents)}
+    return shop.provide(config.anchor_path, "feats", made_from=made_from, check=artefacts.finite,
+                        shape=(config.nclusters, latents.shape[1]),
+                        make=lambda: {"feats": clustering.cluster(latents, config.nclusters, config.seed)})
+
+
+def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray, fingerprint: str) -> None:
+    made_from = {**artefacts.assignment_settings(config, fingerprint), "latents": clustering.digest(latents),
+                 "anchors": clustering.digest(anchors)}
+    num_neighbours = setting(config, "num_anchor_neighbours", 5)
+    ids, distances = clustering.nearest_anchors(latents, anchors, max(num_neighbours, LABEL_NEIGHBOURS))
+    arrays = {"pos": ids[:, :LABEL_NEIGHBOURS], "ids": ids[:, :num_neighbours],
+              "distances": distances[:, :num_neighbours]}
+    positions = shop.provide(config.train_assist_path, "pos", lambda: arrays, made_from=made_from,
+                             shape=(len(latents), None), check=artefacts.ids_below(config.nclusters))
+    if (positions[:, 0] != ids[:, 0]).mean() > 0.01:  # other software may settle near ties otherwise
+        shop.log(f"{config.train_assist_path}: {_OTHER_CLUSTERING.format(config.anchor_path)}")
+
+
+def _semantics(shop: Workshop, config, anchors: np.ndarray, fingerprint: str) -> np.ndarray:
+    made_from = {**artefacts.cluster_settings(config, fingerprint), "anchors": clustering.digest(anchors)}
+    own = clustering.unit_rows(anchors)
+    semantics = shop.provide(config.semantic_center_path, "matrix", lambda: {"matrix": own},
+                             made_from=made_from, shape=own.shape, check=artefacts.finite)
+    if not np.allclose(semantics, own, atol=1e-4):
+        shop.log(f"{config.semantic_center_path}: {_OTHER_CLUSTERING.format(config.anchor_path)}")
+    return semantics
+
+
+def _hash_centers(shop: Workshop, config, semantics: np.ndarray, fingerprint: str) -> np.ndarray:
+    made_from = {**artefacts.center_settings(config, fingerprint), "semantics": clustering.digest(semantics)}
+    solved: list[HashCenters] = []
+
+    def make() -> dict:
+        solved.append(_solve(config, semantics))
+        shop.log(quality_table(solved[0].start, solved[0].end))
+        return {"matrix": solved[0].codes}
+
+    return shop.provide(config.hash_center_path, "matrix", make, made_from=made_from,
+                        shape=(config.nclusters, config.nbits), check=artefacts.plus_minus_one,
+                        attributes=lambda: _quality(solved[0]))
+
+
+def _solve(config, semantics: np.ndarray) -> HashCenters:
+    with tqdm(total=MAX_SWEEPS * len(semantics), desc="hash centres", disable=None, leave=False) as bar:
+        def progress(num_rows: int, codes: np.ndarray) -> None:
+            if not bar.disable and (bar.n % len(semantics)) + num_rows >= len(semantics):
+                products = codes @ codes.T - 2.0 * codes.shape[1] * np.eye(len(codes))
+                bar.set_postfix(min_distance=int((codes.shape[1] - products.max()) / 2), refresh=False)
+            bar.update(num_rows)
+
+        return solve_hash_centers(
+            semantics, config.nbits, seed=config.seed, rho=config.rho, gamma=config.gamma,
+            hadamard_start=bool(config.initWithCSQ), max_sweeps=MAX_SWEEPS, progress=progress,
+            assign=setting(config, "hash_center_assign", "solver"))
+
+
+def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:
+    """A table of the measures, start beside end, one per line."""
+    lines = [f"{'hash centres':<22}{'start':>10}{'end':>10}"]
+    for (name, before), after in zip(asdict(start).items(), asdict(end).values(), strict=True):
+        lines.append(f"{name.replace('_', ' '):<22}{before:>10.4g}{after:>10.4g}")
+    return "\n".join(lines)
+
+
+def _quality(solved: HashCenters) -> dict:
+    start = {f"start_{name}": value for name, value in asdict(solved.start).items()}
+    return {**asdict(solved.end), **start, "num_sweeps": solved.num_sweeps,
+            "num_repaired": solved.num_repaired}
