@@ -1,0 +1,21 @@
+# S5VH on the sample dataset, sized for two CPU cores:
+#     python -m dataset.digits
+#     python preprocess.py --config configs/S5VH/digits.py
+#     python train.py --config configs/S5VH/digits.py
+#     python eval.py --config configs/S5VH/digits.py --baselines
+_base_ = ['../_base_/s5vh.py', '../_base_/datasets/digits.py']
+
+nbits = 32
+hidden_size = 128
+decoder_size = 96
+S5VH_type = 'mini'
+batch_size = 64
+num_epochs = 30
+warm_up_epoch = 10
+eval_every = 10
+
+latent_dim_pca = 128
+nclusters = 60
+alpha = 1.0
+tau_plus = 0.05
+a_cluster = 0.1

@@ -1,0 +1,71 @@
+"""Evaluates a trained model: mAP@k of Hamming rankings, with ties by database index and in expectation.
+
+    python eval.py --config configs/S5VH/act.py --gpu 0
+    python eval.py --config configs/S5VH/digits.py --baselines
+    python eval.py --config configs/S5VH/act.py --checkpoint activitynet_64.pth
+
+Writes map.txt and metrics.json into the run's log folder.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from dataset.protocol import open_retrieval, open_train
+from inference.baselines import baseline_table
+from inference.evaluation import evaluate_retrieval
+from inference.report import format_table, metric_row, write_results
+from model import build_model, load_weights
+from utils.checkpoints import chosen_checkpoint, read_checkpoint
+from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.run import log_to_console
+
+log = logging.getLogger("eval")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument("--checkpoint", help="the file to evaluate; without it the run's own (see use_checkpoint)")
+    parser.add_argument("--baselines", action="store_true",
+                        help="beside it, shallow codes of the same length fit on the training features")
+    arguments = parser.parse_args()
+    config = config_from_arguments(arguments)
+    device = choose_device(arguments.gpu)
+    log_to_console()
+
+    retrieval = open_retrieval(config)
+    path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
+    checkpoint = read_checkpoint(path)
+    model = build_model(config)
+    load_weights(model, checkpoint["model_state_dict"], str(path))
+    result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)
+
+    rows = [{"method": config.model_name, "bits": config.nbits, "ties": ties} | metric_row(result.evaluation, ties)
+            for ties in result.evaluation.map_at]
+    if arguments.baselines:
+        rows = _baselines(config, retrieval) + rows
+    columns = list(rows[0])
+    evaluation = result.evaluation
+    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
+             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
+    log.info(format_table(rows, columns))
+    log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+    write_results(config.log_path, evaluation, details={
+        "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path),
+        "epoch": checkpoint.get("epoch", -1) + 1 or None, "codes": result.statistics,
+        "baselines": rows if arguments.baselines else None})
+    log.info("written: %s", Path(config.log_path) / "map.txt")
+
+
+def _baselines(config, retrieval) -> list[dict[str, object]]:
+    train = open_train(config)
+    shared = train.fingerprint() == retrieval.database.fingerprint()
+    return baseline_table(train, train if shared else retrieval.database, retrieval.queries,
+                          retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
+                          map_at=config.map_at, normaliser=config.ap_normaliser,
+                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+
+
+if __name__ == "__main__":
+    run_script(main)
