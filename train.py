@@ -44,7 +44,7 @@ def main() -> None:
     device = choose_device(arguments.gpu)
     log_to_console()
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-    trainer = Trainer(config, device)
+    trainer = Trainer(config, device, preprocess=f"python preprocess.py --config {arguments.config}")
     if arguments.dry_run:
         trainer.dry_run()
     else:
@@ -52,15 +52,20 @@ def main() -> None:
 
 
 class Trainer:
-    """Everything a run needs, checked and built: data, artefacts, model, optimiser."""
+    """Everything a run needs, checked and built: data, artefacts, model, optimiser.
 
-    def __init__(self, config, device: torch.device):
+    `preprocess` is the command that messages name where an artefact is missing.
+    """
+
+    def __init__(self, config, device: torch.device, preprocess: str):
         self.config, self.device = config, device
+        self.scan_engine = explain(config.scan_engine, device)
+        self._learning_rate(epoch=0)
         features = open_train(config)
         check_clusters(config, features)
         self.retrieval = open_retrieval(config)
         self.fingerprint = features.fingerprint()
-        artefacts = self._load_artefacts(len(features))
+        artefacts = self._load_artefacts(len(features), preprocess)
         self.source = HostResident(features)
         torch.manual_seed(config.seed)
         self.model = build_model(config, len(features), **artefacts)
@@ -70,10 +75,11 @@ class Trainer:
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
 
-    def _load_artefacts(self, num_videos: int) -> dict[str, torch.Tensor]:
+    def _load_artefacts(self, num_videos: int, command: str) -> dict[str, torch.Tensor]:
         loaders = {
-            "pseudo_labels": lambda: load_pseudo_labels(self.config, self.fingerprint, num_videos),
-            "hash_centers": lambda: load_hash_centers(self.config, self.fingerprint),
+            "pseudo_labels": lambda: load_pseudo_labels(self.config, self.fingerprint, num_videos, command=command,
+                                                        log=log.info),
+            "hash_centers": lambda: load_hash_centers(self.config, self.fingerprint, command=command, log=log.info),
         }
         names = method_class(self.config).required_artefacts(self.config)
         return {name: torch.from_numpy(loaders[name]()) for name in names}
@@ -108,7 +114,7 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the training videos; the mean of every loss term, the rate and the time."""
         config, started = self.config, time.perf_counter()
-        rate = learning_rate(config.schedule, epoch, config.num_epochs, config.lr, config.min_lr)
+        rate = self._learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         draws = EpochDraws(config.seed, epoch, len(self.source), config.max_frames, config.mask_ratio,
@@ -137,6 +143,10 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
         return losses
+
+    def _learning_rate(self, epoch: int) -> float:
+        config = self.config
+        return learning_rate(config.schedule, epoch, config.num_epochs, config.lr, config.min_lr)
 
     @property
     def _first_metric(self) -> str:
@@ -168,7 +178,7 @@ class Trainer:
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         log.info("%s on %s, %d bits, %d videos, %.2f M parameters, device %s", config.model_name, config.dataset,
                  config.nbits, len(self.source), num_parameters / 1e6, self.device)
-        log.info(explain(config.scan_engine, self.device))
+        log.info(self.scan_engine)
         if config.select == "best_on_test":
             log.info("note: select = 'best_on_test' keeps the epoch that is best on the test split; "
                      "such numbers are optimistic")

@@ -60,6 +60,11 @@ class HostResident:
             raise UserError(f"{', '.join(features.paths)}: the {features.role} features need {size:.1f} GiB "
                             "of main memory. Use a machine with more, or fewer videos.") from error
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, T, F)."""
+        return tuple(self._videos.shape)
+
     def __len__(self) -> int:
         return len(self._videos)
 

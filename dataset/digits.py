@@ -9,7 +9,6 @@ import argparse
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from utils.errors import UserError
+from utils.cli import run_script
 from utils.files import whole_file
 
 RECIPE_VERSION = 1
@@ -203,8 +202,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

@@ -119,6 +119,8 @@ _GROUPS = {
         Key("initWithCSQ", "bool", True, "start the hash centres from Hadamard rows"),
         Key("rho", "float", 5e-5, "first penalty of the hash-centre solver", POSITIVE),
         Key("gamma", "float", (1 + 5 ** 0.5) / 2, "dual step of the hash-centre solver", POSITIVE),
+        _choice("hash_center_assign", "solver", ["semantic"],
+                "which centre goes to which cluster: as solved, or permuted to follow the semantics"),
         Key("latent_feat_path", "path", None, "PCA latents; None, here and below: a file in data_root"),
         Key("anchor_path", "path", None, "k-means anchors"),
         Key("train_assist_path", "path", None, "nearest anchors of each video, the first its pseudo-label"),
@@ -129,7 +131,7 @@ _GROUPS = {
     "train": [
         Key("seed", "int", 1, "seed of everything random", Interval(0, 2 ** 32 - 1)),
         Key("num_epochs", "int", 350, "epochs", AT_LEAST_1),
-        Key("batch_size", "int", 128, "videos per step", AT_LEAST_1),
+        Key("batch_size", "int", 128, "videos per step", Interval(2)),
         Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
         Key("alpha", "float", 1.0, "weight of the contrastive loss", NON_NEGATIVE),
         Key("temperature", "float", 0.5, "tau of the contrastive loss", POSITIVE),

@@ -1,0 +1,87 @@
+"""A tiny data set with a config file outside the repository, and the scripts run on it as a user runs them."""
+
+import contextlib
+import io
+import logging
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import h5py
+import numpy as np
+import scipy.io
+
+ROOT = Path(__file__).parent.parent
+FRAMES, FEATURES, CLASSES = 6, 8, 5
+
+CONFIG = """\
+dataset = 'tiny'
+home_root = {folder!r}
+data_root = {folder!r} + 'data/'
+model_name = 'S5VH'
+S5VH_type = 'mini'
+hidden_size, decoder_size = 32, 16
+feature_size, max_frames = 8, 6
+nbits = 8
+nclusters = 4
+latent_dim_pca = 6
+num_epochs, warm_up_epoch, batch_size = 3, 1, 16
+eval_every = 2
+map_at = [1, 5]
+train_feat_path = data_root + 'train.h5'
+test_feat_path = data_root + 'database.h5'
+label_path = data_root + 'database.mat'
+query_feat_path = data_root + 'query.h5'
+query_label_path = data_root + 'query.mat'
+"""
+
+
+def write_features(path: Path, num_videos: int, seed: int) -> np.ndarray:
+    """Videos that follow their class's direction over time; returns their class ids."""
+    generator = np.random.default_rng(seed)
+    classes = np.arange(num_videos) % CLASSES
+    directions = np.random.default_rng(0).normal(size=(CLASSES, FRAMES, FEATURES))
+    videos = directions[classes] + 0.3 * generator.normal(size=(num_videos, FRAMES, FEATURES))
+    with h5py.File(path, "w") as file:
+        file["feats"] = videos.astype(np.float32)
+    return classes
+
+
+def make_project(folder: Path) -> SimpleNamespace:
+    """`folder` with features, labels and a config; the paths of what tests touch."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    for name, num_videos, seed in (("train", 40, 1), ("database", 30, 2), ("query", 10, 3)):
+        classes = write_features(data / f"{name}.h5", num_videos, seed)
+        scipy.io.savemat(data / f"{name}.mat", {"labels": np.eye(CLASSES, dtype=np.uint8)[classes]})
+    config = folder / "config.py"
+    config.write_text(CONFIG.format(folder=f"{folder}/"))
+    return SimpleNamespace(folder=folder, data=data, config=config,
+                           checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth",
+                           logs=folder / "logs/tiny/S5VH_8bit")
+
+
+def run(script: str, *arguments: object) -> SimpleNamespace:
+    """Runs a script of the repository in this process, as its own `__main__`; exit code, output, errors."""
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    argv = [str(ROOT / script), *map(str, arguments)]
+    handlers = list(logging.getLogger().handlers)
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            runpy.run_path(argv[0], run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            for handler in set(logging.getLogger().handlers) - set(handlers):
+                logging.getLogger().removeHandler(handler)
+                handler.close()
+    return SimpleNamespace(code=code, output=output.getvalue(), errors=errors.getvalue())
+
+
+def succeed(script: str, *arguments: object) -> SimpleNamespace:
+    """The same, for a run that must end well."""
+    result = run(script, *arguments)
+    assert result.code == 0, result.errors
+    return result
