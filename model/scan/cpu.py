@@ -33,7 +33,7 @@ SOURCE = Path(__file__).with_name("cpu_scan.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math",
          "-ffp-contract=fast")
 ISA_FLAGS = {
-    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx2", "-mfma"),
+    "avx512": ("-mavx512f", "-mavx2", "-mfma"),
     "avx2": ("-mavx2", "-mfma"),
     "plain": (),
 }
