@@ -33,7 +33,7 @@ SOURCE = Path(__file__).with_name("cpu_scan.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math",
          "-ffp-contract=fast")
 ISA_FLAGS = {
-    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx2", "-mfma"),
+    "avx512": ("-mavx512f", "-mavx2", "-mfma"),
     "avx2": ("-mavx2", "-mfma"),
     "plain": (),
 }
@@ -198,7 +198,7 @@ def _load(forced_isa: str) -> ctypes.CDLL | str:
         return "no C++ compiler found (tried $CXX, g++, c++, clang++); install g++ or put one on PATH"
     command = [*compiler, *FLAGS, *ISA_FLAGS[isa]]
     reason = ""
-    for folder in _folders(command):
+    for folder in _folders(compiler, command):
         try:
             return _build(command, folder / f"cpu_scan_{isa}.so")
         except (OSError, UserError, subprocess.SubprocessError) as error:
@@ -213,9 +213,9 @@ def _compiler() -> list[str] | None:
     return None
 
 
-def _folders(command: list[str]) -> Iterator[Path]:
+def _folders(compiler: list[str], command: list[str]) -> Iterator[Path]:
     """Where the library may lie: the cache; a private folder if that cannot be written or loaded from."""
-    version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
+    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     key = b"\0".join([SOURCE.read_bytes(), " ".join(command).encode(), version,
                       platform.machine().encode()])
     with suppress(RuntimeError):  # a user without a home

@@ -40,7 +40,7 @@ struct Gradient {
 
 namespace {
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__AVX512F__)
 constexpr int W = 16;
 constexpr int FORWARD_TILE = 16;
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -50,31 +50,31 @@ constexpr int FORWARD_TILE = 8;
 constexpr int W = 4;
 constexpr int FORWARD_TILE = 8;
 #endif
-constexpr int BACKWARD_TILE = 8;
+constexpr int BACKWARD_TILE = 4;
 constexpr int64_t CHUNK = 64;       // steps whose states the backward pass keeps at once: they fit the L2 cache
 constexpr int64_t ROW_GROUPS = 32;  // partial sums over the batch, and least number of work items where possible
 
 typedef float V __attribute__((vector_size(4 * W)));
 typedef int32_t Bits __attribute__((vector_size(4 * W)));
 
-V load(const float* from, int64_t lanes) {
+inline V load(const float* from, int64_t lanes) {
     V v{};
     if (lanes == W) std::memcpy(&v, from, sizeof v);
     else for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
     return v;
 }
 
-void store(float* to, V v, int64_t lanes) {
+inline void store(float* to, V v, int64_t lanes) {
     if (lanes == W) std::memcpy(to, &v, sizeof v);
     else for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
 }
 
-V splat(float x) { return x - V{}; }
+inline V splat(float x) { return x - V{}; }
 
-V select(Bits condition, V yes, V no) { return (V)((condition & (Bits)yes) | (~condition & (Bits)no)); }
+inline V select(Bits condition, V yes, V no) { return (V)((condition & (Bits)yes) | (~condition & (Bits)no)); }
 
-float total(V v) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+inline float total(V v) {
+#if defined(__AVX512F__)
     return _mm512_reduce_add_ps((__m512)v);
 #else
     float sum = 0;
@@ -83,20 +83,20 @@ float total(V v) {
 #endif
 }
 
-// 2^f on [-1/2, 1/2], exactly 1 at 0. The error is weighted by 1 / (1 - 2^f): what slowly decaying states make of it.
+// 2^f on [-1/2, 1/2], exactly 1 at 0. Minimax of the error weighted by 1 / (1 - 2^f), which is what a slowly decaying
+// state makes of it: 1e-8.
 inline V power_of_fraction(V f) {
     return (((((0.00015246564f * f + 0.0013392073f) * f + 0.0096188504f) * f + 0.055503562f) * f + 0.24022645f) * f
             + 0.69314718f) * f + 1.0f;
 }
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__AVX512F__)
 inline V whole(V x) { return (V)_mm512_roundscale_ps((__m512)x, 0x08); }
 inline V times_power(V p, V k) { return (V)_mm512_scalef_ps((__m512)p, (__m512)k); }
-inline V fraction(V x) { return (V)_mm512_reduce_ps((__m512)x, 0x08); }
 
-inline V exp2(V x) { return times_power(power_of_fraction(fraction(x)), whole(x)); }
+inline V clamp(V x) { return (V)_mm512_max_ps((__m512)splat(-200), (__m512)x); }  // keeps -inf - -inf away
 #else
-inline V clamp(V x) {  // to [-127, 128], NaN stays
+inline V clamp(V x) {  // to [-127, 128]; the order of the operands lets a NaN through
 #if defined(__AVX2__) && defined(__FMA__)
     return (V)_mm256_min_ps((__m256)splat(128), _mm256_max_ps((__m256)splat(-127), (__m256)x));
 #elif defined(__SSE2__)
@@ -112,13 +112,13 @@ inline V whole(V x) { return (x + ROUNDER) - ROUNDER; }
 
 // p * 2^k for integer k in [-127, 128]: k = -127 gives zero and k = 128 infinity.
 inline V times_power(V p, V k) { return p * (V)(((Bits)(k + ROUNDER) + 127) << 23); }
+#endif
 
 inline V exp2(V x) {
     x = clamp(x);
     V k = whole(x);
     return times_power(power_of_fraction(x - k), k);
 }
-#endif
 
 constexpr float LOG2E = 1.44269504f, LN2 = 0.693147181f;
 
@@ -233,65 +233,70 @@ struct Patch {
           lanes(plan.lanes(block)) {}
     V read(const Series& x, int64_t i) const { return load(x.at(b, start + i) + channel, lanes); }
     V read(const float* x) const { return x ? load(x + channel, lanes) : V{}; }
+    // Asks for the same step of the next block: one line per step is a pattern that no hardware prefetcher follows.
+    template <class... All>
+    void ahead(int64_t i, const All&... all) const {
+        (__builtin_prefetch(all.at(b, start + i) + channel + W, 0, 2), ...);
+    }
     void write(const Series& x, int64_t i, V v) const { store(x.at(b, start + i) + channel, v, lanes); }
 };
 
-// What is known of each step of a patch. Summed over the states: `sum` C h, `along_B` dh B, `along_A` dh a h_(t-1) A.
-struct Steps {
-    V *dt, *drive, *sum;                                      // drive = dt u
-    V *u, *slope, *ds, *gate_slope, *along_B, *along_A, *h, *a;  // backward only
-    static constexpr int64_t forward_size = 3 * CHUNK;
-    static constexpr int64_t backward_size = 9 * CHUNK + (2 * CHUNK + 1) * BACKWARD_TILE;
-
-    Steps(Arena& arena, bool backward) : dt(arena.take(CHUNK)), drive(arena.take(CHUNK)), sum(arena.take(CHUNK)) {
-        if (!backward) return;
-        for (V** part : {&u, &slope, &ds, &gate_slope, &along_B, &along_A}) *part = arena.take(CHUNK);
-        h = arena.take((CHUNK + 1) * BACKWARD_TILE);
-        a = arena.take(CHUNK * BACKWARD_TILE);
-    }
+// One step of a patch; side by side in memory, since arrays a power of two apart would compete for cache sets.
+// Summed over the states: `sum` C h, `along_B` dh B, `along_A` dh a h_(t-1) A.
+struct Step {
+    V dt, drive, sum;                                 // drive = dt u
+    V u, slope, ds, gate_slope, along_B, along_A;     // backward only
 };
 
-void enter(const Scan& s, const Patch& at, const Steps& m) {
+constexpr int64_t STEP_SIZE = CHUNK * sizeof(Step) / sizeof(V);
+// h before each step and a of the step, for a tile of states; then h after the last step.
+constexpr int64_t KEPT_SIZE = (2 * CHUNK + 1) * BACKWARD_TILE;
+
+Step* take_steps(Arena& arena) { return reinterpret_cast<Step*>(arena.take(STEP_SIZE)); }
+
+void enter(const Scan& s, const Patch& at, Step* m) {
     const V bias = at.read(s.bias), skip = at.read(s.skip);
     for (int64_t i = 0; i < at.steps; ++i) {
         V dt = at.read(s.delta, i) + bias, u = at.read(s.u, i);
+        at.ahead(i, s.u, s.delta, s.z);
         if (s.softplus) dt = softplus(dt).value;
-        m.dt[i] = dt;
-        m.drive[i] = dt * u;
-        m.sum[i] = skip * u;
+        m[i].dt = dt;
+        m[i].drive = dt * u;
+        m[i].sum = skip * u;
     }
 }
 
-void leave(const Scan& s, const Patch& at, const Steps& m) {
+void leave(const Scan& s, const Patch& at, Step* m) {
     for (int64_t i = 0; i < at.steps; ++i)
-        at.write(s.y, i, s.z.data ? m.sum[i] * silu(at.read(s.z, i)).value : m.sum[i]);
+        at.write(s.y, i, s.z.data ? m[i].sum * silu(at.read(s.z, i)).value : m[i].sum);
 }
 
 enum class Pass { states, output, keep };  // only advance the states; also sum C h; also keep h and a of each step
 
 template <Pass pass, int S>
-void advance(const Scan& s, const Patch& at, const Steps& m, const V* rate, int64_t n0, V* state) {
+void advance(const Scan& s, const Patch& at, Step* m, const V* rate, int64_t n0, V* state, V* kept) {
     V h[S];
     for (int n = 0; n < S; ++n) h[n] = state[n0 + n];
-    if (pass == Pass::keep)
-        for (int n = 0; n < S; ++n) m.h[n] = h[n];
     for (int64_t i = 0; i < at.steps; ++i) {
         const float* B = s.B.at(at.b, at.start + i) + n0;
         const float* C = s.C.at(at.b, at.start + i) + n0;
-        const V dt = m.dt[i], drive = m.drive[i];
-        V sum[2] = {m.sum[i], V{}};
+        const V dt = m[i].dt, drive = m[i].drive;
+        V sum[2] = {m[i].sum, V{}};
+#pragma GCC unroll 16  // left as a loop the states would live in memory
         for (int n = 0; n < S; ++n) {
             V a = exp2(dt * rate[n0 + n]);
+            if (pass == Pass::keep) {
+                kept[2 * i * S + n] = h[n];
+                kept[(2 * i + 1) * S + n] = a;
+            }
             h[n] = a * h[n] + drive * B[n];
             if (pass != Pass::states) sum[n % 2] += h[n] * C[n];
-            if (pass == Pass::keep) {
-                m.a[i * S + n] = a;
-                m.h[(i + 1) * S + n] = h[n];
-            }
         }
-        if (pass != Pass::states) m.sum[i] = sum[0] + sum[1];
+        if (pass != Pass::states) m[i].sum = sum[0] + sum[1];
     }
     for (int n = 0; n < S; ++n) state[n0 + n] = h[n];
+    if (pass == Pass::keep)
+        for (int n = 0; n < S; ++n) kept[2 * at.steps * S + n] = h[n];
 }
 
 // Calls act(std::integral_constant<int, S>, n0) for the tiles of S = TILE, TILE / 2, .. 1 states that make up N.
@@ -302,13 +307,13 @@ void for_tiles(int64_t states, int64_t n0, Act act) {
 }
 
 template <Pass pass>
-void advance_all(const Scan& s, const Patch& at, const Steps& m, const V* rate, V* state) {
+void advance_all(const Scan& s, const Patch& at, Step* m, const V* rate, V* state) {
     for_tiles<FORWARD_TILE>(s.states, 0, [&](auto size, int64_t n0) {
-        advance<pass, decltype(size)::value>(s, at, m, rate, n0, state);
+        advance<pass, decltype(size)::value>(s, at, m, rate, n0, state, nullptr);
     });
 }
 
-void forward_item(const Plan& plan, int64_t item, const Steps& m, V* state) {
+void forward_item(const Plan& plan, int64_t item, Step* m, V* state) {
     const Scan& s = plan.s;
     const int64_t rows = item / plan.channel_groups, group = item % plan.channel_groups;
     const int64_t end = plan.cut(plan.blocks, plan.channel_groups, group + 1);
@@ -324,81 +329,80 @@ void forward_item(const Plan& plan, int64_t item, const Steps& m, V* state) {
         }
 }
 
-void enter_backward(const Scan& s, const Gradient& g, const Patch& at, const Steps& m) {
+void enter_backward(const Scan& s, const Gradient& g, const Patch& at, Step* m) {
     const V bias = at.read(s.bias), skip = at.read(s.skip);
     for (int64_t i = 0; i < at.steps; ++i) {
+        at.ahead(i, s.u, s.delta, s.z, g.dy);
         const V dy = at.read(g.dy, i), u = at.read(s.u, i);
         Curve dt{at.read(s.delta, i) + bias, splat(1)}, gate{splat(1), V{}};
         if (s.softplus) dt = softplus(dt.value);
         if (s.z.data) gate = silu(at.read(s.z, i));
-        m.dt[i] = dt.value;
-        m.slope[i] = dt.slope;
-        m.u[i] = u;
-        m.drive[i] = dt.value * u;
-        m.sum[i] = skip * u;
-        m.ds[i] = dy * gate.value;
-        m.gate_slope[i] = dy * gate.slope;
-        m.along_B[i] = m.along_A[i] = V{};
+        m[i].dt = dt.value;
+        m[i].slope = dt.slope;
+        m[i].u = u;
+        m[i].drive = dt.value * u;
+        m[i].sum = skip * u;
+        m[i].ds = dy * gate.value;
+        m[i].gate_slope = dy * gate.slope;
+        m[i].along_B = m[i].along_A = V{};
     }
 }
 
-void leave_backward(const Scan& s, const Gradient& g, const Patch& at, const Steps& m, V& dskip, V& dbias) {
+void leave_backward(const Scan& s, const Gradient& g, const Patch& at, Step* m, V& dskip, V& dbias) {
     const V skip = at.read(s.skip);
     for (int64_t i = 0; i < at.steps; ++i) {
-        const V ddelta = (m.along_B[i] * m.u[i] + m.along_A[i] * LN2) * m.slope[i];
-        at.write(g.du, i, m.along_B[i] * m.dt[i] + skip * m.ds[i]);
+        const V ddelta = (m[i].along_B * m[i].u + m[i].along_A * LN2) * m[i].slope;
+        at.write(g.du, i, m[i].along_B * m[i].dt + skip * m[i].ds);
         at.write(g.ddelta, i, ddelta);
-        if (s.z.data) at.write(g.dz, i, m.sum[i] * m.gate_slope[i]);
-        dskip += m.ds[i] * m.u[i];
+        if (s.z.data) at.write(g.dz, i, m[i].sum * m[i].gate_slope);
+        dskip += m[i].ds * m[i].u;
         dbias += ddelta;
     }
 }
 
-// Sums of one work item over its rows (dA, dskip, dbias) and of one chunk over the channels (dB, dC, still in lanes).
-struct Sums {
-    V *dA, *dB, *dC;
-};
-
 // From the last step of a patch to its first; dh holds a_(t+1) dh_(t+1) between steps.
 template <int S>
-void retreat(const Scan& s, const Patch& at, const Steps& m, const V* rate, int64_t n0, V* carry, const Sums& to) {
+void retreat(const Scan& s, const Patch& at, Step* m, const V* rate, int64_t n0, const V* kept, V* carry,
+             V* dA_sums, V* dBC) {
     V dh[S], dA[S];
-    for (int n = 0; n < S; ++n) dh[n] = carry[n0 + n], dA[n] = to.dA[n0 + n];
+    for (int n = 0; n < S; ++n) dh[n] = carry[n0 + n], dA[n] = dA_sums[n0 + n];
     for (int64_t i = at.steps; i-- > 0;) {
         const float* B = s.B.at(at.b, at.start + i) + n0;
         const float* C = s.C.at(at.b, at.start + i) + n0;
-        V* dB = to.dB + i * s.states + n0;
-        V* dC = to.dC + i * s.states + n0;
-        const V dt = m.dt[i], drive = m.drive[i], ds = m.ds[i];
-        V along_B = m.along_B[i], along_A = m.along_A[i];
+        const V *before = kept + 2 * i * S, *a = before + S, *after = a + S;
+        V *dB = dBC + 2 * i * s.states + n0, *dC = dB + s.states;
+        const V dt = m[i].dt, drive = m[i].drive, ds = m[i].ds;
+        V along_B = m[i].along_B, along_A = m[i].along_A;
+#pragma GCC unroll 16  // left as a loop the states would live in memory
         for (int n = 0; n < S; ++n) {
-            dC[n] += ds * m.h[(i + 1) * S + n];
+            dC[n] += ds * after[n];
             dh[n] += ds * C[n];
             dB[n] += dh[n] * drive;
             along_B += dh[n] * B[n];
-            dh[n] *= m.a[i * S + n];
-            const V q = dh[n] * m.h[i * S + n];
+            dh[n] *= a[n];
+            const V q = dh[n] * before[n];
             along_A += q * rate[n0 + n];
             dA[n] += q * dt;
         }
-        m.along_B[i] = along_B;
-        m.along_A[i] = along_A;
+        m[i].along_B = along_B;
+        m[i].along_A = along_A;
     }
-    for (int n = 0; n < S; ++n) carry[n0 + n] = dh[n], to.dA[n0 + n] = dA[n];
+    for (int n = 0; n < S; ++n) carry[n0 + n] = dh[n], dA_sums[n0 + n] = dA[n];
 }
 
-// Scratch of one thread in the backward pass.
+// Scratch of one thread in the backward pass: see Step; states at the start of each chunk, (chunks, blocks, N);
+// dh, (blocks, N); dB and dC of a chunk still in lanes, (CHUNK, 2, N).
 struct Worker {
-    Steps steps;
-    V *starts, *carry, *dB, *dC;  // states at the start of each chunk (chunks, blocks, N); (blocks, N); (CHUNK, N) twice
+    Step* step;
+    V *kept, *starts, *carry, *dBC;
 
     static int64_t size(const Plan& p) {
-        return Steps::backward_size + ((p.chunks + 1) * p.blocks + 1 + 2 * CHUNK) * p.s.states;
+        return STEP_SIZE + KEPT_SIZE + ((p.chunks + 1) * p.blocks + 1 + 2 * CHUNK) * p.s.states;
     }
     Worker(Arena& arena, const Plan& p)
-        : steps(arena, true), starts(arena.take(p.chunks * p.blocks * p.s.states)),
-          carry(arena.take((p.blocks + 1) * p.s.states)), dB(arena.take(CHUNK * p.s.states)),
-          dC(arena.take(CHUNK * p.s.states)) {}
+        : step(take_steps(arena)), kept(arena.take(KEPT_SIZE)),
+          starts(arena.take((p.chunks * p.blocks + 1) * p.s.states)), carry(arena.take(p.blocks * p.s.states)),
+          dBC(arena.take(2 * CHUNK * p.s.states)) {}
 };
 
 // Sums over the batch are kept per row group and block: (N) vectors of dA, then dskip, then dbias.
@@ -417,21 +421,21 @@ void save_starts(const Plan& plan, int64_t b, int64_t first, int64_t end, const 
             V* to = from + plan.blocks * s.states;
             std::copy_n(from, s.states, to);
             const Patch at(plan, b, block, chunk);
-            enter(s, at, w.steps);
-            advance_all<Pass::states>(s, at, w.steps, plan.rate + block * s.states, to);
+            enter(s, at, w.step);
+            advance_all<Pass::states>(s, at, w.step, plan.rate + block * s.states, to);
         }
 }
 
 void backward_patch(const Plan& plan, const Gradient& g, const Patch& at, const Worker& w, V* start, V* carry, V* sums) {
     const Scan& s = plan.s;
     const V* rate = plan.rate + at.block * s.states;
-    enter_backward(s, g, at, w.steps);
+    enter_backward(s, g, at, w.step);
     for_tiles<BACKWARD_TILE>(s.states, 0, [&](auto size, int64_t n0) {
         constexpr int S = decltype(size)::value;
-        advance<Pass::keep, S>(s, at, w.steps, rate, n0, start);
-        retreat<S>(s, at, w.steps, rate, n0, carry, Sums{sums, w.dB, w.dC});
+        advance<Pass::keep, S>(s, at, w.step, rate, n0, start, w.kept);
+        retreat<S>(s, at, w.step, rate, n0, w.kept, carry, sums, w.dBC);
     });
-    leave_backward(s, g, at, w.steps, sums[s.states], sums[s.states + 1]);
+    leave_backward(s, g, at, w.step, sums[s.states], sums[s.states + 1]);
 }
 
 // dB and dC of one row from some of its blocks, the last chunk first.
@@ -443,17 +447,17 @@ void backward_row(const Plan& plan, const Gradient& g, int64_t b, int64_t group,
     save_starts(plan, b, first, end, w);
     std::fill_n(w.carry, (end - first) * s.states, V{});
     for (int64_t chunk = plan.chunks; chunk-- > 0;) {
-        const int64_t size = plan.steps(chunk) * s.states, offset = chunk * CHUNK * s.states;
-        std::fill_n(w.dB, size, V{});
-        std::fill_n(w.dC, size, V{});
+        const int64_t steps = plan.steps(chunk), N = s.states;
+        std::fill_n(w.dBC, 2 * steps * N, V{});
         for (int64_t block = first; block < end; ++block)
             backward_patch(plan, g, Patch(plan, b, block, chunk), w,
                            w.starts + (chunk * plan.blocks + block - first) * s.states,
                            w.carry + (block - first) * s.states, partial.at(rows, block));
-        for (int64_t i = 0; i < size; ++i) {
-            dB[offset + i] = total(w.dB[i]);
-            dC[offset + i] = total(w.dC[i]);
-        }
+        for (int64_t i = 0; i < steps; ++i)
+            for (int64_t n = 0; n < N; ++n) {
+                dB[(chunk * CHUNK + i) * N + n] = total(w.dBC[2 * i * N + n]);
+                dC[(chunk * CHUNK + i) * N + n] = total(w.dBC[(2 * i + 1) * N + n]);
+            }
     }
 }
 
@@ -476,11 +480,11 @@ void gather(const Plan& plan, const Gradient& g, const Partial& partial) {
 extern "C" int scan_forward(const Scan* scan) {
     Plan plan(*scan);
     const int64_t threads = plan.threads(400000), N = scan->states;
-    Arena arena(plan.blocks * N + threads * (Steps::forward_size + N));
+    Arena arena(plan.blocks * N + threads * (STEP_SIZE + N));
     if (arena.failed()) return 1;
     plan.set_rates(arena.take(plan.blocks * N));
-    std::vector<Steps> steps;
-    for (int64_t i = 0; i < threads; ++i) steps.emplace_back(arena, false);
+    std::vector<Step*> steps;
+    for (int64_t i = 0; i < threads; ++i) steps.push_back(take_steps(arena));
     V* states = arena.take(threads * N);
     share(plan.items(), threads, [&](int64_t item, int64_t worker) {
         forward_item(plan, item, steps[worker], states + worker * N);
