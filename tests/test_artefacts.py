@@ -40,7 +40,7 @@ def features():
 
 
 def make_config(folder, **changes):
-    settings = {"nbits": 8, "nclusters": 6, "latent_dim_pca": 5, "seed": 1, "initWithCSQ": True, "rho": 5e-5,
+    settings = {"nbits": 8, "nclusters": 6, "latent_dim_pca": 5, "preprocess_seed": 1, "initWithCSQ": True, "rho": 5e-5,
                 "gamma": (1 + 5 ** 0.5) / 2, "num_anchor_neighbours": 5, **changes}
     paths = {name: str(folder / f"{name}.h5") for name in FILES}
     paths["hash_center_path"] = str(folder / f"hash_center_{settings['nbits']}.h5")
@@ -221,7 +221,7 @@ def test_a_second_run_reuses_everything(tmp_path, features):
     ({"hash_center_assign": "semantic"}, ["hash_center"]),
     ({"num_anchor_neighbours": 4}, ["train_assist_path"]),
     ({"nclusters": 5}, [*FILES[1:4], "hash_center"]),
-    ({"seed": 2}, [*FILES[1:4], "hash_center"]),
+    ({"preprocess_seed": 2}, [*FILES[1:4], "hash_center"]),
     ({"latent_dim_pca": 4}, [*FILES[:4], "hash_center"])])
 def test_a_changed_setting_rebuilds_what_depends_on_it(change, expected, tmp_path, features):
     run(make_config(tmp_path), features)
@@ -241,7 +241,7 @@ def test_other_features_rebuild_everything(tmp_path, features):
     assert any("features was film, now another film" in line for line in lines)
 
 
-@pytest.mark.parametrize(("change", "words"), [({"seed": 2}, "seed was 1, now 2"),
+@pytest.mark.parametrize(("change", "words"), [({"preprocess_seed": 2}, "preprocess_seed was 1, now 2"),
                                                ({"nclusters": 5}, "nclusters was 6, now 5")])
 def test_training_refuses_stale_artefacts(change, words, tmp_path, features):
     run(make_config(tmp_path), features)

@@ -130,7 +130,7 @@ def latent_settings(config, features_fingerprint: str) -> dict:
 def cluster_settings(config, features_fingerprint: str) -> dict:
     """What the anchors, and the semantics with them, are made from."""
     return {**latent_settings(config, features_fingerprint), "nclusters": config.nclusters,
-            "seed": config.seed}
+            "preprocess_seed": config.preprocess_seed}
 
 
 def assignment_settings(config, features_fingerprint: str) -> dict:

@@ -91,7 +91,7 @@ def _anchors(shop: Workshop, config, latents: np.ndarray, fingerprint: str) -> n
     made_from = {**artefacts.cluster_settings(config, fingerprint), "latents": clustering.digest(latents)}
     return shop.provide(config.anchor_path, "feats", made_from=made_from, check=artefacts.finite,
                         shape=(config.nclusters, latents.shape[1]),
-                        make=lambda: {"feats": clustering.cluster(latents, config.nclusters, config.seed)})
+                        make=lambda: {"feats": clustering.cluster(latents, config.nclusters, config.preprocess_seed)})
 
 
 def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray, fingerprint: str) -> None:
@@ -140,7 +140,7 @@ def _solve(config, semantics: np.ndarray) -> HashCenters:
             bar.update(num_rows)
 
         return solve_hash_centers(
-            semantics, config.nbits, seed=config.seed, rho=config.rho, gamma=config.gamma,
+            semantics, config.nbits, seed=config.preprocess_seed, rho=config.rho, gamma=config.gamma,
             hadamard_start=bool(config.initWithCSQ), max_sweeps=MAX_SWEEPS, progress=progress,
             assign=setting(config, "hash_center_assign", "solver"))
 

@@ -113,6 +113,8 @@ _GROUPS = {
         Key("workers", "int", None, "processes that read features", NON_NEGATIVE),
     ],
     "preprocess": [
+        Key("preprocess_seed", "int", 1, "seed of clusters and hash centres; runs of several seeds share them",
+            Interval(0, 2 ** 32 - 1)),
         Key("latent_dim_pca", "int", 512, "width of the PCA latents", AT_LEAST_1),
         Key("nclusters", "int", 100, "C, clusters and hash centres", AT_LEAST_1),
         Key("num_anchor_neighbours", "int", 5, "nearest anchors kept per video", AT_LEAST_1),
@@ -129,7 +131,7 @@ _GROUPS = {
         Key("hash_center_path", "path", None, "hash centres of nbits bits"),
     ],
     "train": [
-        Key("seed", "int", 1, "seed of everything random", Interval(0, 2 ** 32 - 1)),
+        Key("seed", "int", 1, "seed of everything random in training", Interval(0, 2 ** 32 - 1)),
         Key("num_epochs", "int", 350, "epochs", AT_LEAST_1),
         Key("batch_size", "int", 128, "videos per step", Interval(2)),
         Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
