@@ -10,7 +10,8 @@ from torch import Tensor
 
 from model.scan.reference import skip_and_gate, step_sizes
 
-CHUNK_ELEMENTS = 1 << 18  # states of one chunk: 1 MiB of float32
+CHUNK_ELEMENTS = 1 << 18  # states of one chunk on a CPU: 1 MiB of float32, which a core's cache holds
+GPU_CHUNK_ELEMENTS = 1 << 23  # on a GPU fewer, larger kernels count for more
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
@@ -62,7 +63,8 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _chunks(x: Tensor, A: Tensor) -> list[slice]:
-    size = max(1, CHUNK_ELEMENTS // A.numel())
+    elements = CHUNK_ELEMENTS if x.device.type == "cpu" else GPU_CHUNK_ELEMENTS
+    size = max(1, elements // A.numel())
     return [slice(start, start + size) for start in range(0, x.shape[0], size)]
 
 
