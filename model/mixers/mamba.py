@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.causal_conv import causal_conv_silu
 from model.scan import selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
@@ -34,7 +35,7 @@ class Mixer(nn.Module):
         self.scan_engine = scan_engine
         self.sizes = (rank, d_state, d_state)
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
-        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
+        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner)  # the parameters, by mamba-ssm's names
         self.x_proj = nn.Linear(inner, sum(self.sizes), bias=False)
         self.dt_proj = nn.Linear(rank, inner)
         self.A_log = nn.Parameter(torch.arange(1, d_state + 1).float().log().repeat(inner, 1))
@@ -52,7 +53,7 @@ class Mixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         u, z = self.in_proj(x).chunk(2, dim=-1)
-        u = F.silu(self._causal_conv(u))
+        u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
         precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision
@@ -61,7 +62,3 @@ class Mixer(nn.Module):
             y = selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
                                engine=self.scan_engine)
         return self.out_proj(y)
-
-    def _causal_conv(self, u: Tensor) -> Tensor:
-        """Depth-wise convolution along L over each frame and the d_conv - 1 before it."""
-        return self.conv1d(u.transpose(1, 2))[:, :, : u.shape[1]].transpose(1, 2)

@@ -1,0 +1,47 @@
+"""Causal depth-wise convolution and SiLU in one step, channels last, as Mamba has them before its scan.
+
+B rows, L steps, E channels, W taps. With four taps a pass over the tensor per tap beats a convolution library,
+whose backward takes a sixth of a training step on a CPU.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """SiLU(bias + sum_k weight[:, W-1-k] u_(t-k)), (B, L, E): each frame and the W - 1 before it, zeros before all.
+
+    Args:
+        u: (B, L, E). weight: (E, W), its last column for the frame itself. bias: (E,).
+    """
+    return _CausalConvSilu.apply(u, weight, bias)
+
+
+class _CausalConvSilu(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, u, weight, bias):
+        taps = weight.t().flip(0).contiguous()  # (W, E), tap k for the frame k steps back
+        x = torch.addcmul(bias, u, taps[0])
+        for k in range(1, min(len(taps), u.shape[1])):
+            x[:, k:].addcmul_(u[:, :-k], taps[k])
+        ctx.save_for_backward(u, taps, x)
+        return F.silu(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        u, taps, x = ctx.saved_tensors
+        dx = torch.ops.aten.silu_backward(dy, x)
+        du, d_taps = dx * taps[0], torch.zeros_like(taps)
+        d_taps[0] = _inner(dx, u)
+        for k in range(1, min(len(taps), u.shape[1])):
+            du[:, :-k].addcmul_(dx[:, k:], taps[k])
+            d_taps[k] = _inner(dx[:, k:], u[:, :-k])
+        return du, d_taps.flip(0).t(), dx.sum((0, 1))
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Sums of products over rows and steps, (E,)."""
+    return (a * b).sum((0, 1))

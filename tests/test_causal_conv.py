@@ -1,0 +1,28 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.causal_conv import causal_conv_silu
+
+
+def inputs(length, taps=4, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    shapes = (3, length, 6), (6, taps), (6,)
+    return [torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize("taps", [1, 4])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 25])
+def test_against_conv1d(length, taps):
+    u, weight, bias = inputs(length, taps)
+    expected = F.silu(F.conv1d(F.pad(u.transpose(1, 2), (taps - 1, 0)), weight[:, None], bias, groups=6)).transpose(1, 2)
+    result = causal_conv_silu(u, weight, bias)
+    torch.testing.assert_close(result, expected)
+    probe = torch.linspace(-1, 1, result.numel(), dtype=torch.float64).view_as(result)
+    for ours, theirs in zip(torch.autograd.grad(result, (u, weight, bias), probe),
+                            torch.autograd.grad(expected, (u, weight, bias), probe), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_gradient_against_finite_differences():
+    assert torch.autograd.gradcheck(causal_conv_silu, inputs(5))
