@@ -15,7 +15,8 @@ def inputs(length, taps=4, dtype=torch.float64):
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 25])
 def test_against_conv1d(length, taps):
     u, weight, bias = inputs(length, taps)
-    expected = F.silu(F.conv1d(F.pad(u.transpose(1, 2), (taps - 1, 0)), weight[:, None], bias, groups=6)).transpose(1, 2)
+    padded = F.pad(u.transpose(1, 2), (taps - 1, 0))
+    expected = F.silu(F.conv1d(padded, weight[:, None], bias, groups=6)).transpose(1, 2)
     result = causal_conv_silu(u, weight, bias)
     torch.testing.assert_close(result, expected)
     probe = torch.linspace(-1, 1, result.numel(), dtype=torch.float64).view_as(result)
