@@ -55,15 +55,14 @@ def open_retrieval(config) -> Retrieval:
     """
     _check_pairing(config)
     database = _open(config, config.test_feat_path, "database", "test_num_sample")
-    label_key = getattr(config, "label_key", None)
-    labels = read_labels(config.label_path, len(database), key=label_key, role="database")
-    keep_self = getattr(config, "self_retrieval", None)
+    labels = read_labels(config.label_path, len(database), key=config.label_key, role="database")
+    keep_self = config.self_retrieval
     if _queries_are_database(config):
-        _check_count(database, "query", "query_num_sample", getattr(config, "query_num_sample", None))
+        _check_count(database, "query", "query_num_sample", config.query_num_sample)
         return Retrieval(database, database, labels, labels, keep_self is not False, True)
     queries = _open(config, config.query_feat_path, "query", "query_num_sample")
     query_labels = read_labels(config.query_label_path, len(queries), role="query",
-                               key=getattr(config, "query_label_key", None) or label_key,
+                               key=config.query_label_key or config.label_key,
                                num_classes=labels.shape[1])
     return Retrieval(database, queries, labels, query_labels, False, False)
 
@@ -81,8 +80,8 @@ def check_clusters(config, features: VideoFeatures) -> None:
 
 def _open(config, paths, role: str, count_key: str) -> VideoFeatures:
     features = open_features(paths, feature_size=config.feature_size, max_frames=config.max_frames, role=role,
-                             key=getattr(config, "feat_key", None) or "feats")
-    _check_count(features, role, count_key, getattr(config, count_key, None))
+                             key=config.feat_key)
+    _check_count(features, role, count_key, getattr(config, count_key))
     return features
 
 
@@ -103,7 +102,7 @@ def _check_pairing(config) -> None:
     elif not query_labels:
         raise UserError(f"query_feat_path {query_feats}: query_label_path is missing. Set it to the label "
                         "file of these queries.")
-    elif getattr(config, "self_retrieval", None):
+    elif config.self_retrieval:
         raise UserError(f"query_feat_path {query_feats}: self_retrieval = True needs queries that are the "
                         "database videos. Drop self_retrieval, or set query_feat_path = None.")
 

@@ -136,22 +136,14 @@ def cluster_settings(config, features_fingerprint: str) -> dict:
 def assignment_settings(config, features_fingerprint: str) -> dict:
     """What the nearest-anchor ids are made from."""
     return {**cluster_settings(config, features_fingerprint),
-            "num_anchor_neighbours": setting(config, "num_anchor_neighbours", 5)}
+            "num_anchor_neighbours": config.num_anchor_neighbours}
 
 
 def center_settings(config, features_fingerprint: str) -> dict:
     """What the hash centres are made from."""
     return {**cluster_settings(config, features_fingerprint), "nbits": config.nbits, "rho": config.rho,
             "gamma": config.gamma, "initWithCSQ": config.initWithCSQ,
-            "hash_center_assign": setting(config, "hash_center_assign", "solver")}
-
-
-def setting(config, name: str, default):
-    """`config.name`, or `default` where the config does not know it (frozen mappings raise KeyError)."""
-    try:
-        return getattr(config, name)
-    except (AttributeError, KeyError):
-        return default
+            "hash_center_assign": config.hash_center_assign}
 
 
 def finite(array: np.ndarray) -> str | None:

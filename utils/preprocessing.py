@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import artefacts, clustering
-from utils.artefacts import inspect_artefact, read_artefact, setting, write_artefact
+from utils.artefacts import inspect_artefact, read_artefact, write_artefact
 from utils.hash_center_measures import CenterMeasures
 from utils.hash_centers import HashCenters, check_settings, solve_hash_centers
 
@@ -61,7 +61,7 @@ def run(config, features, *, force: bool = False, command: str = artefacts.PREPR
         UserError: too few distinct videos for nclusters, nclusters too many for nbits, a file that does
             not fit or cannot be written.
     """
-    check_settings(config.nclusters, config.nbits, setting(config, "hash_center_assign", "solver"))
+    check_settings(config.nclusters, config.nbits, config.hash_center_assign)
     shop = Workshop(force, command, log)
     fingerprint = features.fingerprint()
     latents = _latents(shop, config, features, fingerprint)
@@ -97,7 +97,7 @@ def _anchors(shop: Workshop, config, latents: np.ndarray, fingerprint: str) -> n
 def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray, fingerprint: str) -> None:
     made_from = {**artefacts.assignment_settings(config, fingerprint), "latents": clustering.digest(latents),
                  "anchors": clustering.digest(anchors)}
-    num_neighbours = setting(config, "num_anchor_neighbours", 5)
+    num_neighbours = config.num_anchor_neighbours
     ids, distances = clustering.nearest_anchors(latents, anchors, max(num_neighbours, LABEL_NEIGHBOURS))
     arrays = {"pos": ids[:, :LABEL_NEIGHBOURS], "ids": ids[:, :num_neighbours],
               "distances": distances[:, :num_neighbours]}
@@ -142,7 +142,7 @@ def _solve(config, semantics: np.ndarray) -> HashCenters:
         return solve_hash_centers(
             semantics, config.nbits, seed=config.preprocess_seed, rho=config.rho, gamma=config.gamma,
             hadamard_start=bool(config.initWithCSQ), max_sweeps=MAX_SWEEPS, progress=progress,
-            assign=setting(config, "hash_center_assign", "solver"))
+            assign=config.hash_center_assign)
 
 
 def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:
