@@ -229,14 +229,6 @@ def test_query_files_that_are_the_database_files_are_seen_as_such(config):
     assert open_retrieval(config).queries_are_database
 
 
-def test_a_config_without_the_optional_keys_opens(config):
-    for name in ("feat_key", "label_key", "query_label_key", "self_retrieval", "train_num_sample",
-                 "test_num_sample", "query_num_sample"):
-        delattr(config, name)
-    assert len(open_retrieval(config).queries) == 7
-    assert len(open_train(config)) == N
-
-
 @pytest.mark.parametrize(("change", "words"), [
     ({"query_label_path": None}, ["query_label_path is missing"]),
     ({"query_feat_path": None}, ["query_label_path", "None"]),
