@@ -12,6 +12,7 @@ import argparse
 import logging
 import resource
 import time
+from collections.abc import Mapping
 
 import torch
 from tqdm import tqdm
@@ -120,11 +121,12 @@ class Trainer:
         draws = EpochDraws(config.seed, epoch, len(self.source), config.max_frames, config.mask_ratio,
                            self.model.num_uniforms)
         self.model.train()
-        sums, num_steps = {}, 0
+        sums: dict[str, torch.Tensor] = {}
+        num_steps = 0
         for batch in tqdm(iterate_epoch(self.source, draws, config.batch_size), desc=f"epoch {epoch + 1}",
                           total=-(-len(self.source) // config.batch_size), leave=False, disable=None):
             losses = self._step(batch.to(self.device), epoch)
-            sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
+            sums = {name: sums.get(name, 0.0) + value.detach() for name, value in losses.items()}
             num_steps += 1
         means = {f"loss/{name}": float(value) / num_steps for name, value in sums.items()}
         if not all(abs(value) < float("inf") for value in means.values()):
@@ -133,7 +135,7 @@ class Trainer:
         return {"epoch": epoch + 1, "lr": rate, **means, **self.model.tracked(),
                 "seconds": round(time.perf_counter() - started, 3)}
 
-    def _step(self, batch, epoch: int) -> dict[str, torch.Tensor]:
+    def _step(self, batch, epoch: int) -> Mapping[str, torch.Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp == "bf16"):
             self.model.before_step(batch, epoch)
             losses = self.model.losses(batch, epoch)

@@ -10,6 +10,7 @@ segments stand beside it.
 import argparse
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,11 +40,13 @@ def main() -> None:
         rows += [_shallow(config, name, vectors, seed) for seed in arguments.seeds]
     print(format_table(rows, ("method", "seed", "mAP@5 expected", "order")))
     for method in dict.fromkeys(row["method"] for row in rows):
-        values = [row["order"] for row in rows if row["method"] == method]
-        print(f"{method}: order {np.mean(values):.3f}, mean of {len(values)} seeds")
+        of_method = [row for row in rows if row["method"] == method]
+        means = {name: np.mean([row[name] for row in of_method]) for name in ("mAP@5 expected", "order")}
+        print(f"{method}, mean of {len(of_method)} seeds: "
+              + ", ".join(f"{name} {value:.4f}" for name, value in means.items()))
 
 
-def _trained(path: str, seed: int) -> dict[str, object]:
+def _trained(path: str, seed: int) -> dict[str, Any]:
     """The scores of one run, trained now or found finished."""
     overrides = {"run_name": f"seed{seed}", "seed": seed}
     settings = [f"{name}={value}" for name, value in overrides.items()]
@@ -56,14 +59,14 @@ def _trained(path: str, seed: int) -> dict[str, object]:
                 retrieval)
 
 
-def _shallow(config, name: str, vectors, seed: int) -> dict[str, object]:
+def _shallow(config, name: str, vectors, seed: int) -> dict[str, Any]:
     retrieval = open_retrieval(config)
     database, queries = vectors(retrieval.database), vectors(retrieval.queries)
     itq = Itq().fit(database, config.nbits, seed)
     return _row(name, seed, evaluate_codes(itq.encode(database), itq.encode(queries), retrieval, config), retrieval)
 
 
-def _row(method: str, seed: int, result, retrieval) -> dict[str, object]:
+def _row(method: str, seed: int, result, retrieval) -> dict[str, Any]:
     queries, database = retrieval.query_labels.argmax(1), retrieval.database_labels.argmax(1)
     order = order_accuracy(result.query_codes, result.database_codes, queries, database, reversed_motion(queries))
     return {"method": method, "seed": seed, "mAP@5 expected": result.evaluation.map_at["expected"][5],

@@ -63,7 +63,8 @@ class HostResident:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(N, T, F)."""
-        return tuple(self._videos.shape)
+        num_videos, num_frames, num_features = self._videos.shape
+        return num_videos, num_frames, num_features
 
     def __len__(self) -> int:
         return len(self._videos)

@@ -10,7 +10,9 @@ import torch
 class Features(Protocol):
     """What encoding needs of `dataset.features.VideoFeatures`."""
 
-    shape: tuple[int, int, int]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, T, F)."""
 
     def blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, float32 (<= num_rows, T, F)) pairs that cover rows 0 to N in order."""

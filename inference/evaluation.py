@@ -26,7 +26,7 @@ class RetrievalResult:
 
     def summary(self) -> dict[str, float]:
         """Flat names for a log: mAP@k and GmAP with ties by index, the same `expected/`, code statistics."""
-        values = {}
+        values: dict[str, float] = {}
         for rule, maps in self.evaluation.map_at.items():
             prefix = "" if rule == "index" else f"{rule}/"
             values |= {f"{prefix}mAP@{k}": value for k, value in maps.items()}

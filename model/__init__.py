@@ -1,7 +1,8 @@
 """Methods, mixers and scan engines. `build_model(config)` makes the method that a config names."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from model.contract import HashingMethod
 from model.registry import method_class
 from utils.errors import UserError
 
@@ -10,7 +11,7 @@ __all__ = ["build_model", "load_weights", "method_class"]
 UNUSED_IN_RELEASE = "get_token_probs."
 
 
-def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> nn.Module:
+def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> HashingMethod:
     """A newly initialised model in eval mode, on the CPU.
 
     Args:
@@ -21,7 +22,7 @@ def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> nn.Module:
     return method_class(config)(config, num_videos, **artefacts).eval()
 
 
-def load_weights(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) -> None:
     """Loads a state dict of ours or of the S5VH release into `model`.
 
     Ignored: state of a training set that the model does not hold (`resident_state`), the release's unused
@@ -46,7 +47,7 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], source: str) -> Non
     model.load_state_dict(state, strict=False)
 
 
-def _dispensable(name: str, own: dict[str, Tensor], model: nn.Module) -> bool:
+def _dispensable(name: str, own: dict[str, Tensor], model: HashingMethod) -> bool:
     if name in own:
         return name in model.resident_state and own[name].shape[0] == 0
     backward_mixer = any(part.endswith("2") and part[:-1] + "1" in name_parts(own) for part in name.split("."))

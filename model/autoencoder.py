@@ -14,6 +14,8 @@ from model.blocks import NORM_EPS, Stack, sinusoid_table
 class Encoder(nn.Module):
     """Frame features -> frame representations (rows, frames, D)."""
 
+    positions: Tensor
+
     def __init__(self, feature_size: int, dim: int, max_frames: int, depth: int, make_mixer: Callable,
                  directions: str, drop_path_rate: float):
         super().__init__()
@@ -44,6 +46,8 @@ def binarise(h: Tensor) -> Tensor:
 
 class Decoder(nn.Module):
     """Visible frame codes -> features of the hidden frames."""
+
+    positions: Tensor
 
     def __init__(self, feature_size: int, dim: int, max_frames: int, depth: int, make_mixer: Callable,
                  directions: str):

@@ -3,6 +3,7 @@
 Letters: B rows, L steps, D width.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -68,7 +69,7 @@ class Stack(nn.ModuleList):
                  drop_path_rate: float):
         rates = torch.linspace(0, drop_path_rate, depth).tolist()
         super().__init__(
-            BidirectionalBlock(dim, lambda layer=layer: make_mixer(dim, layer, depth), directions, rate)
+            BidirectionalBlock(dim, functools.partial(make_mixer, dim, layer, depth), directions, rate)
             for layer, rate in enumerate(rates)
         )
 

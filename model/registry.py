@@ -3,10 +3,12 @@
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 from model import methods, mixers
+from model.contract import HashingMethod
 from utils.errors import UserError
 
 DEFAULT_METHOD, DEFAULT_MIXER = "s5vh", "mamba"
@@ -17,7 +19,7 @@ def names(folder: ModuleType) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
 
 
-def method_class(config) -> type[nn.Module]:
+def method_class(config) -> type[HashingMethod]:
     """The method of a config: the class `Method` of `model/methods/<name>.py`.
 
     The name is `method`; where that is None, `model_name` if it names a method, else S5VH.
@@ -50,7 +52,7 @@ def _from_model_name(config, folder: ModuleType, default: str) -> str:
     return default
 
 
-def _load(folder: ModuleType, name: str, kind: str) -> type[nn.Module]:
+def _load(folder: ModuleType, name: str, kind: str) -> Any:
     if name not in names(folder):
         raise UserError(f"{kind.lower()} '{name}' is unknown: {folder.__name__.replace('.', '/')}/ has "
                         f"{', '.join(names(folder))}. Set {kind.lower()} to one of these.")

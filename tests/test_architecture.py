@@ -75,8 +75,8 @@ class Mixer(torch.nn.Module):
 def test_a_new_method_is_one_file(plug_in):
     plug_in(methods, "meanhash", """
 import torch
-class Method(torch.nn.Module):
-    resident_state = ()
+from model.contract import HashingMethod
+class Method(HashingMethod):
     def __init__(self, config, num_videos=0):
         super().__init__()
         self.project = torch.nn.Linear(config.feature_size, config.nbits)

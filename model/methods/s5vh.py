@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
 from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames
 from model.blocks import init_linears
+from model.contract import HashingMethod
 from model.registry import mixer_class
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
@@ -29,7 +30,7 @@ class Views(NamedTuple):
     center_logits: Tensor  # (2B, C), before any scale
 
 
-class Method(nn.Module):
+class Method(HashingMethod):
     """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
 
     Args:
@@ -39,7 +40,9 @@ class Method(nn.Module):
         hash_centers: (C, K) of +-1; label i belongs to centre i. Not used with hash_center_mode 'learned'.
     """
 
-    resident_state = ("pseudo_labels",)  # state of the training set, of no use to `encode`
+    resident_state = ("pseudo_labels",)
+    pseudo_labels: Tensor
+    hash_centers: Tensor
 
     def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
                  hash_centers: Tensor | None = None):
@@ -74,13 +77,12 @@ class Method(nn.Module):
 
     @staticmethod
     def required_artefacts(config) -> tuple[str, ...]:
-        """What preprocess must have made before training."""
         learned = config.hash_center_mode == "learned"
         return ("pseudo_labels",) if learned else ("pseudo_labels", "hash_centers")
 
     @property
     def num_uniforms(self) -> int:
-        """Draws per video and view that decide which blocks a video skips (stochastic depth)."""
+        """One for each block of the encoder: which ones a video skips (stochastic depth)."""
         return len(self.encoder.blocks)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -119,12 +121,7 @@ class Method(nn.Module):
         return video_codes @ self.hash_centers.to(video_codes.dtype).T
 
     def losses(self, batch, epoch: int) -> dict[str, Tensor]:
-        """The named loss terms of one step; `total` is what to descend.
-
-        Args:
-            batch: `index` (B,), `features` (B, T, F), `masks` (B, 2, T), `uniforms` (B, 2, depth) or None.
-            epoch: from 0; not used here.
-        """
+        """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`."""
         config = self.config
         views = self.views(batch.features, batch.masks, batch.uniforms)
         with torch.autocast(batch.features.device.type, enabled=False):
@@ -165,10 +162,7 @@ class Method(nn.Module):
         return logits / (config.nbits * temperature)
 
     def tracked(self) -> dict[str, float]:
-        """What is worth logging every epoch besides the losses.
-
-        `label_entropy`: mean entropy of the pseudo-labels in nats; 0 where one-hot, log C where uniform.
-        """
+        """`label_entropy`: mean entropy of the pseudo-labels in nats; 0 where one-hot, log C where uniform."""
         labels = self.pseudo_labels
         entropy = -(labels * labels.clamp(min=1e-30).log()).sum(dim=1).mean()
         return {"label_entropy": float(entropy)}

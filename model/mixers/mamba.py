@@ -4,6 +4,7 @@ From letters to the paper: D width, E inner width (expand x D), N states per cha
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class Mixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         u, z = self.in_proj(x).chunk(2, dim=-1)
-        u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)
+        u = causal_conv_silu(u, self.conv1d.weight[:, 0], cast(Tensor, self.conv1d.bias))
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
         precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision

@@ -57,7 +57,7 @@ def _agrees_with_reference() -> bool:
     results = []
     for scan in (selective_scan, reference.selective_scan):
         leaves = [x.clone().requires_grad_() for x in (u, delta, A, B, C, D, z, bias)]
-        y = scan(*leaves)
+        y = scan(*leaves)  # type: ignore[arg-type]
         results.append((y.detach(), *torch.autograd.grad(y.square().sum(), leaves)))
     return all(torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * theirs.abs().max().item())
                for ours, theirs in zip(*results, strict=True))
