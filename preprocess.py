@@ -1,6 +1,8 @@
 """Makes what training reads: latents, anchors, pseudo-labels and hash centres.
 
-    python preprocess.py --config configs/S5VH/act.py --gpu 0
+    python preprocess.py --config configs/S5VH/act.py
+
+Everything here runs on the CPU; --gpu is accepted, so that one set of flags serves all three scripts.
 """
 
 import argparse
