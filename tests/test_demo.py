@@ -43,7 +43,7 @@ def test_the_python_example_of_the_readme(tmp_path):
     succeed("train.py", "--config", project.config, "--num-epochs", 1)
     example = re.search(r"```python\n(import torch.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     source = example.group(1).replace('"configs/S5VH/digits.py"', repr(str(project.config)))
-    source = source.replace('"nbits": 32', '"nbits": 8, "num_epochs": 1')
+    source = source.replace('"nbits": 16', '"nbits": 8, "num_epochs": 1')
     names = {}
     exec(compile(source, "README.md", "exec"), names)
     assert names["codes"].shape == (4, 8)

@@ -5,17 +5,20 @@
 #     python eval.py --config configs/S5VH/digits.py --baselines
 _base_ = ['../_base_/s5vh.py', '../_base_/datasets/digits.py']
 
-nbits = 32
+nbits = 16
 hidden_size = 128
 decoder_size = 96
 S5VH_type = 'mini'
 batch_size = 64
 num_epochs = 30
 warm_up_epoch = 10
+lr = 2e-3
 eval_every = 10
 
 latent_dim_pca = 128
 nclusters = 60
-alpha = 1.0
+# Pixels lie in [0, 1] and are mostly black: their squared errors are some thirty times smaller than those of
+# CNN features, and the other losses are weighed down to match.
+alpha = 0.05
+a_cluster = 0.0002
 tau_plus = 0.05
-a_cluster = 0.1
