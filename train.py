@@ -10,7 +10,6 @@ logs/<dataset>/<model>_<nbits>bit/.
 
 import argparse
 import logging
-import resource
 import time
 from collections.abc import Mapping
 
@@ -28,7 +27,7 @@ from utils.artefacts import load_hash_centers, load_pseudo_labels
 from utils.checkpoints import read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.errors import UserError
-from utils.run import Run, log_to_console, plain_settings
+from utils.run import Run, log_to_console, peak_memory, plain_settings
 
 log = logging.getLogger("train")
 
@@ -199,7 +198,7 @@ class Trainer:
         losses = self._step(batch.to(self.device), epoch=0)
         log.info("one step: %s, %.2f s", ", ".join(f"{name} {float(value.detach()):.4f}"
                                                    for name, value in losses.items()), time.perf_counter() - started)
-        log.info("peak memory: %.0f MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        log.info("peak memory: %.0f MiB", peak_memory())
         if self.device.type == "cuda":
             log.info("peak GPU memory: %.0f MiB", torch.cuda.max_memory_allocated(self.device) / 2**20)
 

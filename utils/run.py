@@ -123,6 +123,16 @@ def plain_settings(config) -> dict:
     return {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in config.items()}
 
 
+def peak_memory() -> float:
+    """The most resident memory this process has had so far, in MiB; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
+
+
 def log_to_console() -> None:
     """Sends the log's lines to standard output as well."""
     handler = logging.StreamHandler(sys.stdout)
