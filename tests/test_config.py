@@ -210,7 +210,7 @@ WRONG = [
     ("train_feat_path", [], "a path or a list of paths"), ("train_feat_path", ["a", 1], "list of paths"),
     ("anchor_path", "", "a path or None"), ("deterministic", 1, "True or False"), ("dataset", "", "letters"),
     ("run_name", "a/b", "letters"), ("run_name", "..", "letters"), ("feat_key", 3, "a string"),
-    ("pseudo_label_temperature", 0, "> 0 or None"), ("max_frames", 1, ">= 2"),
+    ("pseudo_label_temperature", 0, "> 0"), ("max_frames", 1, ">= 2"),
     ("scan_engine", " ", "a string"),
 ]
 

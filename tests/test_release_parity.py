@@ -27,7 +27,7 @@ USABLE = [name for name in ("pytorch", "reference", "cpu")
           if not (hasattr(ENGINES[name], "unavailable") and ENGINES[name].unavailable())]
 RELEASE = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "decoder_size": 192, "directions": "tied",
            "drop_path_rate": 0.5, "hash_center_mode": "learned", "mixer_init": "xavier", "tied_bits": "zero",
-           "pseudo_label_update": "release", "pseudo_label_temperature": None, "warm_up_epoch": 1}
+           "pseudo_label_update": "release", "warm_up_epoch": 1}
 TRACE = {"S5VH_type": "mini", "max_frames": 12, "feature_size": 32, "hidden_size": 64, "nbits": 16,
          "nclusters": 10, "temperature": 0.5, "tau_plus": 0.05, "alpha": 1.0, "a_cluster": 0.1,
          "temperature_cluster": 0.5, "smoothing_alpha": 0.01}

@@ -143,7 +143,7 @@ _GROUPS = {
         _choice("hash_center_mode", "fixed", ["learned"], "solved centres, or a free linear layer (release)"),
         _choice("pseudo_label_update", "normalised", ["frozen", "release"],
                 "labels move by the loss's own logits, not at all, or by raw logits (release)"),
-        Key("pseudo_label_temperature", "float", None, "the label update's own; None: the loss's", POSITIVE),
+        Key("pseudo_label_temperature", "float", 0.05, "temperature of the label update, where normalised", POSITIVE),
         Key("warm_up_epoch", "int", 50, "epochs before the pseudo-labels move", NON_NEGATIVE),
         Key("smoothing_alpha", "float", 0.01, "step of the pseudo-labels towards the prediction", UNIT),
         Key("optimizer_name", "text", "AdamW", "optimiser"),

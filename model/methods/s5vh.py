@@ -150,16 +150,15 @@ class Method(HashingMethod):
     def pseudo_label_logits(self, x: Tensor) -> Tensor:
         """Logits (B, C) whose softmax the pseudo-labels follow, from whole videos x (B, T, F).
 
-        `normalised`: the loss's own logits, over K times `pseudo_label_temperature` (the loss's temperature
-        where that is None). `release`: those of codes without the LayerNorm and without any scale.
+        `normalised`: the loss's logits, over K times `pseudo_label_temperature`, sharper than the loss's (the
+        measurement is in docs/pseudo_labels.md). `release`: of codes without the LayerNorm, without any scale.
         """
         config = self.config
         h = self.binary(self.encoder(self.encoder.embed(x)))
         if config.pseudo_label_update == "release":
             return self.center_logits(binarise(h.float()).mean(dim=1)).float()
-        temperature = config.pseudo_label_temperature or config.temperature_cluster
         logits = self.center_logits(binarise(self.ln(h).float()).mean(dim=1)).float()
-        return logits / (config.nbits * temperature)
+        return logits / (config.nbits * config.pseudo_label_temperature)
 
     def tracked(self) -> dict[str, float]:
         """`label_entropy`: mean entropy of the pseudo-labels in nats; 0 where one-hot, log C where uniform."""
