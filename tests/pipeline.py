@@ -14,7 +14,7 @@ import numpy as np
 import scipy.io
 
 ROOT = Path(__file__).parent.parent
-FRAMES, FEATURES, CLASSES = 6, 8, 5
+CLASSES = 5
 
 CONFIG = """\
 dataset = 'tiny'
@@ -23,7 +23,7 @@ data_root = {folder!r} + 'data/'
 model_name = 'S5VH'
 S5VH_type = 'mini'
 hidden_size, decoder_size = 32, 16
-feature_size, max_frames = 8, 6
+feature_size, max_frames = {num_features}, {num_frames}
 nbits = 8
 nclusters = 4
 latent_dim_pca = 6
@@ -38,26 +38,26 @@ query_label_path = data_root + 'query.mat'
 """
 
 
-def write_features(path: Path, num_videos: int, seed: int) -> np.ndarray:
+def write_features(path: Path, shape: tuple[int, int, int], seed: int) -> np.ndarray:
     """Videos that follow their class's direction over time; returns their class ids."""
     generator = np.random.default_rng(seed)
-    classes = np.arange(num_videos) % CLASSES
-    directions = np.random.default_rng(0).normal(size=(CLASSES, FRAMES, FEATURES))
-    videos = directions[classes] + 0.3 * generator.normal(size=(num_videos, FRAMES, FEATURES))
+    classes = np.arange(shape[0]) % CLASSES
+    directions = np.random.default_rng(0).normal(size=(CLASSES, *shape[1:]))
+    videos = directions[classes] + 0.3 * generator.normal(size=shape)
     with h5py.File(path, "w") as file:
         file["feats"] = videos.astype(np.float32)
     return classes
 
 
-def make_project(folder: Path) -> SimpleNamespace:
+def make_project(folder: Path, num_frames: int = 6, num_features: int = 8) -> SimpleNamespace:
     """`folder` with features, labels and a config; the paths of what tests touch."""
     data = folder / "data"
     data.mkdir(parents=True)
     for name, num_videos, seed in (("train", 40, 1), ("database", 30, 2), ("query", 10, 3)):
-        classes = write_features(data / f"{name}.h5", num_videos, seed)
+        classes = write_features(data / f"{name}.h5", (num_videos, num_frames, num_features), seed)
         scipy.io.savemat(data / f"{name}.mat", {"labels": np.eye(CLASSES, dtype=np.uint8)[classes]})
     config = folder / "config.py"
-    config.write_text(CONFIG.format(folder=f"{folder}/"))
+    config.write_text(CONFIG.format(folder=f"{folder}/", num_frames=num_frames, num_features=num_features))
     return SimpleNamespace(folder=folder, data=data, config=config,
                            checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth",
                            logs=folder / "logs/tiny/S5VH_8bit")

@@ -172,6 +172,23 @@ def test_use_checkpoint_starts_from_given_weights(project):
             torch.testing.assert_close(value, second["model_state_dict"][name], rtol=1e-5, atol=1e-6)
 
 
+def test_a_release_checkpoint_is_evaluated_and_trained_on(tmp_path):
+    """Both from a file with the release's names, backward mixer and unused layers included."""
+    project = make_project(tmp_path, num_frames=10, num_features=48)
+    release = ROOT / "tests/golden/mini16/release_checkpoint.pth"
+    settings = ["--config", project.config, "--nbits", 16, "--set", "hidden_size=64", "decoder_size=192"]
+    succeed("preprocess.py", *settings)
+    assert "release_checkpoint.pth" in succeed("eval.py", *settings, "--checkpoint", release).output
+    folder = tmp_path / "checkpoint/tiny/S5VH_16bit"
+    folder.mkdir(parents=True)
+    (folder / "tiny_16.pth").write_bytes(release.read_bytes())
+    assert "tiny_16.pth" in succeed("eval.py", *settings).output  # the release's own place and name
+    quirks = ("hash_center_mode=learned", "nclusters=12", "num_epochs=1")
+    for extra in (), quirks:
+        succeed("preprocess.py", *settings, *extra)
+        succeed("train.py", *settings, *extra, f"use_checkpoint={release}", f"run_name=from{len(extra)}")
+
+
 def test_the_queries_can_be_the_database(project):
     arguments = ("--set", "query_feat_path=None", "query_label_path=None")
     succeed("train.py", "--config", project.config, *arguments)
