@@ -29,6 +29,7 @@ from utils.cli import add_config_arguments, choose_device, config_from_arguments
 from utils.errors import UserError
 from utils.run import Run, log_to_console, peak_memory, plain_settings
 
+EPOCHS_PER_SEED = 1_000_003  # keeps the streams of (seed, epoch) apart
 log = logging.getLogger("train")
 
 
@@ -119,6 +120,7 @@ class Trainer:
             group["lr"] = rate
         draws = EpochDraws(config.seed, epoch, len(self.source), config.max_frames, config.mask_ratio,
                            self.model.num_uniforms)
+        torch.manual_seed(config.seed * EPOCHS_PER_SEED + epoch)  # for whatever a model draws by itself (dropout)
         self.model.train()
         sums: dict[str, torch.Tensor] = {}
         num_steps = 0
