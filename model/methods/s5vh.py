@@ -163,5 +163,5 @@ class Method(HashingMethod):
     def tracked(self) -> dict[str, float]:
         """`label_entropy`: mean entropy of the pseudo-labels in nats; 0 where one-hot, log C where uniform."""
         labels = self.pseudo_labels
-        entropy = -(labels * labels.clamp(min=1e-30).log()).sum(dim=1).mean()
+        entropy = (labels * -labels.clamp(min=1e-30).log()).sum(dim=1).mean()
         return {"label_entropy": float(entropy)}
