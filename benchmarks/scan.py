@@ -17,18 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.scan import cpu
-
-
-def step_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
-    """The scan as a loop over the steps; autograd does the rest."""
-    dt = F.softplus(delta + delta_bias)
-    h = u.new_zeros(u.shape[0], *A.shape)
-    ys = []
-    for t in range(u.shape[1]):
-        h = torch.exp(dt[:, t, :, None] * A) * h + (dt[:, t] * u[:, t])[:, :, None] * Bm[:, t, None]
-        ys.append((h * C[:, t, None]).sum(-1))
-    return (torch.stack(ys, 1) + D_skip * u) * F.silu(z)
+from model.scan import cpu, pytorch, reference
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
@@ -48,7 +37,8 @@ def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
 
 ENGINES: dict[str, Callable[..., Tensor]] = {
     "reference": channel_first_loop,
-    "step loop": step_loop,
+    "step loop": reference.selective_scan,
+    "pytorch": pytorch.selective_scan,
     "cpu": cpu.selective_scan,
 }
 
