@@ -54,6 +54,9 @@ def test_from_features_to_map(project):
     assert (project.logs / "metrics.csv").read_text().count("\n") == 4
     assert "epoch 3/3" in (project.logs / "log.txt").read_text()
     assert load_config(project.logs / "config.py") == load_config(project.config)
+    succeed("train.py", "--config", project.config, "--run-name", "named", "--num-epochs", 1)
+    saved = load_config(project.logs.with_name("S5VH_8bit_named") / "config.py")
+    assert saved == load_config(project.config, {"run_name": "named", "num_epochs": 1})
 
     result = succeed("eval.py", "--config", project.config, "--baselines")
     for word in ("S5VH", "random", "PCA sign, means", "ITQ, means", "ITQ, 5 segments", "mAP@5", "GmAP", "expected"):

@@ -63,7 +63,7 @@ class Run:
         self._handler = logging.FileHandler(self.logs / "log.txt", encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logging.getLogger().addHandler(self._handler)
-        write_text(self.logs / "config.py", self.config.as_text())
+        self.config.dump(self.logs / "config.py")
         log.info("logs %s, checkpoints %s; python %s, torch %s, %d threads", self.logs, self.checkpoints,
                  platform.python_version(), torch.__version__, torch.get_num_threads())
         if self.state:
