@@ -1,5 +1,6 @@
 """Methods, mixers and scan engines. `build_model(config)` makes the method that a config names."""
 
+import torch
 from torch import Tensor
 
 from model.contract import HashingMethod
@@ -32,6 +33,7 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
         UserError: a tensor is missing, of another size or unknown; `source` is named.
     """
     own = model.state_dict()
+    _check_dropped_mixers(state, own, source)
     state = {name: value for name, value in state.items() if not _dispensable(name, own, model)}
     optional = {*model.resident_state, "hash_centers"}
     missing = [name for name in own if name not in state and name not in optional]
@@ -50,13 +52,27 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
 def _dispensable(name: str, own: dict[str, Tensor], model: HashingMethod) -> bool:
     if name in own:
         return name in model.resident_state and own[name].shape[0] == 0
-    backward_mixer = any(part.endswith("2") and part[:-1] + "1" in name_parts(own) for part in name.split("."))
-    return name.startswith(UNUSED_IN_RELEASE) or name in ("classifier.weight", "hash_centers") or backward_mixer
+    unused = name.startswith(UNUSED_IN_RELEASE) or name in ("classifier.weight", "hash_centers")
+    return unused or _forward_twin(name, own) is not None
 
 
-def name_parts(state: dict[str, Tensor]) -> set[str]:
-    """All dotted parts of the names in a state dict."""
-    return {part for name in state for part in name.split(".")}
+def _forward_twin(name: str, own: dict[str, Tensor]) -> str | None:
+    """The forward tensor that stands for `name` of a backward pass whose own place the model lacks, if any."""
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        twin = ".".join([*parts[:place], part[:-1] + "1", *parts[place + 1:]])
+        if part.endswith("2") and twin in own:
+            return twin
+    return None
+
+
+def _check_dropped_mixers(state: dict[str, Tensor], own: dict[str, Tensor], source: str) -> None:
+    """Raises UserError where a tensor of the backward pass would be dropped that is not the forward one."""
+    for name in state.keys() - own.keys():
+        twin = _forward_twin(name, own)
+        if twin in state and not torch.equal(state[name], state[twin]):
+            raise UserError(f"{source}: '{name}' differs from '{twin}' and this config's model has no place for it. "
+                            "Set directions to what it was trained with, 'separate' or 'tied'.")
 
 
 def _listed(word: str, names: list[str]) -> str:

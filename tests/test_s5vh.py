@@ -206,6 +206,12 @@ def test_release_weights_with_their_extras_load():
     load_weights(other, state, "release.pth")
     x = torch.randn(3, 8, 12)
     assert torch.equal(other.encode(x), model.encode(x))
+    untied = state | {name: value + 1 for name, value in state.items() if name.endswith("mamba2.D")}
+    with pytest.raises(UserError, match="Set directions"):
+        load_weights(other, untied, "release.pth")
+    bent = state | {name: value + 1 for name, value in state.items() if name.endswith("norm2.bias")}
+    with pytest.raises(UserError, match="Set directions"):
+        load_weights(make(directions="forward"), bent, "release.pth")
     separate = make(directions="separate", seed=1)
     load_weights(separate, state, "release.pth")
     assert torch.equal(separate.encode(x), model.encode(x))

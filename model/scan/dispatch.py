@@ -1,7 +1,6 @@
 """Which engine computes a scan."""
 
 import functools
-import logging
 from types import ModuleType
 
 import torch
@@ -11,7 +10,6 @@ from model.scan import cpu, mamba_ssm, pytorch, reference
 from utils.errors import UserError
 
 ENGINES: dict[str, ModuleType] = {"mamba_ssm": mamba_ssm, "cpu": cpu, "pytorch": pytorch, "reference": reference}
-log = logging.getLogger(__name__)
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
