@@ -5,13 +5,17 @@ import io
 import logging
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 import h5py
 import numpy as np
+import pytest
 import scipy.io
+
+from utils.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 5
@@ -61,6 +65,15 @@ def make_project(folder: Path, num_frames: int = 6, num_features: int = 8) -> Si
     return SimpleNamespace(folder=folder, data=data, config=config,
                            checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth",
                            logs=folder / "logs/tiny/S5VH_8bit")
+
+
+def message_of(call: Callable[[], object]) -> str:
+    """The one line of the UserError that `call` must raise."""
+    with pytest.raises(UserError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
 
 
 def run(script: str, *arguments: object) -> SimpleNamespace:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset.features import open_features
-from utils.errors import UserError
+from tests.pipeline import message_of
 
 N, T, F = 23, 5, 7
 LAYOUTS = {
@@ -39,14 +39,6 @@ def write(path, array, key="feats", **layout):
 
 def read_back(paths, **options):
     return open_features(paths, **{"feature_size": F, "max_frames": T, "role": "training", **options})
-
-
-def message_of(call):
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

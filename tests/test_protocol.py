@@ -10,7 +10,7 @@ from scipy import sparse
 
 from dataset.labels import read_labels
 from dataset.protocol import check_clusters, open_retrieval, open_train
-from utils.errors import UserError
+from tests.pipeline import message_of
 
 N, CLASSES, T, F = 12, 5, 3, 4
 
@@ -66,14 +66,6 @@ def write_as(kind, path, labels, name="labels"):
 
 
 KINDS = ["v5", "v7", "v5 sparse", "v7.3", "v7.3 unmarked", "v7.3 sparse", "h5", "npy"]
-
-
-def message_of(call):
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize("kind", KINDS)
