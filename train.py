@@ -22,7 +22,7 @@ from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
 from model import build_model, load_weights, method_class
 from model.scan import explain
-from optim import build_optimizer, learning_rate
+from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_hash_centers, load_pseudo_labels
 from utils.checkpoints import read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
@@ -137,15 +137,8 @@ class Trainer:
                 "seconds": round(time.perf_counter() - started, 3)}
 
     def _step(self, batch, epoch: int) -> Mapping[str, torch.Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp == "bf16"):
-            self.model.before_step(batch, epoch)
-            losses = self.model.losses(batch, epoch)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
-        if self.config.grad_clip > 0:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        self.optimizer.step()
-        return losses
+        return training_step(self.model, self.optimizer, batch, epoch, amp=self.config.amp,
+                             grad_clip=self.config.grad_clip)
 
     def _learning_rate(self, epoch: int) -> float:
         config = self.config

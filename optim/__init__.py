@@ -1,10 +1,10 @@
-"""Optimisers and learning-rate schedules by the names of `torch.optim`."""
+"""Optimisers and learning-rate schedules by the names of `torch.optim`, and the step they take."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from utils.errors import UserError
 
@@ -22,6 +22,25 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float,
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer_name '{name}' is unknown. Choose one of: {', '.join(OPTIMIZERS)}.")
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
+
+
+def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
+                  grad_clip: float = 0.0) -> Mapping[str, Tensor]:
+    """The named losses of one step of a hashing method on `batch`, after descending `total`.
+
+    Args:
+        amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
+        grad_clip: the norm to which gradients are clipped; 0 leaves them.
+    """
+    with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=amp == "bf16"):
+        model.before_step(batch, epoch)
+        losses = model.losses(batch, epoch)
+    optimizer.zero_grad(set_to_none=True)
+    losses["total"].backward()
+    if grad_clip > 0:
+        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    optimizer.step()
+    return losses
 
 
 def learning_rate(schedule: str, epoch: int, num_epochs: int, lr: float, min_lr: float) -> float:
