@@ -9,34 +9,48 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-DIRECTIONS = ("tied", "separate", "forward")
+from model.contract import SequenceMixer
+from utils.errors import UserError
+
 NORM_EPS = 1e-6
 
 
 class BidirectionalBlock(nn.Module):
     """x + drop_path(mix(norm1(x)) + flip(mix'(norm2(flip(x))))), flips along time.
 
+    Where the mixer has a position-wise half (`SequenceMixer.feed_forward`), x + drop_path(feed_forward(norm3(x)))
+    follows. A mixer that sees both directions by itself runs once: x + drop_path(mix(norm1(x))).
+
     Args:
         dim: the width D.
         make_mixer: called without arguments for each mixer the block needs.
         directions: `tied` (mix' is mix, with a norm of its own; what the published S5VH numbers used),
             `separate` (two mixers) or `forward` (no backward pass).
-        drop_rate: the probability that a row of the batch skips the block in training.
+        drop_rate: the probability that a row of the batch skips the block in training, both halves alike.
 
     The mixers are called `<name>1` and `<name>2` in the state dict (`mamba1`, `mamba2`), as in the release.
+
+    Raises:
+        UserError: directions other than `tied` for a mixer that sees both.
     """
 
-    def __init__(self, dim: int, make_mixer: Callable[[], nn.Module], directions: str, drop_rate: float):
+    def __init__(self, dim: int, make_mixer: Callable[[], SequenceMixer], directions: str, drop_rate: float):
         super().__init__()
-        self.directions, self.drop_rate = directions, drop_rate
-        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
         mixer = make_mixer()
+        if not mixer.causal and directions != "tied":
+            raise UserError(f"directions = '{directions}' has no meaning for {mixer.name}, which sees both at once. "
+                            "Set directions = 'tied', or choose another model.")
+        self.directions, self.drop_rate = directions if mixer.causal else "forward", drop_rate
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
         self._mixer_name = mixer.name
         self.add_module(f"{mixer.name}1", mixer)
-        if directions != "forward":
+        if self.directions != "forward":
             self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
-        if directions == "separate":
+        if self.directions == "separate":
             self.add_module(f"{mixer.name}2", make_mixer())
+        self.feed_forward = mixer.feed_forward(dim) if mixer.feed_forward else None
+        if self.feed_forward:
+            self.norm3 = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, x: Tensor, uniforms: Tensor | None = None) -> Tensor:
         """The block's output (B, L, D).
@@ -44,11 +58,11 @@ class BidirectionalBlock(nn.Module):
         Args:
             uniforms: (B,) draws from [0, 1) that decide which rows skip the block; None: no row does.
         """
-        mixed = self._mix(x)
-        if uniforms is None or self.drop_rate == 0.0:
-            return x + mixed
-        keep = (uniforms >= self.drop_rate).to(mixed.dtype) / (1.0 - self.drop_rate)
-        return x + mixed * keep[:, None, None]
+        keep = None
+        if uniforms is not None and self.drop_rate > 0.0:
+            keep = ((uniforms >= self.drop_rate).to(x.dtype) / (1.0 - self.drop_rate))[:, None, None]
+        x = _add(x, self._mix(x), keep)
+        return _add(x, self.feed_forward(self.norm3(x)), keep) if self.feed_forward else x
 
     def _mix(self, x: Tensor) -> Tensor:
         ahead = getattr(self, f"{self._mixer_name}1")
@@ -62,10 +76,14 @@ class BidirectionalBlock(nn.Module):
         return up + down.flip(1)
 
 
+def _add(x: Tensor, branch: Tensor, keep: Tensor | None) -> Tensor:
+    return x + (branch if keep is None else branch * keep)
+
+
 class Stack(nn.ModuleList):
     """Blocks in a row; stochastic depth grows linearly from 0 to `drop_path_rate` (Huang et al. 2016)."""
 
-    def __init__(self, dim: int, depth: int, make_mixer: Callable[..., nn.Module], directions: str,
+    def __init__(self, dim: int, depth: int, make_mixer: Callable[..., SequenceMixer], directions: str,
                  drop_path_rate: float):
         rates = torch.linspace(0, drop_path_rate, depth).tolist()
         super().__init__(
@@ -88,11 +106,11 @@ def sinusoid_table(length: int, dim: int) -> Tensor:
 
 
 def init_linears(module: nn.Module, *, include_mixers: bool) -> None:
-    """Xavier-uniform weights and zero biases for every Linear, those inside mixers only where asked."""
+    """Xavier-uniform weights and zero biases for every Linear, those inside blocks only where asked."""
     for child in module.children():
         if isinstance(child, nn.Linear):
             nn.init.xavier_uniform_(child.weight)
             if child.bias is not None:
                 nn.init.zeros_(child.bias)
-        elif include_mixers or not hasattr(child, "causal"):
+        elif include_mixers or not isinstance(child, BidirectionalBlock):
             init_linears(child, include_mixers=include_mixers)

@@ -1,6 +1,7 @@
-"""What a method owes its trainer."""
+"""What a method owes its trainer, and a mixer its block."""
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -43,4 +44,27 @@ class HashingMethod(nn.Module):
 
     def tracked(self) -> dict[str, float]:
         """What is worth logging every epoch besides the losses."""
+        return {}
+
+
+class SequenceMixer(nn.Module):
+    """A network (B, L, D) -> (B, L, D) that mixes frames; the block around it owns norms, residuals and directions.
+
+    A mixer is a class `Mixer` in a file of `model/mixers/`, made by `Mixer(dim, layer, num_layers, **settings)`.
+    Its initialisation is its own and left alone. L steps, D width.
+    """
+
+    name: ClassVar[str]
+    """What its parameters are filed under: `<name>1` forward, `<name>2` backward."""
+
+    causal: ClassVar[bool] = True
+    """An output depends on no later frame, so that the block runs the mixer in both directions. False: the mixer
+    sees both by itself."""
+
+    feed_forward: ClassVar[type[nn.Module] | None] = None
+    """Makes the position-wise second half of the block from the width D, where the architecture has one."""
+
+    @staticmethod
+    def settings(config) -> dict[str, Any]:
+        """The keyword arguments that `Mixer` takes from a configuration."""
         return {}

@@ -1,14 +1,14 @@
 """Names to classes. A folder is the registry: a new method or mixer is a new file, and nothing else changes."""
 
+import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from torch import nn
-
 from model import methods, mixers
-from model.contract import HashingMethod
+from model.contract import HashingMethod, SequenceMixer
 from utils.errors import UserError
 
 DEFAULT_METHOD, DEFAULT_MIXER = "s5vh", "mamba"
@@ -30,7 +30,7 @@ def method_class(config) -> type[HashingMethod]:
     return _load(methods, config.method or _from_model_name(config, methods, DEFAULT_METHOD), "Method")
 
 
-def mixer_class(config) -> type[nn.Module]:
+def mixer_class(config) -> type[SequenceMixer]:
     """The mixer of a config: the class `Mixer` of `model/mixers/<name>.py`.
 
     The name is `mixer`; where that is None, `model_name` if it names a mixer (LSTM, RetNet, ...), else Mamba.
@@ -39,6 +39,12 @@ def mixer_class(config) -> type[nn.Module]:
         UserError: as for `method_class`.
     """
     return _load(mixers, config.mixer or _from_model_name(config, mixers, DEFAULT_MIXER), "Mixer")
+
+
+def mixer_factory(config) -> Callable[..., SequenceMixer]:
+    """Makes mixers of a config from (dim, layer, num_layers)."""
+    mixer = mixer_class(config)
+    return functools.partial(mixer, **mixer.settings(config))
 
 
 def _from_model_name(config, folder: ModuleType, default: str) -> str:

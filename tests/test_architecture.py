@@ -57,9 +57,10 @@ def plug_in(tmp_path, monkeypatch):
 def test_a_new_mixer_is_one_file(plug_in):
     plug_in(mixers, "average", """
 import torch
-class Mixer(torch.nn.Module):
-    name, causal = "average", True
-    def __init__(self, dim, layer, num_layers, *, scan_engine="auto"):
+from model.contract import SequenceMixer
+class Mixer(SequenceMixer):
+    name = "average"
+    def __init__(self, dim, layer, num_layers):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(dim))
     def forward(self, x):

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from model import mixers, registry
+from model.blocks import BidirectionalBlock
+from optim import training_step
+from tests.test_s5vh import make, make_batch
 from utils.errors import UserError
 
 DIM = 64
-LENGTHS = [1, 7, 25, 30]
+LENGTHS = [1, 7, 25, 30, 300]
 
 
 def mixer_class(name):
@@ -97,6 +100,75 @@ def test_mamba_initialisation():
     assert torch.equal(mixer.D, torch.ones(2 * DIM))
     assert set(mixer.state_dict()) == {"A_log", "D", "in_proj.weight", "conv1d.weight", "conv1d.bias",
                                        "x_proj.weight", "dt_proj.weight", "dt_proj.bias", "out_proj.weight"}
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_whole_model_on_any_mixer(name, tmp_path):
+    """Gradient everywhere, weights moved by training alone, the same codes after saving and in every eval."""
+    model = make(mixer=name)
+    start = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    training_step(model.train(), optimizer, make_batch(), epoch=0)
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+    state = copy.deepcopy(model.state_dict())
+    assert start.keys() == state.keys()
+    x = torch.randn(3, 8, 12)
+    with torch.inference_mode():
+        codes = model.eval().encode(x)
+        assert torch.equal(codes, model.encode(x))
+    assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+    torch.save(state, tmp_path / "state.pth")
+    other = make(mixer=name, seed=1)
+    other.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
+    with torch.inference_mode():
+        assert torch.equal(codes, other.encode(x))
+
+
+@pytest.mark.parametrize("name", names())
+def test_codes_see_both_directions(name):
+    """The first frame's representation depends on the last frame, and the last one's on the first."""
+    model, x = make(mixer=name), torch.randn(1, 8, 12)
+    for changed, looked_at in ((7, 0), (0, 7)):
+        other = x.clone()
+        other[:, changed] += 1
+        before, after = (model.encoder(model.encoder.embed(video)) for video in (x, other))
+        assert not torch.equal(before[:, looked_at], after[:, looked_at])
+
+
+@pytest.mark.parametrize("name", names())
+def test_directions(name):
+    mixer, sees_both = mixer_class(name), not mixer_class(name).causal
+    for directions, mixers_of_a_block in (("tied", 1), ("separate", 2), ("forward", 1)):
+        if sees_both and directions != "tied":
+            with pytest.raises(UserError, match=f"directions = '{directions}' has no meaning for {name}"):
+                BidirectionalBlock(DIM, lambda: mixer(DIM), directions, 0.0)
+            continue
+        block = BidirectionalBlock(DIM, lambda: mixer(DIM), directions, 0.0)
+        assert sum(isinstance(child, mixer) for child in block.children()) == mixers_of_a_block
+        x = torch.randn(2, 5, DIM)
+        other = x.clone()
+        other[:, 4] += 1
+        untouched = torch.equal(block(x)[:, :4], block(other)[:, :4])
+        assert untouched == (directions == "forward")
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_block_is_its_formula(name):
+    torch.manual_seed(0)
+    mixer = mixer_class(name)
+    block, x = BidirectionalBlock(DIM, lambda: mixer(DIM), "tied", 0.25), torch.randn(2, 6, DIM)
+    mix = getattr(block, f"{name}1")
+    expected = mix(block.norm1(x))
+    if mixer.causal:
+        expected = expected + mix(block.norm2(x.flip(1))).flip(1)
+    kept = x + expected / 0.75
+    if mixer.feed_forward:
+        kept = kept + block.feed_forward(block.norm3(kept)) / 0.75
+    y = block(x, torch.tensor([0.9, 0.1]))
+    torch.testing.assert_close(y[0], kept[0])
+    assert torch.equal(y[1], x[1])
 
 
 def test_unknown_mixer_names_those_there_are():

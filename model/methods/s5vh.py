@@ -4,7 +4,6 @@ Letters: B videos, T frames, V visible frames of a view, F feature size, D width
 videos. A "frame code" is +-1 per frame, a "video code" the mean of a video's frame codes.
 """
 
-import functools
 from typing import NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from Loss import center_alignment_loss, debiased_contrastive_loss, reconstructio
 from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames
 from model.blocks import init_linears
 from model.contract import HashingMethod
-from model.registry import mixer_class
+from model.registry import mixer_factory
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
@@ -48,7 +47,7 @@ class Method(HashingMethod):
                  hash_centers: Tensor | None = None):
         super().__init__()
         self.config = config
-        make_mixer = functools.partial(mixer_class(config), scan_engine=config.scan_engine)
+        make_mixer = mixer_factory(config)
         K, C, width = config.nbits, config.nclusters, config.decoder_size
         self.encoder = Encoder(config.feature_size, config.hidden_size, config.max_frames,
                                DEPTHS[config.S5VH_type], make_mixer, config.directions, config.drop_path_rate)

@@ -4,19 +4,20 @@ From letters to the paper: D width, E inner width (expand x D), N states per cha
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.causal_conv import causal_conv_silu
+from model.contract import SequenceMixer
 from model.scan import selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 
 
-class Mixer(nn.Module):
+class Mixer(SequenceMixer):
     """A causal mixer (B, L, D) -> (B, L, D).
 
     Args:
@@ -27,7 +28,6 @@ class Mixer(nn.Module):
     """
 
     name = "mamba"
-    causal = True
 
     def __init__(self, dim: int, layer: int = 0, num_layers: int = 1, *, scan_engine: str = "auto",
                  d_state: int = 16, d_conv: int = 4, expand: int = 2):
@@ -43,6 +43,10 @@ class Mixer(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, dim, bias=False)
         self._init_step_sizes(rank)
+
+    @staticmethod
+    def settings(config) -> dict[str, Any]:
+        return {"scan_engine": config.scan_engine}
 
     @torch.no_grad()
     def _init_step_sizes(self, rank: int) -> None:
