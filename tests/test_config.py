@@ -356,7 +356,8 @@ def test_a_config_written_for_the_release_loads_unchanged(tmp_path, dataset):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_config_loads_at_every_length(path, nbits):
     config = load_config(path, {"nbits": nbits})
-    assert config.hash_center_path == f"{config.data_root}hash_center_{nbits}.h5"
+    ending = "_pca512" if "pca512" in path.read_text() else ""
+    assert config.hash_center_path == f"{config.data_root}hash_center_{nbits}{ending}.h5"
     assert config.file_path == f"checkpoint/{config.dataset}/{config.model_name}_{nbits}bit"
     assert config.log_path == config.file_path.replace("checkpoint", "logs", 1)
     assert f"--config configs/{path.parent.name}/{path.name}" in path.read_text()
@@ -372,6 +373,24 @@ def test_the_release_configs_differ_by_the_quirks_alone():
         differing = {key for key in SCHEMA if release[key] != ours[key]}
         assert {key: release[key] for key in differing - identity} == quirks
         assert release.log_path.startswith(f"logs/{ours.dataset}/S5VH_release_")
+
+
+@pytest.mark.parametrize("name", ["act", "fcv", "ucf", "hmdb", "digits"])
+@pytest.mark.parametrize("model", ["LSTM", "RetNet", "RWKV", "Transformer"])
+def test_the_other_backbones_differ_from_s5vh_as_in_the_release(model, name):
+    s5vh, other = load_config(ROOT / f"configs/S5VH/{name}.py"), load_config(ROOT / f"configs/{model}/{name}.py")
+    differing = {key: other[key] for key in SCHEMA if other[key] != s5vh[key]}
+    assert differing.pop("model_name") == model
+    assert model in differing.pop("file_path")
+    assert model in differing.pop("log_path")
+    if name == "fcv":
+        assert differing.pop("mask_ratio") == 0.3
+    if name == "hmdb":
+        assert differing.pop("latent_dim_pca") == 512
+        paths = [differing.pop(key) for key in list(differing) if key.endswith("_path")]
+        assert all(path.endswith("_pca512.h5") for path in paths)
+        assert len(set(paths)) == 6
+    assert not differing
 
 
 def test_the_yfcc_base_lists_its_files(tmp_path):

@@ -14,7 +14,7 @@ from utils.errors import UserError
 SETTINGS = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "S5VH_type": "mini", "feature_size": 12,
             "hidden_size": 32, "decoder_size": 16, "max_frames": 8, "nbits": 10, "nclusters": 6,
             "mask_ratio": 0.5, "directions": "tied", "scan_engine": "pytorch", "drop_path_rate": 0.5,
-            "mixer_init": "mamba", "hash_center_mode": "fixed", "tied_bits": "sign",
+            "mixer_init": "own", "hash_center_mode": "fixed", "tied_bits": "sign",
             "pseudo_label_update": "normalised", "pseudo_label_temperature": 0.5, "warm_up_epoch": 2,
             "smoothing_alpha": 0.1, "temperature": 0.5, "tau_plus": 0.05, "temperature_cluster": 0.5,
             "alpha": 1.0, "a_cluster": 0.1}

@@ -90,7 +90,7 @@ _GROUPS = {
         _choice("directions", "tied", ["separate", "forward"],
                 "scan both ways with shared or separate weights, or forward only"),
         Key("drop_path_rate", "float", 0.5, "stochastic depth of the last block, rising from 0", BELOW_1),
-        _choice("mixer_init", "mamba", ["xavier"], "weights of mixers at the start: their own, or Xavier (release)"),
+        _choice("mixer_init", "own", ["xavier"], "weights of mixers at the start: their own, or Xavier (release)"),
         _choice("tied_bits", "sign", ["zero"], "a bit whose frames tie: +-1 by the sign, or 0 (release)"),
         Key("scan_engine", "text", "auto", "engine of the selective scan"),
         Key("use_checkpoint", "path", None, "checkpoint to start from"),

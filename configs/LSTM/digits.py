@@ -1,0 +1,8 @@
+# S5VH with an LSTM for its backbone on the sample dataset, sized for two CPU cores:
+#     python -m dataset.digits
+#     python preprocess.py --config configs/LSTM/digits.py
+#     python train.py --config configs/LSTM/digits.py
+#     python eval.py --config configs/LSTM/digits.py --baselines
+_base_ = '../S5VH/digits.py'
+
+model_name = 'LSTM'

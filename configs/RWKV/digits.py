@@ -1,0 +1,8 @@
+# S5VH with an RWKV-6 for its backbone on the sample dataset, sized for two CPU cores:
+#     python -m dataset.digits
+#     python preprocess.py --config configs/RWKV/digits.py
+#     python train.py --config configs/RWKV/digits.py
+#     python eval.py --config configs/RWKV/digits.py --baselines
+_base_ = '../S5VH/digits.py'
+
+model_name = 'RWKV'

@@ -1,0 +1,9 @@
+# S5VH with a RetNet for its backbone on FCVID, at 16, 32 or 64 bits:
+#     python preprocess.py --config configs/RetNet/fcv.py --nbits 64
+#     python train.py --config configs/RetNet/fcv.py --nbits 64
+#     python eval.py --config configs/RetNet/fcv.py --nbits 64
+# Not measured here. No figures are published: in the release this backbone does not train.
+_base_ = '../S5VH/fcv.py'
+
+model_name = 'RetNet'
+mask_ratio = 0.3

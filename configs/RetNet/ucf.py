@@ -1,0 +1,8 @@
+# S5VH with a RetNet for its backbone on UCF101, at 16, 32 or 64 bits:
+#     python preprocess.py --config configs/RetNet/ucf.py --nbits 64
+#     python train.py --config configs/RetNet/ucf.py --nbits 64
+#     python eval.py --config configs/RetNet/ucf.py --nbits 64
+# Not measured here. No figures are published: in the release this backbone does not train.
+_base_ = '../S5VH/ucf.py'
+
+model_name = 'RetNet'

@@ -1,0 +1,41 @@
+"""Every config in configs/ builds its model and takes a training step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dataset.batches import Batch
+from dataset.views import EpochDraws
+from model import build_model
+from optim import build_optimizer, training_step
+from utils.config import load_config
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
+
+
+def test_the_whole_grid_is_there():
+    grid = {(path.parent.name, path.stem) for path in CONFIGS}
+    for model in ("S5VH", "LSTM", "RetNet", "RWKV", "Transformer"):
+        assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "digits")} <= grid
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_one_step_at_batch_two(path):
+    config = load_config(path)
+    torch.manual_seed(0)
+    centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
+    model = build_model(config, 2, pseudo_labels=torch.tensor([0, 1]), hash_centers=centers).train()
+    optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
+    draws = EpochDraws(config.seed, 0, 2, config.max_frames, config.mask_ratio, model.num_uniforms)
+    index = torch.arange(2)
+    batch = Batch(index, torch.rand(2, config.max_frames, config.feature_size), draws.masks(index),
+                  draws.uniforms(index))
+    start = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    losses = training_step(model, optimizer, batch, epoch=config.warm_up_epoch, amp=config.amp)
+    assert all(loss.isfinite() for loss in losses.values())
+    moved = {name for name, parameter in model.named_parameters() if not torch.equal(start[name], parameter)}
+    assert moved == start.keys()
+    with torch.inference_mode():
+        assert model.eval().encode(batch.features).shape == (2, config.nbits)
