@@ -68,12 +68,10 @@ class BidirectionalBlock(nn.Module):
         ahead = getattr(self, f"{self._mixer_name}1")
         if self.directions == "forward":
             return ahead(self.norm1(x))
-        reversed_x = self.norm2(x).flip(1)
         if self.directions == "tied":
-            up, down = ahead(torch.cat([self.norm1(x), reversed_x])).chunk(2)
-        else:
-            up, down = ahead(self.norm1(x)), getattr(self, f"{self._mixer_name}2")(reversed_x)
-        return up + down.flip(1)
+            return ahead.both_directions(self.norm1(x), self.norm2(x))
+        back = getattr(self, f"{self._mixer_name}2")
+        return ahead(self.norm1(x)) + back(self.norm2(x).flip(1)).flip(1)
 
 
 def _add(x: Tensor, branch: Tensor, keep: Tensor | None) -> Tensor:

@@ -9,24 +9,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
     """SiLU(bias + sum_k weight[:, W-1-k] u_(t-k)), (B, L, E): each frame and the W - 1 before it, zeros before all.
 
     Args:
         u: (B, L, E). weight: (E, W), its last column for the frame itself. bias: (E,).
+        num_reversed: in the last so many rows a frame sees the W - 1 after it instead.
     """
-    return _CausalConvSilu.apply(u, weight, bias)
+    return _CausalConvSilu.apply(u, weight, bias, num_reversed)
 
 
 class _CausalConvSilu(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, u, weight, bias):
+    def forward(ctx, u, weight, bias, num_reversed):
         taps = weight.t().flip(0).contiguous()  # (W, E), tap k for the frame k steps back
         x = torch.addcmul(bias, u, taps[0])
         for k in range(1, min(len(taps), u.shape[1])):
-            x[:, k:].addcmul_(u[:, :-k], taps[k])
+            for x_part, u_part in _pairs(x, u, k, num_reversed):
+                x_part.addcmul_(u_part, taps[k])
         ctx.save_for_backward(u, taps, x)
+        ctx.num_reversed = num_reversed
         return F.silu(x)
 
     @staticmethod
@@ -37,9 +40,18 @@ class _CausalConvSilu(torch.autograd.Function):
         du, d_taps = dx * taps[0], torch.zeros_like(taps)
         d_taps[0] = _inner(dx, u)
         for k in range(1, min(len(taps), u.shape[1])):
-            du[:, :-k].addcmul_(dx[:, k:], taps[k])
-            d_taps[k] = _inner(dx[:, k:], u[:, :-k])
-        return du, d_taps.flip(0).t(), dx.sum((0, 1))
+            for (dx_part, u_part), (_, du_part) in zip(_pairs(dx, u, k, ctx.num_reversed),
+                                                       _pairs(dx, du, k, ctx.num_reversed), strict=True):
+                du_part.addcmul_(dx_part, taps[k])
+                d_taps[k] += _inner(dx_part, u_part)
+        return du, d_taps.flip(0).t(), dx.sum((0, 1)), None
+
+
+def _pairs(x: Tensor, u: Tensor, k: int, num_reversed: int) -> list[tuple[Tensor, Tensor]]:
+    """Views of `x` and of the `u` that tap k brings to it: k steps back, and k ahead in reversed rows."""
+    ahead = x.shape[0] - num_reversed
+    pairs = [(x[:ahead, k:], u[:ahead, :-k])] if ahead else []
+    return [*pairs, (x[ahead:, :-k], u[ahead:, k:])] if num_reversed else pairs
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:

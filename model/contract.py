@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
@@ -63,6 +64,14 @@ class SequenceMixer(nn.Module):
 
     feed_forward: ClassVar[type[nn.Module] | None] = None
     """Makes the position-wise second half of the block from the width D, where the architecture has one."""
+
+    def both_directions(self, ahead: Tensor, back: Tensor) -> Tensor:
+        """mix(ahead) + flip(mix(flip(back))), flips along time, for (B, L, D) each: the tied directions of a block.
+
+        A mixer may compute the same faster.
+        """
+        up, down = self(torch.cat([ahead, back.flip(1)])).chunk(2)
+        return up + down.flip(1)
 
     @staticmethod
     def settings(config) -> dict[str, Any]:

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from model.causal_conv import causal_conv_silu
+from model.scan.dispatch import flip_last_rows
 
 
 def inputs(length, taps=4, dtype=torch.float64):
@@ -27,3 +28,16 @@ def test_against_conv1d(length, taps):
 
 def test_gradient_against_finite_differences():
     assert torch.autograd.gradcheck(causal_conv_silu, inputs(5))
+
+
+@pytest.mark.parametrize("num_reversed", [1, 3])
+@pytest.mark.parametrize("length", [1, 2, 25])
+def test_reversed_rows_are_flipped_ones(length, num_reversed):
+    u, weight, bias = inputs(length)
+    flipped = causal_conv_silu(flip_last_rows(u, num_reversed), weight, bias)
+    expected, result = flip_last_rows(flipped, num_reversed), causal_conv_silu(u, weight, bias, num_reversed)
+    torch.testing.assert_close(result, expected)
+    probe = torch.linspace(-1, 1, result.numel(), dtype=torch.float64).view_as(result)
+    for ours, theirs in zip(torch.autograd.grad(result, (u, weight, bias), probe),
+                            torch.autograd.grad(expected, (u, weight, bias), probe), strict=True):
+        torch.testing.assert_close(ours, theirs)

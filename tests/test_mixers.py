@@ -154,6 +154,20 @@ def test_directions(name):
         assert untouched == (directions == "forward")
 
 
+@pytest.mark.parametrize("name", [name for name in names() if mixer_class(name).causal])
+def test_both_directions_at_once_are_the_two_apart(name):
+    mixer, (ahead, back, weights) = build(name).double(), torch.randn(3, 2, 7, DIM, dtype=torch.float64)
+    ahead.requires_grad_()
+    back.requires_grad_()
+    leaves = [ahead, back, *mixer.parameters()]
+    together = mixer.both_directions(ahead, back)
+    apart = mixer(ahead) + mixer(back.flip(1)).flip(1)
+    torch.testing.assert_close(together, apart, rtol=1e-9, atol=1e-12)
+    for ours, theirs in zip(torch.autograd.grad(together, leaves, weights),
+                            torch.autograd.grad(apart, leaves, weights), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", names())
 def test_a_block_is_its_formula(name):
     torch.manual_seed(0)

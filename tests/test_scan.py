@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model.scan import ENGINES, explain, reference, selective_scan
+from model.scan.dispatch import flip_last_rows
 from utils.errors import UserError
 
 USABLE = [name for name in ("pytorch", "cpu") if not getattr(ENGINES[name], "unavailable", lambda: None)()]
@@ -100,3 +101,21 @@ def test_unknown_or_unusable_engine_is_refused():
 def test_explain_names_the_engine_and_why_not_the_others():
     assert explain("auto", torch.device("cpu")).startswith("scan engine: ")
     assert explain("pytorch", torch.device("cpu")) == "scan engine: pytorch (set in the config)"
+
+
+@pytest.mark.parametrize("engine", ["reference", *USABLE])
+@pytest.mark.parametrize("num_reversed", [1, 3])
+@pytest.mark.parametrize("length", [1, 7, 70])
+def test_reversed_rows_are_flipped_ones(engine, num_reversed, length):
+    """The last rows run from the last step to the first, whether the engine does so itself or not."""
+    def flipped(*tensors):
+        series = {"u", "delta", "B", "C", "z"}
+        turned = [flip_last_rows(x, num_reversed) if name in series else x
+                  for name, x in zip(NAMES, tensors, strict=True)]
+        return flip_last_rows(reference.selective_scan(*turned), num_reversed)
+
+    truth, gradients = run(flipped, inputs(length))
+    y, ours = run(selective_scan, inputs(length, dtype=torch.float32), engine=engine, num_reversed=num_reversed)
+    assert_close(y.detach(), truth.detach(), 2e-6, "y")
+    for name, mine, theirs in zip(NAMES, ours, gradients, strict=True):
+        assert_close(mine, theirs, 1e-5, name)

@@ -57,13 +57,21 @@ class Mixer(SequenceMixer):
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.out_proj(self._mix(x))
+
+    def both_directions(self, ahead: Tensor, back: Tensor) -> Tensor:
+        """As in the contract, without flips and with one output projection of the sum."""
+        up, down = self._mix(torch.cat([ahead, back]), num_reversed=len(back)).chunk(2)
+        return self.out_proj(up + down)
+
+    def _mix(self, x: Tensor, num_reversed: int = 0) -> Tensor:
+        """What the output projection is given, (B, L, E); the last `num_reversed` rows run backwards in time."""
         u, z = self.in_proj(x).chunk(2, dim=-1)
-        u = causal_conv_silu(u, self.conv1d.weight[:, 0], cast(Tensor, self.conv1d.bias))
+        u = causal_conv_silu(u, self.conv1d.weight[:, 0], cast(Tensor, self.conv1d.bias), num_reversed)
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
         precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision
         u, delta, B, C, z = (value.to(precision) for value in (u, delta, B, C, z))
         with torch.autocast(x.device.type, enabled=False):
-            y = selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
-                               engine=self.scan_engine)
-        return self.out_proj(y)
+            return selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
+                                  num_reversed=num_reversed, engine=self.scan_engine)

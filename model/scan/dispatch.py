@@ -14,7 +14,7 @@ ENGINES: dict[str, ModuleType] = {"mamba_ssm": mamba_ssm, "cpu": cpu, "pytorch":
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None, delta_softplus: bool = True,
-                   engine: str = "auto") -> Tensor:
+                   num_reversed: int = 0, engine: str = "auto") -> Tensor:
     """The output y (B, L, D) of a selective state-space layer, causal along L (Gu & Dao 2023, Mamba).
 
         dt  = softplus(delta + delta_bias)
@@ -24,13 +24,27 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     Args:
         u, delta, z: (B, L, D). `z` may be None: no gate.
         A: (D, N), negative. B, C: (B, L, N). D, delta_bias: (D,) or None.
+        num_reversed: the last so many rows run from the last step to the first, which saves flipping them.
         engine: a name in `ENGINES`, or `auto`.
 
     Raises:
         UserError: the engine is unknown, or asked for by name and cannot be used here.
     """
     chosen = _choose(u, A) if engine == "auto" else _forced(engine)
-    return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    if not num_reversed:
+        return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    if getattr(chosen, "REVERSES", False):
+        return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, num_reversed)
+    u, delta, B, C = (flip_last_rows(x, num_reversed) for x in (u, delta, B, C))
+    z = None if z is None else flip_last_rows(z, num_reversed)
+    y = chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    return flip_last_rows(y, num_reversed)
+
+
+def flip_last_rows(x: Tensor, num_rows: int) -> Tensor:
+    """x (B, L, ...) with the last `num_rows` rows turned around along L."""
+    kept = x.shape[0] - num_rows
+    return torch.cat([x[:kept], x[kept:].flip(1)])
 
 
 def explain(engine: str, device: torch.device) -> str:
