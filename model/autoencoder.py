@@ -29,6 +29,17 @@ class Encoder(nn.Module):
         """Features (B, T, F) -> tokens (B, T, D) that carry their position in time."""
         return self.patch_embed(x) + self.positions[: x.shape[1]]
 
+    def embed_frames(self, x: Tensor, frames: Tensor) -> Tensor:
+        """The tokens (R B, V, D) of the frames (R B, V) of x (B, T, F), R views one after the other.
+
+        No frame is embedded twice, nor one that no view sees: where the views together see fewer than T frames,
+        those are picked first, else all frames are embedded and their tokens picked.
+        """
+        num_views = len(frames) // len(x)
+        if num_views * frames.shape[1] < x.shape[1]:
+            return self.patch_embed(take_frames(x, frames)) + self.positions[frames]
+        return take_frames(self.embed(x), frames)
+
     def forward(self, tokens: Tensor, uniforms: Tensor | None = None) -> Tensor:
         """Tokens (B, V, D) in time order -> representations (B, V, D)."""
         return self.head(self.norm(self.blocks(tokens, uniforms)))
@@ -81,5 +92,6 @@ def split_frames(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def take_frames(x: Tensor, frames: Tensor) -> Tensor:
-    """Frames (B, V) of x (B, T, D) -> (B, V, D)."""
-    return x.gather(1, frames[:, :, None].expand(-1, -1, x.shape[2]))
+    """Frames (R B, V) of x (B, T, D), R views one after the other -> (R B, V, D)."""
+    rows = torch.arange(len(x), device=x.device).repeat(len(frames) // len(x))
+    return x[rows[:, None], frames]

@@ -58,11 +58,18 @@ class BidirectionalBlock(nn.Module):
         Args:
             uniforms: (B,) draws from [0, 1) that decide which rows skip the block; None: no row does.
         """
-        keep = None
-        if uniforms is not None and self.drop_rate > 0.0:
-            keep = ((uniforms >= self.drop_rate).to(x.dtype) / (1.0 - self.drop_rate))[:, None, None]
-        x = _add(x, self._mix(x), keep)
-        return _add(x, self.feed_forward(self.norm3(x)), keep) if self.feed_forward else x
+        if uniforms is None or self.drop_rate == 0.0:
+            return self._halves(x, 1.0)
+        kept, scale = uniforms >= self.drop_rate, 1.0 / (1.0 - self.drop_rate)
+        if x.is_cuda or not kept.any():  # to learn which rows are kept, one would have to wait for the GPU
+            return torch.where(kept[:, None, None], self._halves(x, scale), x)
+        rows = kept.nonzero()[:, 0]
+        return x.index_copy(0, rows, self._halves(x[rows], scale).to(x.dtype))
+
+    def _halves(self, x: Tensor, scale: float) -> Tensor:
+        """The block's output for rows (B, L, D), its branches counted `scale` times."""
+        x = torch.add(x, self._mix(x), alpha=scale)
+        return torch.add(x, self.feed_forward(self.norm3(x)), alpha=scale) if self.feed_forward else x
 
     def _mix(self, x: Tensor) -> Tensor:
         ahead = getattr(self, f"{self._mixer_name}1")
@@ -72,10 +79,6 @@ class BidirectionalBlock(nn.Module):
             return ahead.both_directions(self.norm1(x), self.norm2(x))
         back = getattr(self, f"{self._mixer_name}2")
         return ahead(self.norm1(x)) + back(self.norm2(x).flip(1)).flip(1)
-
-
-def _add(x: Tensor, branch: Tensor, keep: Tensor | None) -> Tensor:
-    return x + (branch if keep is None else branch * keep)
 
 
 class Stack(nn.ModuleList):

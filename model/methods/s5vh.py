@@ -107,10 +107,10 @@ class Method(HashingMethod):
         visible, hidden = split_frames(masks.transpose(0, 1).reshape(-1, num_frames))
         if uniforms is not None:
             uniforms = uniforms.transpose(0, 1).reshape(num_videos * num_views, -1)
-        tokens = take_frames(self.encoder.embed(features).repeat(num_views, 1, 1), visible)
+        tokens = self.encoder.embed_frames(features, visible)
         frame_codes = binarise(self.ln(self.binary(self.encoder(tokens, uniforms))))
         decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
-        targets = take_frames(features.repeat(num_views, 1, 1), hidden)
+        targets = take_frames(features, hidden)
         return Views(decoded, targets, frame_codes, self.center_logits(frame_codes.float().mean(dim=1)))
 
     def center_logits(self, video_codes: Tensor) -> Tensor:
