@@ -22,6 +22,7 @@ from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
 from model import build_model, load_weights, method_class
 from model.scan import explain
+from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_hash_centers, load_pseudo_labels
 from utils.checkpoints import read_checkpoint
@@ -40,8 +41,13 @@ def main() -> None:
     parser.add_argument("--restart", action="store_true", help="discard a run that is there already")
     parser.add_argument("--dry-run", action="store_true",
                         help="check files and shapes, take one step, print its losses and memory, write nothing")
+    parser.add_argument("--summary", action="store_true",
+                        help="print the model's parameters, FLOPs and activation memory; read no data, write nothing")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
+    if arguments.summary:
+        print(summarise(config).as_text(), end="")
+        return
     device = choose_device(arguments.gpu)
     log_to_console()
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
