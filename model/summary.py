@@ -31,7 +31,8 @@ class Summary:
     encode_flops: int
     """Per video of `num_frames` frames."""
     step_flops: int
-    """Per video: the losses of both views and their backward pass. `before_step` and the optimiser are left out."""
+    """Per video: the losses of both views and their backward pass, where no block is skipped (stochastic depth
+    saves some). `before_step` and the optimiser are left out."""
     saved_bytes_per_video: int
     saved_bytes: int
     """Kept from the forward for the backward pass of a batch, less features, parameters and buffers."""
@@ -102,7 +103,7 @@ def _batch(config, model: HashingMethod, size: int) -> Batch:
     features = torch.randn(size, config.max_frames, config.feature_size,
                            generator=torch.Generator().manual_seed(config.seed))
     draws = EpochDraws(config.seed, 0, size, config.max_frames, config.mask_ratio, model.num_uniforms)
-    return Batch(index, features, draws.masks(index), draws.uniforms(index))
+    return Batch(index, features, draws.masks(index), torch.ones_like(draws.uniforms(index)))  # 1: no block skipped
 
 
 def _parts(model: HashingMethod) -> Counter[str]:

@@ -169,12 +169,13 @@ def test_a_mixer_never_seen_before(tiny, running_sum):
     assert summary.encode_flops == products + block + rest + ties
 
 
-def test_tied_directions_share_parameters_and_not_operations(tiny):
+def test_tied_directions_share_parameters_and_the_output_projection(tiny):
     tied, separate, forward = (summarise(load_config(tiny, {"directions": directions}))
                                for directions in ("tied", "separate", "forward"))
     mixers_of = {name: separate.parts[name] - tied.parts[name] for name in tied.parts}
     assert [name for name, extra in mixers_of.items() if extra] == ["encoder.blocks", "decoder.blocks"]
-    assert (separate.encode_flops, separate.step_flops) == (tied.encode_flops, tied.step_flops)
+    assert 0.8 * separate.encode_flops < tied.encode_flops < separate.encode_flops
+    assert 0.8 * separate.step_flops < tied.step_flops < separate.step_flops
     assert forward.step_flops < 0.65 * tied.step_flops
 
 
@@ -249,7 +250,8 @@ def test_the_script_needs_no_data_and_writes_nothing(tiny):
 def test_costs_of_a_published_config():
     """ActivityNet, small model, 30 frames of 15 in a view: products by hand, and some per cent for all else."""
     summary = summarise(load_config(ROOT / "configs/S5VH/act.py"))
-    encoder_block, decoder_block = 2 * 425_984, 2 * 242_688  # multiply-adds of a frame, in both directions
+    # Multiply-adds of a frame, in both directions; the output projection is done once for their sum.
+    encoder_block, decoder_block = 2 * 425_984 - 512 * 256, 2 * 242_688 - 384 * 192
     embed, head, bits = 2048 * 256, 256 * 256, 256 * 64
     products = 2 * 30 * (embed + 6 * encoder_block + head + bits)
     assert products < summary.encode_flops < 1.1 * products
