@@ -1,6 +1,7 @@
 """Real codes of a feature set, batch by batch. N videos, T frames, F features, K bits, B batch."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -19,14 +20,15 @@ class Features(Protocol):
 
 
 def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Features, *,
-                    batch_size: int, device: torch.device | str,
+                    batch_size: int, device: torch.device | str, amp: str = "none",
                     progress: Callable[[int], object] | None = None) -> np.ndarray:
     """h (N, K) float32 of every video of `features`, in its order.
 
     Args:
         encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
             is the caller's part; gradients are off here.
-        batch_size: most videos per call; the last batch may be smaller.
+        batch_size: most videos per call; the last batch may be smaller. The next one is read meanwhile.
+        amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
 
     Raises:
@@ -36,8 +38,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     if num_videos == 0:
         raise ValueError("there are no videos to encode.")
     parts = []
-    with torch.inference_mode():
-        for _, block in features.blocks(batch_size):
+    with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp == "bf16"):
+        for block in _read_ahead(features, batch_size):
             # A block may be a read-only view of the file; torch wants memory it could write to.
             x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)
             part = encode(x)
@@ -50,3 +52,13 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     h = np.concatenate(parts)
     assert len(h) == num_videos
     return h
+
+
+def _read_ahead(features: Features, num_rows: int) -> Iterator[np.ndarray]:
+    """The blocks of `features`, the next one read by a thread while the caller works on the last."""
+    blocks = features.blocks(num_rows)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, blocks, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield item[1]

@@ -113,6 +113,26 @@ def test_encode_features_refuses_other_shapes():
         encode_features(lambda x: x, empty, batch_size=8, device="cpu")
 
 
+def test_encode_features_in_bf16_computes_in_it():
+    features = ArrayFeatures(np.full((4, 5, 3), 1.001, np.float32))
+    encode = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False), torch.nn.Flatten())
+    torch.nn.init.ones_(encode[0].weight)
+    exact = encode_features(encode, features, batch_size=3, device="cpu")
+    rounded = encode_features(encode, features, batch_size=3, device="cpu", amp="bf16")
+    np.testing.assert_allclose(exact, 3.003, rtol=1e-6)
+    assert (rounded == 3).all()  # bfloat16 has eight bits
+
+
+def test_a_fault_while_reading_ahead_reaches_the_caller():
+    class Broken(ArrayFeatures):
+        def blocks(self, num_rows):
+            yield 0, self.values[:num_rows]
+            raise UserError("x.h5: row 2 holds NaN.")
+
+    with pytest.raises(UserError, match="row 2"):
+        encode_features(lambda x: x[:, 0], Broken(np.zeros((4, 5, 3), np.float32)), batch_size=2, device="cpu")
+
+
 def naive_statistics(code):
     num_bits = code.shape[1]
     entropies, dead = [], 0
