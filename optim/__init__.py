@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,12 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float,
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
 
 
-def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
+def training_step(model: Any, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
                   grad_clip: float = 0.0) -> Mapping[str, Tensor]:
     """The named losses of one step of a hashing method on `batch`, after descending `total`.
 
     Args:
+        model: a module with `before_step` and `losses`, as `model.contract.HashingMethod` has them.
         amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
         grad_clip: the norm to which gradients are clipped; 0 leaves them.
     """
