@@ -18,7 +18,7 @@ from tables import Row, Table
 from tables.grid import runner as runner_module
 from tables.grid import timing
 from tables.grid.cells import State, evaluation, expand, missing_configs, other_settings, state
-from tables.grid.networks import Network, count_parameters
+from tables.grid.networks import count_parameters
 from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, threads_per_cell
@@ -278,7 +278,7 @@ def test_parameters_that_the_codes_depend_on():
             return self.used(x).mean(1).sign()
 
     config = SimpleNamespace(max_frames=2, feature_size=3)
-    assert count_parameters(Network(config, Model(), 1)) == (3 * 4 + 4, 3 * 4 + 4 + 5 * 6)
+    assert count_parameters(Model(), config, torch.device("cpu")) == (3 * 4 + 4, 3 * 4 + 4 + 5 * 6)
 
 
 # the table

@@ -49,9 +49,9 @@ def before_training(cell: Cell, device: torch.device) -> dict[str, Any]:
     learns. Kept in untrained.json beside the cell's metrics.
     """
     def measure() -> dict[str, Any]:
-        network = untrained_network(cell)
-        encoder, everything = count_parameters(network)
-        result = evaluate_retrieval(network.model.to(device).encode, open_retrieval(cell.config), cell.config, device)
+        model = untrained_network(cell).model.to(device)
+        encoder, everything = count_parameters(model, cell.config, device)
+        result = evaluate_retrieval(model.encode, open_retrieval(cell.config), cell.config, device)
         return metric_row(result.evaluation, "expected") | {"encoder_params": encoder, "all_params": everything}
 
     return _kept(cell, "untrained.json", measure)
@@ -65,12 +65,12 @@ def shallow_codes(cell: Cell) -> list[dict[str, Any]]:
     return _kept(cell, "baselines.json", measure)["rows"]
 
 
-def count_parameters(network: Network) -> tuple[int, int]:
+def count_parameters(model: HashingMethod, config, device: torch.device) -> tuple[int, int]:
     """The numbers of parameters that the gradient of the codes reaches, and of all that are learned."""
-    config, model = network.config, network.model
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    codes = model.encode(torch.zeros(1, config.max_frames, config.feature_size))
-    gradients = torch.autograd.grad(codes.sum(), learned, allow_unused=True)
+    with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward pass in eval mode
+        codes = model.encode(torch.zeros(1, config.max_frames, config.feature_size, device=device))
+        gradients = torch.autograd.grad(codes.sum(), learned, allow_unused=True)
     reached = (parameter for parameter, gradient in zip(learned, gradients, strict=True) if gradient is not None)
     return sum(parameter.numel() for parameter in reached), sum(parameter.numel() for parameter in learned)
 
