@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +24,12 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float,
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
 
 
-def training_step(model: Any, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
+def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
                   grad_clip: float = 0.0) -> Mapping[str, Tensor]:
     """The named losses of one step of a hashing method on `batch`, after descending `total`.
 
     Args:
-        model: a module with `before_step` and `losses`, as `model.contract.HashingMethod` has them.
+        model: a hashing method, in training mode. batch, epoch: what its `losses` takes.
         amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
         grad_clip: the norm to which gradients are clipped; 0 leaves them.
     """
