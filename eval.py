@@ -12,8 +12,7 @@ import logging
 from pathlib import Path
 
 from dataset.protocol import open_retrieval, open_train
-from inference.baselines import baseline_table
-from inference.evaluation import evaluate_retrieval
+from inference.evaluation import evaluate_baselines, evaluate_retrieval
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
 from utils.checkpoints import chosen_checkpoint, read_checkpoint
@@ -44,7 +43,7 @@ def main() -> None:
     rows = [{"method": config.model_name, "bits": config.nbits, "ties": ties} | metric_row(result.evaluation, ties)
             for ties in result.evaluation.map_at]
     if arguments.baselines:
-        rows = _baselines(config, retrieval) + rows
+        rows = evaluate_baselines(open_train(config), retrieval, config) + rows
     columns = list(rows[0])
     evaluation = result.evaluation
     log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
@@ -56,15 +55,6 @@ def main() -> None:
         "epoch": checkpoint.get("epoch", -1) + 1 or None, "codes": result.statistics,
         "baselines": rows if arguments.baselines else None})
     log.info("written: %s", Path(config.log_path) / "map.txt")
-
-
-def _baselines(config, retrieval) -> list[dict[str, object]]:
-    train = open_train(config)
-    shared = train.fingerprint() == retrieval.database.fingerprint()
-    return baseline_table(train, train if shared else retrieval.database, retrieval.queries,
-                          retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
-                          map_at=config.map_at, normaliser=config.ap_normaliser,
-                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
 
 
 if __name__ == "__main__":

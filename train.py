@@ -20,11 +20,11 @@ from dataset.batches import HostResident, iterate_epoch
 from dataset.protocol import check_clusters, open_retrieval, open_train
 from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
-from model import build_model, load_weights, method_class
+from model import initial_model, load_weights, method_class
 from model.scan import explain
 from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
-from utils.artefacts import load_hash_centers, load_pseudo_labels
+from utils.artefacts import load_artefacts
 from utils.checkpoints import read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.errors import UserError
@@ -72,24 +72,15 @@ class Trainer:
         check_clusters(config, features)
         self.retrieval = open_retrieval(config)
         self.fingerprint = features.fingerprint()
-        artefacts = self._load_artefacts(len(features), preprocess)
+        artefacts = load_artefacts(method_class(config).required_artefacts(config), config, self.fingerprint,
+                                   len(features), command=preprocess, log=log.info)
         self.source = HostResident(features)
-        torch.manual_seed(config.seed)
-        self.model = build_model(config, len(features), **artefacts)
+        self.model = initial_model(config, len(features), artefacts)
         if config.use_checkpoint:
             load_weights(self.model, read_checkpoint(config.use_checkpoint)["model_state_dict"], config.use_checkpoint)
         self.model.to(device)
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
-
-    def _load_artefacts(self, num_videos: int, command: str) -> dict[str, torch.Tensor]:
-        loaders = {
-            "pseudo_labels": lambda: load_pseudo_labels(self.config, self.fingerprint, num_videos, command=command,
-                                                        log=log.info),
-            "hash_centers": lambda: load_hash_centers(self.config, self.fingerprint, command=command, log=log.info),
-        }
-        names = method_class(self.config).required_artefacts(self.config)
-        return {name: torch.from_numpy(loaders[name]()) for name in names}
 
     def fit(self, run: Run) -> None:
         """Trains from the run's first epoch to the last, saving and evaluating as the config says."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dataset.features import VideoFeatures
 from dataset.protocol import Retrieval
+from inference.baselines import baseline_table
 from inference.codes import binarize, ternary
 from inference.encode import encode_features
 from inference.metrics import Evaluation, evaluate
@@ -57,3 +59,12 @@ def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieva
                           map_at=config.map_at, normaliser=config.ap_normaliser,
                           queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
     return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
+
+
+def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:
+    """The rows of `inference.baselines.baseline_table` for this task, fit on the `train` features."""
+    shared = train.fingerprint() == retrieval.database.fingerprint()
+    return baseline_table(train, train if shared else retrieval.database, retrieval.queries,
+                          retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
+                          map_at=config.map_at, normaliser=config.ap_normaliser,
+                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)

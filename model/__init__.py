@@ -1,5 +1,8 @@
 """Methods, mixers and scan engines. `build_model(config)` makes the method that a config names."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -7,7 +10,7 @@ from model.contract import HashingMethod
 from model.registry import method_class
 from utils.errors import UserError
 
-__all__ = ["build_model", "load_weights", "method_class"]
+__all__ = ["build_model", "initial_model", "load_weights", "method_class"]
 
 UNUSED_IN_RELEASE = "get_token_probs."
 
@@ -21,6 +24,16 @@ def build_model(config, num_videos: int = 0, **artefacts: Tensor) -> HashingMeth
         artefacts: what `method_class(config).required_artefacts(config)` names, to train.
     """
     return method_class(config)(config, num_videos, **artefacts).eval()
+
+
+def initial_model(config, num_videos: int, artefacts: Mapping[str, np.ndarray]) -> HashingMethod:
+    """The model that training starts from: `build_model` under `seed`, which sets torch's global generators.
+
+    Args:
+        num_videos, artefacts: as for `build_model`; arrays, as `utils.artefacts.load_artefacts` gives them.
+    """
+    torch.manual_seed(config.seed)
+    return build_model(config, num_videos, **{name: torch.from_numpy(array) for name, array in artefacts.items()})
 
 
 def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) -> None:

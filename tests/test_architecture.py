@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "utils": {"utils"}, "dataset": {"dataset", "utils"}, "Loss": {"Loss"}, "optim": {"optim", "utils"},
     "inference": {"inference", "dataset", "utils"}, "model": {"model", "Loss", "dataset", "utils"},
+    "tables": {"tables", "inference", "model", "optim", "dataset", "utils"},
 }
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 

@@ -7,7 +7,7 @@ Letters: N videos, C clusters, K bits.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +94,20 @@ def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape
     if state.kind == "foreign":
         log(f"{path}: does not say what it was made from (downloaded?); shape and values fit, so it is used.")
     return array
+
+
+def load_artefacts(names: Iterable[str], config, features_fingerprint: str, num_videos: int, *,
+                   command: str = PREPROCESS, log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
+    """What training needs, by name; `names` are a method's `required_artefacts`.
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    loaders = {
+        "pseudo_labels": lambda: load_pseudo_labels(config, features_fingerprint, num_videos, command=command, log=log),
+        "hash_centers": lambda: load_hash_centers(config, features_fingerprint, command=command, log=log),
+    }
+    return {name: loaders[name]() for name in names}
 
 
 def load_pseudo_labels(config, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,

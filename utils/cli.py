@@ -36,9 +36,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, positional: bool = 
     parser.add_argument("--config", metavar="FILE", help="config, as configs/S5VH/act.py; it is executed")
     if positional:
         parser.add_argument("config_path", nargs="?", metavar="FILE", help="the same, without --config")
-    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu; left out: GPU 0 if there is one")
-    parser.add_argument("--set", nargs="+", metavar="KEY=VALUE", action=_Override, dest="overrides",
-                        default=[], help="override keys of the config; --key value does the same for one")
+    add_shared_arguments(parser)
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
     for name, key in SCHEMA.items():
         flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
@@ -49,6 +47,13 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, positional: bool = 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = describe_schema()
     _name_nearest_flag(parser)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Gives `parser` --gpu, for `choose_device`, and --set, whose [key, text] pairs come as `overrides`."""
+    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu; left out: GPU 0 if there is one")
+    parser.add_argument("--set", nargs="+", metavar="KEY=VALUE", action=_Override, dest="overrides",
+                        default=[], help="override keys of the config")
 
 
 def config_from_arguments(arguments: argparse.Namespace) -> Config:
@@ -112,7 +117,7 @@ def choose_device(gpu: str | int | None) -> "torch.device":
 
 def describe_schema() -> str:
     """A table of every key for --help: kind, default, range and meaning, by group."""
-    lines = ["keys of a config, each also a flag (--nbits 16):"]
+    lines = ["keys of a config, for --set nbits=16, each also a flag (--nbits 16):"]
     group = None
     for name, key in SCHEMA.items():
         if key.group != group:

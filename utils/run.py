@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ FREE_SETTINGS = frozenset({
     "query_label_path", "train_assist_path", "latent_feat_path", "anchor_path", "sim_path",
     "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
 })
+_LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt")  # with eval.py's, which would speak of another run
 
 
 class Run:
@@ -46,7 +48,7 @@ class Run:
             raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
                             "it, or set run_name to begin another.")
         if restart:
-            for path in (last, self.checkpoints / BEST, self.logs / "metrics.jsonl", self.logs / "log.txt"):
+            for path in (last, self.checkpoints / BEST, *(self.logs / name for name in _LOGS)):
                 path.unlink(missing_ok=True)
         self.state = read_checkpoint(last) if last.exists() else None
         self._check_settings(last)
@@ -110,12 +112,16 @@ class Run:
         if before is None:
             raise UserError(f"{path}: not a checkpoint that can be resumed. Use --restart, or load it through "
                             "use_checkpoint.")
-        now = plain_settings(self.config)
-        changed = [name for name in now if now[name] != before.get(name) and name not in FREE_SETTINGS]
-        if changed:
-            text = ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed[:4])
+        if text := changed_settings(before, self.config):
             raise UserError(f"{path}: this run was made with other settings ({text}). Resume with its own "
                             "settings, or set run_name to begin another run.")
+
+
+def changed_settings(before: Mapping[str, object], config) -> str:
+    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none."""
+    now = plain_settings(config)
+    changed = [name for name in now if now[name] != before.get(name) and name not in FREE_SETTINGS]
+    return ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed[:4])
 
 
 def plain_settings(config) -> dict:

@@ -1,0 +1,126 @@
+"""Trains and evaluates a grid of cells and prints one table of them.
+
+    python reproduce.py --table backbones --datasets digits --seeds 1
+    python reproduce.py --table backbones --datasets ucf hmdb --bits 16 32 --seeds 3 --jobs 2 --dry-run
+
+A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
+folders of its own. Cells that are done are skipped, one that was cut short continues. The table is written to
+<out>/<table>.md, the raw numbers of every cell to <out>/<table>.csv.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import tables
+from inference.report import format_table
+from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.preparation import preprocess, provide_data
+from tables.grid.records import Record, collect, table_lines
+from tables.grid.report import circumstances, describe_columns, markdown, write_csv
+from tables.grid.runner import ROOT, Runner, run_cells, threads_per_cell
+from utils.cli import add_shared_arguments, choose_device, run_script
+from utils.errors import UserError
+from utils.files import write_text
+
+TIMING_SECONDS = 40
+
+
+def main() -> None:
+    arguments = _arguments()
+    table = tables.load(arguments.table)
+    cells = _cells(arguments, table)
+    if arguments.dry_run:
+        print(_listing(cells), end="")
+        return
+    device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
+    if not arguments.restart:
+        _refuse_other_settings(cells)
+    num_done = sum(found is State.DONE for found in cells.values())
+    tqdm.write(f"{arguments.table}: {num_done} of {len(cells)} cells are done; "
+               f"{arguments.jobs} side by side, threads of each: {num_threads}")
+    provide_data(cells, tqdm.write)
+    with Runner(num_threads, arguments.gpu) as runner:
+        preprocess(cells, runner, tqdm.write)
+        failures = run_cells(cells, runner, arguments.jobs, tqdm.write)
+    records = collect(list(cells), failures, device, baselines=table.baselines,
+                      timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
+    _publish(arguments, table.title, list(cells), records, circumstances(device, num_threads))
+    if failures:
+        raise SystemExit(1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
+    parser.add_argument("--table", required=True, choices=tables.names(), help="which table: a file of tables/")
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
+    parser.add_argument("--bits", nargs="+", type=int, metavar="K", help="code lengths; default: each config's own")
+    parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
+    parser.add_argument("--jobs", type=_count, default=1, metavar="J",
+                        help="cells side by side, each with its share of the CPU's threads (default: 1)")
+    parser.add_argument("--dry-run", action="store_true", help="list the cells and how far each has come, and stop")
+    parser.add_argument("--restart", action="store_true", help="discard cells that were made with other settings")
+    parser.add_argument("--no-timing", action="store_true", help="leave out the times of training and encoding")
+    parser.add_argument("--configs", default=os.path.relpath(ROOT / "configs"), metavar="DIR",
+                        help="folder of the configs (default: %(default)s)")
+    parser.add_argument("--out", default="results", metavar="DIR", help="folder of the table (default: %(default)s)")
+    add_shared_arguments(parser)
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not '{text}'")
+    return int(text)
+
+
+def _cells(arguments: argparse.Namespace, table: tables.Table) -> dict[Cell, State]:
+    """Every cell and how far it has come; a config that is not there is told in a line of its own, exit status 2."""
+    datasets = arguments.datasets or table.datasets
+    missing = missing_configs(table, arguments.configs, datasets)
+    for path in missing:
+        print(f"error: {path}: no such config. Write it, or leave its dataset out of --datasets.", file=sys.stderr)
+    if missing:
+        raise SystemExit(2)
+    cells = expand(arguments.table, table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
+                   num_seeds=arguments.seeds, settings=dict(arguments.overrides))
+    return {cell: state(cell.config) for cell in cells}
+
+
+def _listing(cells: Mapping[Cell, State]) -> str:
+    rows = [{"state": str(found), "dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label,
+             "seed": cell.seed, "config": cell.path, "overrides": " ".join(cell.settings)}
+            for cell, found in cells.items()]
+    return format_table(rows, list(rows[0]))
+
+
+def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
+    others = [cell for cell, found in cells.items() if found is State.OTHER]
+    if others:
+        more = f", and so were {len(others) - 1} more" if len(others) > 1 else ""
+        raise UserError(f"{others[0].config.file_path}: this cell was made with other settings "
+                        f"({other_settings(others[0].config)}){more}. Add --restart to discard such cells, or set "
+                        "home_root to keep them.")
+
+
+def _publish(arguments: argparse.Namespace, title: str, cells: Sequence[Cell], records: Sequence[Record],
+             made: str) -> None:
+    """Prints the table and writes both files."""
+    lines, columns = table_lines(records), describe_columns(cells, records, torch.get_num_threads())
+    command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
+    print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(columns))
+    path = Path(arguments.out) / arguments.table
+    write_text(path.with_suffix(".md"), markdown(title, command, made, lines, columns))
+    write_csv(path.with_suffix(".csv"), records)
+    print(f"\nwritten: {path}.md, {path}.csv")
+
+
+if __name__ == "__main__":
+    run_script(main)

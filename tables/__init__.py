@@ -1,0 +1,50 @@
+"""The tables that `reproduce.py` makes. The folder is the registry: a new table is a new file with a `TABLE`."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network, trained once for every dataset, code length and seed of its table.
+
+    `label` is what the table shows, `name` what the folders of its runs are called after. Its configs are
+    configs/<model>/<dataset>.py; `settings` are set over them.
+    """
+
+    label: str
+    name: str
+    model: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table compares: `rows` on `datasets` (by default; the command line may name others).
+
+    `baselines`: the shallow codes of `inference.baselines` stand below the rows.
+    """
+
+    title: str
+    datasets: tuple[str, ...]
+    rows: tuple[Row, ...]
+    baselines: bool = False
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.rows]
+        assert len(set(names)) == len(names), f"two rows of a table are called alike: {names}"
+        # without "_", <table>_<row>_seed<seed> is another name for every table, row and seed
+        assert all(re.fullmatch(r"[A-Za-z0-9.+=-]+", name) for name in names), names
+
+
+def names() -> list[str]:
+    """The names of the tables."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+
+
+def load(name: str) -> Table:
+    """The table `name`, one of `names()`."""
+    return importlib.import_module(f"{__name__}.{name}").TABLE

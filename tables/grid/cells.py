@@ -1,0 +1,174 @@
+"""The cells of a table and how far each has come. A cell is one row, dataset, code length and seed."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tables import Row, Table
+from utils.checkpoints import LAST, chosen_checkpoint, read_checkpoint
+from utils.config import Config, load_config
+from utils.errors import UserError
+from utils.run import changed_settings
+
+_REFUSED = {
+    "nbits": "the grid sets this; use --bits.",
+    "seed": "the grid sets this; use --seeds.",
+    "run_name": "the grid sets this; set home_root to keep its runs elsewhere.",
+    "use_checkpoint": "eval.py would measure that file and not the cell; leave it out.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run: `config` is what the file `path` resolves to under `overrides` (key -> text)."""
+
+    row: Row
+    dataset: str
+    path: str
+    overrides: Mapping[str, str]
+    config: Config
+
+    @property
+    def bits(self) -> int:
+        return self.config.nbits
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def settings(self) -> list[str]:
+        """The overrides as --set takes them."""
+        return [f"{key}={text}" for key, text in self.overrides.items()]
+
+    @property
+    def log_path(self) -> Path:
+        """The folder of the cell's logs and metrics."""
+        return Path(self.config.log_path)
+
+    @property
+    def group(self) -> tuple[str, int]:
+        """What a cell is compared within: (dataset, bits)."""
+        return self.dataset, self.bits
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, {self.bits} bits, {self.row.label}, seed {self.seed}"
+
+
+class State(StrEnum):
+    """How far a cell has come; OTHER: a run made with other settings is in its place."""
+
+    DONE = "done"
+    PART = "part"
+    MISSING = "missing"
+    OTHER = "other settings"
+
+
+def missing_configs(table: Table, folder: str, datasets: Sequence[str]) -> list[str]:
+    """The config files that `table` needs on `datasets` and `folder` does not have."""
+    paths = dict.fromkeys(_config_path(folder, row, dataset) for row in table.rows for dataset in datasets)
+    return [path for path in paths if not os.path.isfile(path)]
+
+
+def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bits: Sequence[int] | None = None,
+           num_seeds: int = 1, settings: Mapping[str, str] | None = None) -> list[Cell]:
+    """The cells of the table `name`, in its order: datasets, code lengths, rows, seeds 1 to `num_seeds`.
+
+    Args:
+        folder: of the configs, <folder>/<row.model>/<dataset>.py.
+        bits: code lengths; None: each config's own.
+        settings: key -> text, set for every cell before anything is derived.
+
+    Raises:
+        UserError: a setting that the table makes itself, two cells in one folder, or as `load_config`.
+    """
+    settings = dict(settings or {})
+    _check_settings(settings, table)
+    lengths: list[dict[str, str]] = [{"nbits": str(length)} for length in bits] if bits else [{}]
+    cells = []
+    for dataset in datasets:
+        for length in lengths:
+            for row in table.rows:
+                for seed in range(1, num_seeds + 1):
+                    path = _config_path(folder, row, dataset)
+                    overrides = {**settings, **{key: str(value) for key, value in row.settings.items()}, **length,
+                                 "seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"}
+                    cells.append(Cell(row, dataset, path, overrides, load_config(path, overrides)))
+    _check_folders(cells)
+    return cells
+
+
+def evaluation(config: Config) -> dict[str, Any] | None:
+    """What eval.py left in metrics.json of the finished run of exactly this config; None: nothing like that."""
+    saved = _saved_config(config)
+    if saved is None or saved.as_text() != config.as_text():
+        return None
+    try:
+        metrics = json.loads((Path(config.log_path) / "metrics.json").read_text(encoding="utf-8"))
+        measured = metrics["normaliser"], set(metrics["map_at"]["expected"])
+        epoch = metrics["details"]["epoch"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    asked = config.ap_normaliser, {str(k) for k in config.map_at}
+    return metrics if measured == asked and _is_final(config, epoch) else None
+
+
+def state(config: Config) -> State:
+    """How far the run of `config` has come."""
+    if evaluation(config):
+        return State.DONE
+    if not (Path(config.file_path) / LAST).exists():
+        return State.MISSING
+    return State.OTHER if other_settings(config) else State.PART
+
+
+def other_settings(config: Config) -> str:
+    """In what the run in the place of `config` was made otherwise, so that it cannot be continued; or ""."""
+    saved = _saved_config(config)
+    return changed_settings(saved, config) if saved is not None else ""
+
+
+def _config_path(folder: str, row: Row, dataset: str) -> str:
+    return os.path.join(folder, row.model, f"{dataset}.py")
+
+
+def _check_settings(settings: Mapping[str, str], table: Table) -> None:
+    of_rows = {key: "the rows of this table set it each in their own way; leave it out."
+               for row in table.rows for key in row.settings}
+    for key, fix in (_REFUSED | of_rows).items():
+        if key in settings:
+            raise UserError(f"--set {key}: {fix}")
+
+
+def _check_folders(cells: Sequence[Cell]) -> None:
+    owners: dict[str, Cell] = {}
+    for cell in cells:
+        for path in (cell.config.file_path, cell.config.log_path):
+            owner = owners.setdefault(os.path.realpath(path), cell)
+            if owner is not cell:
+                raise UserError(f"{path}: two cells would share this folder ({owner}; {cell}). Name each dataset and "
+                                "length once, and leave file_path and log_path to be derived.")
+
+
+def _saved_config(config: Config) -> Config | None:
+    path = Path(config.log_path) / "config.py"
+    try:
+        return load_config(path) if path.exists() else None
+    except UserError:  # of another version, or damaged: not the config of this cell
+        return None
+
+
+def _is_final(config: Config, epoch: int | None) -> bool:
+    """Whether an evaluation after `epoch` epochs is that of the finished run, which may have stopped early."""
+    if epoch == config.num_epochs:
+        return True
+    try:
+        last = read_checkpoint(Path(config.file_path) / LAST)
+        chosen = read_checkpoint(chosen_checkpoint(config))
+    except UserError:
+        return False
+    return bool(last.get("finished")) and epoch == chosen.get("epoch", -1) + 1

@@ -1,0 +1,89 @@
+"""What is known of a cell's network before any training, and the shallow codes it is compared with."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from dataset.protocol import open_retrieval, open_train
+from inference.evaluation import evaluate_baselines, evaluate_retrieval
+from inference.report import metric_row
+from model import initial_model, method_class
+from model.contract import HashingMethod
+from tables.grid.cells import Cell
+from utils.artefacts import load_artefacts
+from utils.config import Config
+from utils.files import write_text
+
+log = logging.getLogger("tables")
+
+
+class Network(NamedTuple):
+    """A model as training starts from it, on the CPU, with the number of videos it is to train on."""
+
+    config: Config
+    model: HashingMethod
+    num_videos: int
+
+
+def untrained_network(cell: Cell) -> Network:
+    """The network that train.py starts the cell from, drawn from its seed.
+
+    Raises:
+        UserError: data or artefacts are missing; the message names the preprocess command.
+    """
+    config, train = cell.config, open_train(cell.config)
+    artefacts = load_artefacts(method_class(config).required_artefacts(config), config, train.fingerprint(), len(train),
+                               command=f"python preprocess.py --config {cell.path}", log=log.info)
+    return Network(config, initial_model(config, len(train), artefacts), len(train))
+
+
+def before_training(cell: Cell, device: torch.device) -> dict[str, Any]:
+    """The untrained network's mAP@k and GmAP, ties in expectation, and its numbers of parameters.
+
+    `encoder_params` are those that the gradient of `encode`'s codes reaches, `all_params` all that the method
+    learns. Kept in untrained.json beside the cell's metrics.
+    """
+    def measure() -> dict[str, Any]:
+        model = untrained_network(cell).model.to(device)
+        encoder, everything = count_parameters(model, cell.config, device)
+        result = evaluate_retrieval(model.encode, open_retrieval(cell.config), cell.config, device)
+        return metric_row(result.evaluation, "expected") | {"encoder_params": encoder, "all_params": everything}
+
+    return _kept(cell, "untrained.json", measure)
+
+
+def shallow_codes(cell: Cell) -> list[dict[str, Any]]:
+    """The rows of the shallow baselines on the cell's data, at its bits and seed. Kept in baselines.json."""
+    def measure() -> dict[str, Any]:
+        return {"rows": evaluate_baselines(open_train(cell.config), open_retrieval(cell.config), cell.config)}
+
+    return _kept(cell, "baselines.json", measure)["rows"]
+
+
+def count_parameters(model: HashingMethod, config, device: torch.device) -> tuple[int, int]:
+    """The numbers of parameters that the gradient of the codes reaches, and of all that are learned."""
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward pass in eval mode
+        codes = model.encode(torch.zeros(1, config.max_frames, config.feature_size, device=device))
+        gradients = torch.autograd.grad(codes.sum(), learned, allow_unused=True)
+    reached = (parameter for parameter, gradient in zip(learned, gradients, strict=True) if gradient is not None)
+    return sum(parameter.numel() for parameter in reached), sum(parameter.numel() for parameter in learned)
+
+
+def _kept(cell: Cell, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `measure` gives, from the file `name` of the cell's logs where that was written for the same config."""
+    path: Path = cell.log_path / name
+    origin = {"config_sha256": hashlib.sha256(cell.config.as_text().encode()).hexdigest()}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = {}
+    if content.get("config_sha256") != origin["config_sha256"]:
+        content = origin | measure()
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    return content

@@ -1,0 +1,68 @@
+"""The table for people (plain text, Markdown) and its records for programs (CSV)."""
+
+import csv
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from tables.grid.cells import Cell
+from tables.grid.records import Record
+from utils.files import write_text
+
+
+def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threads: int) -> list[str]:
+    """What the columns of the table mean; `num_threads` are those that the times were taken with."""
+    names = {name for record in records for name in record}
+    normalisers = " or ".join(dict.fromkeys(cell.config.ap_normaliser for cell in cells))
+    lines = [f"mAP@K, GmAP: ties in expectation, AP divided by {normalisers}; `by index`: ties in database order."]
+    if any(cell.seed > 1 for cell in cells):
+        lines.append("±: standard deviation over the seeds (n - 1); untrained: the mean.")
+    if "untrained" in names:
+        lines += ["untrained: the first mAP@K of the same network, drawn from the same seed, before any training.",
+                  "encoder params: those that the gradient of the codes reaches; all params: all that the method "
+                  "learns, the decoder included."]
+    if "step_ms" in names:
+        lines.append("train step, encode: the time of a training step and of encoding one video over that of the first "
+                     "row; medians of interleaved rounds in one process, random features, the config's batch size, "
+                     f"{num_threads} thread{'s' if num_threads > 1 else ''}.")
+    return lines
+
+
+def circumstances(device: torch.device, threads_per_cell: int) -> str:
+    """When, with what and on what the table was made."""
+    threads = f"{threads_per_cell} thread{'s' if threads_per_cell > 1 else ''} per cell"
+    return f"{date.today().isoformat()}, torch {torch.__version__}, {threads}, {_hardware(device)}"
+
+
+def markdown(title: str, command: str, made: str, lines: Sequence[Mapping[str, str]],
+             notes: Sequence[str]) -> str:
+    """The whole document: heading, command, circumstances, table, notes."""
+    columns = list(lines[0])
+    table = [columns, ["-"] * len(columns), *([line[column] for column in columns] for line in lines)]
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table]
+    return "\n".join([f"# {title}", "", f"    {command}", "", f"{made}.", "", *rows, "",
+                      *(f"- {note}" for note in notes), ""])
+
+
+def write_csv(path: Path, records: Sequence[Record]) -> None:
+    """Writes all records, one line each, a column for every key that any of them has."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    write_text(path, table.getvalue())
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,166 @@
+"""The project's scripts as child processes: one after another within a cell, several cells side by side."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tables.grid.cells import Cell, State, state
+from utils.errors import UserError
+from utils.files import make_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+LOG = "cell.log"
+_INTERRUPTED = (130, -signal.SIGINT)
+_GRACE_SECONDS = 1.0
+
+
+class Runner:
+    """Runs scripts until it is stopped, at the latest at the end of its `with` block.
+
+    Args:
+        num_threads: of each script.
+        gpu: what --gpu said, for every script.
+        folder: where the scripts are.
+    """
+
+    def __init__(self, num_threads: int, gpu: str | None = None, folder: Path = ROOT):
+        self.flags = [] if gpu is None else ["--gpu", gpu]
+        self.folder = folder
+        self._environment = os.environ | {"OMP_NUM_THREADS": str(num_threads), "PYTHONUNBUFFERED": "1"}
+        self._lock = threading.Lock()
+        self._live: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def run(self, script: str, cell: Cell, *flags: str) -> str | None:
+        """None where `script` did `cell` well, else the last line that it wrote.
+
+        All it writes is added to cell.log in the cell's log folder.
+
+        Raises:
+            KeyboardInterrupt: the runner is stopped, or the script was interrupted; nothing more starts then.
+        """
+        self._check()
+        arguments = [script, "--config", cell.path, *self.flags, *flags, "--set", *cell.settings]
+        log = make_folder(cell.log_path) / LOG
+        with open(log, "ab") as file:
+            file.write(f"$ python {shlex.join(arguments)}\n".encode())
+            file.flush()
+            start = file.tell()
+            process = self._start([sys.executable, str(self.folder / script), *arguments[1:]], file)
+        status = process.wait()
+        with self._lock:
+            self._live.discard(process)
+            self._stopped |= status in _INTERRUPTED
+            self._check()
+        return None if status == 0 else _last_line(log, start) or f"ended with status {status}"
+
+    def stop(self) -> None:
+        """Starts nothing more and ends what runs; a moment later, as the terminal's Ctrl-C reaches children too."""
+        with self._lock:
+            self._stopped = True
+            live = list(self._live)
+        for end in (None, subprocess.Popen.terminate, subprocess.Popen.kill):
+            for process in live:
+                if end:
+                    end(process)
+            deadline = time.monotonic() + _GRACE_SECONDS
+            live = [process for process in live if not _ends(process, deadline)]
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
+
+    def _start(self, command: Sequence[str], output) -> subprocess.Popen:
+        with self._lock:  # so that stop() sees every process, or it is not started
+            self._check()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                       env=self._environment)
+            self._live.add(process)
+        return process
+
+
+def run_cells(cells: Mapping[Cell, State], runner: Runner, jobs: int, say: Callable[[str], object]) -> dict[Cell, str]:
+    """Trains and evaluates the cells that are not done; of those that failed, the last line of output.
+
+    A cell made with other settings is discarded, one cut short continues. An interrupt ends the children.
+    """
+    pending = [cell for cell, found in cells.items() if found is not State.DONE]
+    failures: dict[Cell, str] = {}
+    pool = ThreadPoolExecutor(jobs)
+    with tqdm(total=len(cells), initial=len(cells) - len(pending), desc="cells", disable=None) as bar:
+        try:
+            futures = {pool.submit(_run_cell, cell, cells[cell], runner, say): cell for cell in pending}
+            for future in as_completed(futures):
+                if failure := future.result():
+                    failures[futures[future]] = failure
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # before a worker is free to take the next cell
+            runner.stop()
+            raise
+        finally:
+            pool.shutdown()
+    return failures
+
+
+def threads_per_cell(jobs: int) -> int:
+    """The threads of each of `jobs` cells: its share of OMP_NUM_THREADS where that is set, else of the CPUs."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    affinity = getattr(os, "sched_getaffinity", None)
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, (int(limit) if limit.isdecimal() else available) // jobs)
+
+
+def timed(what: str, say: Callable[[str], object], action: Callable[..., str | None], *arguments: str) -> str | None:
+    """The failure, or None, that `action` returns; `say` gets one line about it."""
+    started = time.perf_counter()
+    failure = action(*arguments)
+    seconds = time.perf_counter() - started
+    say(f"{what} {seconds:.1f} s" if failure is None else f"{what} failed after {seconds:.1f} s: {failure}")
+    return failure
+
+
+def _run_cell(cell: Cell, found: State, runner: Runner, say: Callable[[str], object]) -> str | None:
+    begin = "--restart" if found is State.OTHER else "--resume"
+    try:
+        (cell.log_path / "metrics.json").unlink(missing_ok=True)  # would speak of another run, were this one cut short
+        for stage, *flags in (("train", begin), ("eval",)):
+            failure = timed(f"{cell}: {stage}", say, partial(runner.run, f"{stage}.py", cell), *flags)
+            if failure is not None:
+                return failure
+    except (UserError, OSError) as error:
+        say(f"{cell}: {error}")
+        return str(error)
+    return None if state(cell.config) is State.DONE else "metrics.json is not that of the finished run"
+
+
+def _last_line(log: Path, start: int) -> str:
+    with open(log, "rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _ends(process: subprocess.Popen, deadline: float) -> bool:
+    """Whether the child has ended by `deadline` (of the monotonic clock)."""
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
