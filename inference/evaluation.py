@@ -40,12 +40,13 @@ def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval
                        device: torch.device) -> RetrievalResult:
     """Encodes database and queries with `encode` ((B, T, F) -> real (B, K)) and ranks one for the other.
 
-    Of `config` it reads tied_bits, test_batch_size, map_at and ap_normaliser.
+    Of `config` it reads tied_bits, test_batch_size, amp, map_at and ap_normaliser.
     """
     take_sign = CODE_RULES[config.tied_bits]
 
     def codes(features):
-        return take_sign(encode_features(encode, features, batch_size=config.test_batch_size, device=device))
+        return take_sign(encode_features(encode, features, batch_size=config.test_batch_size, device=device,
+                                         amp=config.amp))
 
     database = codes(retrieval.database)
     queries = database if retrieval.queries_are_database else codes(retrieval.queries)
