@@ -79,9 +79,6 @@ class Literal:
     def __init__(self, model):
         self.model = model
 
-    def before_step(self, batch: Batch, epoch: int) -> None:
-        """Nothing: the steps timed are from before the pseudo-labels move."""
-
     def encode(self, x: Tensor) -> Tensor:
         model = self.model
         tokens = model.encoder.patch_embed(x) + model.encoder.positions[: x.shape[1]]
@@ -108,6 +105,10 @@ class Literal:
         y = channel_first_loop(u, F.linear(dt, layer.dt_proj.weight), -torch.exp(layer.A_log), B, C, layer.D, z,
                                layer.dt_proj.bias)
         return layer.out_proj(y)
+
+    def step_losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """The losses of a step before the warm-up's end: the pseudo-labels stand still."""
+        return self.losses(batch, epoch)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         model, config = self.model, self.model.config

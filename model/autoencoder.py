@@ -32,7 +32,7 @@ class Encoder(nn.Module):
     def embed_frames(self, x: Tensor, frames: Tensor) -> Tensor:
         """The tokens (R B, V, D) of the frames (R B, V) of x (B, T, F), R views one after the other.
 
-        No frame is embedded twice, nor one that no view sees: where the views together see fewer than T frames,
+        No frame is embedded twice, and few that no view sees: where the views together see fewer than T frames,
         those are picked first, else all frames are embedded and their tokens picked.
         """
         num_views = len(frames) // len(x)
@@ -81,12 +81,12 @@ class Decoder(nn.Module):
         return self.head(self.norm(x[:, visible.shape[1]:]))
 
 
-def split_frames(masks: Tensor) -> tuple[Tensor, Tensor]:
+def split_frames(masks: Tensor, num_hidden: int) -> tuple[Tensor, Tensor]:
     """Numbers of the visible (B, V) and of the hidden (B, T - V) frames, ascending, from masks (B, T).
 
-    Every row must hide the same number of frames.
+    Every row hides `num_hidden` frames; it is given, since a GPU would have to be waited for to count them.
     """
-    num_visible = masks.shape[1] - int(masks[0].sum())
+    num_visible = masks.shape[1] - num_hidden
     order = masks.to(torch.uint8).argsort(dim=1, stable=True)
     return order[:, :num_visible], order[:, num_visible:]
 

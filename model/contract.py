@@ -43,6 +43,11 @@ class HashingMethod(nn.Module):
     def before_step(self, batch, epoch: int) -> None:
         """Moves the method's own targets (pseudo-labels, a teacher), without gradient. Does nothing here."""
 
+    def step_losses(self, batch, epoch: int) -> Mapping[str, Tensor]:
+        """`before_step`, then `losses`: what a training step calls. A method may share work between the two."""
+        self.before_step(batch, epoch)
+        return self.losses(batch, epoch)
+
     def tracked(self) -> dict[str, float]:
         """What is worth logging every epoch besides the losses."""
         return {}

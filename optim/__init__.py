@@ -29,13 +29,12 @@ def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *,
     """The named losses of one step of a hashing method on `batch`, after descending `total`.
 
     Args:
-        model: a hashing method, in training mode. batch, epoch: what its `losses` takes.
+        model: a hashing method, in training mode. batch, epoch: what its `step_losses` takes.
         amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
         grad_clip: the norm to which gradients are clipped; 0 leaves them.
     """
     with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=amp == "bf16"):
-        model.before_step(batch, epoch)
-        losses = model.losses(batch, epoch)
+        losses = model.step_losses(batch, epoch)
     optimizer.zero_grad(set_to_none=True)
     losses["total"].backward()
     if grad_clip > 0:

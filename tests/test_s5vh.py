@@ -66,6 +66,37 @@ def test_a_view_depends_on_its_visible_frames_alone():
     assert not torch.equal(codes[5], other[5])  # the other view of the same video sees some of them
 
 
+@pytest.mark.parametrize("hidden", [2, 4, 6])
+def test_frames_are_embedded_once_and_alike(hidden):
+    """Embedding what the views see, or all frames and picking: the same tokens and gradients."""
+    model, batch = make(mask_ratio=hidden / 8), make_batch(hidden=hidden)
+    visible, _ = split_frames(batch.masks.transpose(0, 1).reshape(-1, 8), hidden)
+    weight, probe = model.encoder.patch_embed.weight, torch.randn(10, 8 - hidden, 32)
+    one_by_one = torch.stack([model.encoder.embed(batch.features)[row % 5, frames]
+                              for row, frames in enumerate(visible)])
+    at_once = model.encoder.embed_frames(batch.features, visible)
+    torch.testing.assert_close(at_once, one_by_one)
+    torch.testing.assert_close(*(torch.autograd.grad(tokens, weight, probe)[0] for tokens in (at_once, one_by_one)))
+
+
+@pytest.mark.parametrize("epoch", [0, 9])
+@pytest.mark.parametrize("hidden", [4, 6])
+def test_sharing_the_embedding_changes_nothing(epoch, hidden):
+    """`step_losses` is `before_step` and then `losses`: labels, losses and gradients."""
+    results = []
+    for shared in (True, False):
+        model, batch = make(mask_ratio=hidden / 8), make_batch(hidden=hidden)
+        if shared:
+            losses = model.step_losses(batch, epoch)
+        else:
+            model.before_step(batch, epoch)
+            losses = model.losses(batch, epoch)
+        losses["total"].backward()
+        results.append([model.pseudo_labels, *losses.values(), *(each.grad for each in model.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_views_use_the_hidden_frames_as_targets():
     model, batch = make(), make_batch()
     targets = model.views(batch.features, batch.masks).targets
@@ -77,7 +108,7 @@ def test_views_use_the_hidden_frames_as_targets():
 
 def test_split_frames_keeps_time_order():
     masks = torch.tensor([[True, False, True, False], [False, True, True, False]])
-    visible, hidden = split_frames(masks)
+    visible, hidden = split_frames(masks, 2)
     assert visible.tolist() == [[1, 3], [0, 3]]
     assert hidden.tolist() == [[0, 2], [1, 2]]
 
@@ -122,7 +153,7 @@ def test_pseudo_labels_move_after_the_warm_up_only(rule):
     if rule == "frozen":
         assert torch.equal(model.pseudo_labels, start)
         return
-    predicted = model.pseudo_label_logits(batch.features).softmax(1)
+    predicted = model.pseudo_label_logits(model.encoder.embed(batch.features)).softmax(1)
     torch.testing.assert_close(model.pseudo_labels[:5], 0.9 * start[:5] + 0.1 * predicted)
     assert torch.equal(model.pseudo_labels[5:], start[5:])
     torch.testing.assert_close(model.pseudo_labels.sum(1), torch.ones(20))
@@ -131,8 +162,8 @@ def test_pseudo_labels_move_after_the_warm_up_only(rule):
 @torch.no_grad()
 def test_label_temperature_sharpens():
     soft, sharp = make(), make(pseudo_label_temperature=0.05)
-    x = torch.randn(4, 8, 12)
-    torch.testing.assert_close(sharp.pseudo_label_logits(x), 10 * soft.pseudo_label_logits(x))
+    tokens = soft.encoder.embed(torch.randn(4, 8, 12))
+    torch.testing.assert_close(sharp.pseudo_label_logits(tokens), 10 * soft.pseudo_label_logits(tokens))
 
 
 def test_fixed_centres_are_the_ones_given_and_get_no_gradient():

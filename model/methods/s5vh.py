@@ -96,18 +96,21 @@ class Method(HashingMethod):
             return code
         return torch.where(code == 0, TIE_SCALE * h.mean(dim=1).clamp(-1, 1), code)
 
-    def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None) -> Views:
+    def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
+              tokens: Tensor | None = None) -> Views:
         """The training forward over both views.
 
         Args:
-            features: (B, T, F). masks: (B, 2, T), True = hidden, the same number in every row.
+            features: (B, T, F). masks: (B, 2, T), True = hidden, int(mask_ratio T) in every row.
             uniforms: (B, 2, depth) draws for stochastic depth; None: every block counts.
+            tokens: (B, T, D), the embedding of all frames where it is at hand.
         """
         num_videos, num_views, num_frames = masks.shape
-        visible, hidden = split_frames(masks.transpose(0, 1).reshape(-1, num_frames))
+        visible, hidden = split_frames(masks.transpose(0, 1).reshape(-1, num_frames),
+                                       int(self.config.mask_ratio * num_frames))
         if uniforms is not None:
             uniforms = uniforms.transpose(0, 1).reshape(num_videos * num_views, -1)
-        tokens = self.encoder.embed_frames(features, visible)
+        tokens = self.encoder.embed_frames(features, visible) if tokens is None else take_frames(tokens, visible)
         frame_codes = binarise(self.ln(self.binary(self.encoder(tokens, uniforms))))
         decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
         targets = take_frames(features, hidden)
@@ -119,10 +122,18 @@ class Method(HashingMethod):
             return self.classifier(video_codes)
         return video_codes @ self.hash_centers.to(video_codes.dtype).T
 
-    def losses(self, batch, epoch: int) -> dict[str, Tensor]:
-        """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`."""
+    def step_losses(self, batch, epoch: int) -> dict[str, Tensor]:
+        """As in the contract; the frames are embedded once for the pseudo-labels and the views."""
+        if not self._labels_move(epoch):
+            return self.losses(batch, epoch)
+        tokens = self.encoder.embed(batch.features)
+        self._move_labels(batch, tokens.detach())
+        return self.losses(batch, epoch, tokens)
+
+    def losses(self, batch, epoch: int, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`; `tokens` as in `views`."""
         config = self.config
-        views = self.views(batch.features, batch.masks, batch.uniforms)
+        views = self.views(batch.features, batch.masks, batch.uniforms, tokens)
         with torch.autocast(batch.features.device.type, enabled=False):
             reconstruction = sum(
                 reconstruction_loss(predicted.float(), target)
@@ -139,21 +150,26 @@ class Method(HashingMethod):
     @torch.no_grad()
     def before_step(self, batch, epoch: int) -> None:
         """Moves the pseudo-labels of the batch towards what the model predicts of the whole videos."""
-        config = self.config
-        if epoch < config.warm_up_epoch or config.pseudo_label_update == "frozen":
-            return
-        predicted = self.pseudo_label_logits(batch.features).softmax(dim=1)
-        kept = (1 - config.smoothing_alpha) * self.pseudo_labels[batch.index]
-        self.pseudo_labels[batch.index] = kept + config.smoothing_alpha * predicted
+        if self._labels_move(epoch):
+            self._move_labels(batch, self.encoder.embed(batch.features))
 
-    def pseudo_label_logits(self, x: Tensor) -> Tensor:
-        """Logits (B, C) whose softmax the pseudo-labels follow, from whole videos x (B, T, F).
+    def _labels_move(self, epoch: int) -> bool:
+        return epoch >= self.config.warm_up_epoch and self.config.pseudo_label_update != "frozen"
+
+    @torch.no_grad()
+    def _move_labels(self, batch, tokens: Tensor) -> None:
+        alpha = self.config.smoothing_alpha
+        predicted = self.pseudo_label_logits(tokens).softmax(dim=1)
+        self.pseudo_labels[batch.index] = (1 - alpha) * self.pseudo_labels[batch.index] + alpha * predicted
+
+    def pseudo_label_logits(self, tokens: Tensor) -> Tensor:
+        """Logits (B, C) whose softmax the pseudo-labels follow, from the embedded frames (B, T, D) of whole videos.
 
         `normalised`: the loss's logits, over K times `pseudo_label_temperature`, sharper than the loss's (the
         measurement is in docs/pseudo_labels.md). `release`: of codes without the LayerNorm, without any scale.
         """
         config = self.config
-        h = self.binary(self.encoder(self.encoder.embed(x)))
+        h = self.binary(self.encoder(tokens))
         if config.pseudo_label_update == "release":
             return self.center_logits(binarise(h.float()).mean(dim=1)).float()
         logits = self.center_logits(binarise(self.ln(h).float()).mean(dim=1)).float()
