@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from tqdm import tqdm
 
-from dataset.batches import HostResident, iterate_epoch
+from dataset.batches import iterate_epoch, open_source
 from dataset.protocol import check_clusters, open_retrieval, open_train
 from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
@@ -74,7 +74,7 @@ class Trainer:
         self.fingerprint = features.fingerprint()
         artefacts = load_artefacts(method_class(config).required_artefacts(config), config, self.fingerprint,
                                    len(features), command=preprocess, log=log.info)
-        self.source = HostResident(features)
+        self.source = open_source(features, device)
         self.model = initial_model(config, len(features), artefacts)
         if config.use_checkpoint:
             load_weights(self.model, read_checkpoint(config.use_checkpoint)["model_state_dict"], config.use_checkpoint)

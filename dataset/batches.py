@@ -3,6 +3,7 @@
 B batch, T frames, F features, U uniforms.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,8 @@ import torch
 from dataset.features import VideoFeatures
 from dataset.views import EpochDraws
 from utils.errors import UserError
+
+GPU_SHARE = 0.5  # of a GPU's free memory that a split may take
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,37 @@ class HostResident:
     def batch(self, index: torch.Tensor) -> torch.Tensor:
         """(B, T, F) float32: the videos `index` (B,) int64, in that order."""
         return self._videos[index]
+
+
+class DeviceResident:
+    """A split held whole in the memory of a device as float32, so that no batch has to travel.
+
+    Raises:
+        UserError: a video holds NaN or Inf.
+    """
+
+    def __init__(self, features: VideoFeatures, device: torch.device) -> None:
+        self.shape = features.shape
+        self._videos = torch.empty(self.shape, device=device)
+        for start, block in features.blocks():
+            self._videos[start:start + len(block)] = torch.from_numpy(block)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) float32 on the device: the videos `index` (B,) int64, in that order."""
+        return self._videos[index.to(self._videos.device, non_blocking=True)]
+
+
+def open_source(features: VideoFeatures, device: torch.device) -> HostResident | DeviceResident:
+    """The split in the memory of `device` where that is a GPU with room for it in half of what is free, else in
+    main memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if math.prod(features.shape) * 4 <= free * GPU_SHARE:
+            return DeviceResident(features, device)
+    return HostResident(features)
 
 
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
