@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+FRAMES_AT_ONCE = 8192  # memory is bounded by it, however long the videos
+
 
 class Features(Protocol):
     """What encoding needs of `dataset.features.VideoFeatures`."""
@@ -27,7 +29,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     Args:
         encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
             is the caller's part; gradients are off here.
-        batch_size: most videos per call; the last batch may be smaller. The next one is read meanwhile.
+        batch_size: most videos per call; fewer at the end, and of long videos, so that a call sees at most
+            8,192 frames (or one video). The next batch is read meanwhile.
         amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
 
@@ -39,7 +42,7 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
         raise ValueError("there are no videos to encode.")
     parts = []
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp == "bf16"):
-        for block in _read_ahead(features, batch_size):
+        for block in _read_ahead(features, min(batch_size, max(1, FRAMES_AT_ONCE // features.shape[1]))):
             # A block may be a read-only view of the file; torch wants memory it could write to.
             x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)
             part = encode(x)

@@ -113,6 +113,20 @@ def test_encode_features_refuses_other_shapes():
         encode_features(lambda x: x, empty, batch_size=8, device="cpu")
 
 
+@pytest.mark.parametrize(("num_frames", "most"), [(2048, 4), (8192, 1), (9000, 1)])
+def test_long_videos_come_in_smaller_batches(num_frames, most):
+    sizes = []
+
+    def encode(x):
+        sizes.append(len(x))
+        return x[:, 0]
+
+    features = ArrayFeatures(np.arange(5.0, dtype=np.float32)[:, None, None] + np.zeros((1, num_frames, 1), np.float32))
+    h = encode_features(encode, features, batch_size=64, device="cpu")
+    assert max(sizes) == most
+    assert h[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_encode_features_in_bf16_computes_in_it():
     features = ArrayFeatures(np.full((4, 5, 3), 1.001, np.float32))
     encode = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False), torch.nn.Flatten())
