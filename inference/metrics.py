@@ -6,25 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference import nearest_codes
+from inference.codes import is_binary, pack
 from inference.ranking import check_codes, iterate_blocks, nearest
 from inference.relevance import Relevance
-from inference.ties import RULES, Ranks, average_precision, precision
+from inference.ties import RULES, Ranks, average_precision, hits_within
 
 NORMALISERS = ("k", "min_kr", "hits")
 MAP_AT = (5, 20, 40, 60, 80, 100)
 
 # What one (query, item) pair takes in the worst case, when a whole row ties, and one rank of one query.
 _BYTES_PER_PAIR, _BYTES_PER_RANK = 64, 256
+_ROWS_AT_ONCE = 2048  # queries whose ranks are worked on at once: their arrays stay in a core's cache
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean average precision of one retrieval run.
+    """How well one retrieval run found what is relevant; every figure is a mean over the queries, in [0, 1].
 
-    `map_at[ties][k]` is mAP@k in [0, 1]; `num_without_relevant` queries have nothing to find (their AP is 0).
+    `map_at[ties][k]` is mAP@k. `precision_at[ties][k]` counts the relevant items within rank k over k (over k also
+    where the ranking ends before), `recall_at[ties][k]` over all relevant ones. `num_without_relevant` queries
+    have nothing to find: they count as 0 in all three.
     """
 
     map_at: dict[str, dict[int, float]]
+    precision_at: dict[str, dict[int, float]]
+    recall_at: dict[str, dict[int, float]]
     normaliser: str
     num_queries: int
     num_database: int
@@ -59,7 +66,9 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
              database_labels: np.ndarray, *, map_at: Sequence[int] = MAP_AT, normaliser: str = "k",
              ties: Sequence[str] = ("index", "expected"), queries_are_database: bool = False,
              include_self: bool = True, memory_limit: int = 2**28) -> Evaluation:
-    """mAP@k of Hamming rankings, where an item is relevant if its label row shares a class with the query's.
+    """mAP@k, precision and recall of Hamming rankings.
+
+    An item is relevant if its label row shares a class with the query's.
 
     AP@k is the sum, over the relevant items within rank k, of the precision at their rank, divided by
         'k'       k itself (S5VH and the video peers);
@@ -85,32 +94,18 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     at = _checked(map_at, ties)
     search = _Search(query_codes, database_codes, query_labels, database_labels,
                      queries_are_database=queries_are_database, include_self=include_self)
-    ap = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
+    ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
     for rows, ranks in search.ranks(max(at), memory_limit):
-        for rule, values in ap.items():
-            values[rows] = average_precision(ranks, rule, normaliser, at, search.num_relevant[rows])
+        for rule in ties:
+            ap[rule][rows] = average_precision(ranks, rule, normaliser, at, search.num_relevant[rows])
+            hits[rule][rows] = hits_within(ranks, rule, at)
+    findable = np.maximum(search.num_relevant, 1)[:, None]
+    means, precision, recall = ({rule: _mean_by_k(values / divisor, at) for rule, values in figures.items()}
+                                for figures, divisor in ((ap, 1), (hits, at), (hits, findable)))
     return Evaluation(
-        {rule: _mean_by_k(values, at) for rule, values in ap.items()}, normaliser, search.num_queries,
+        means, precision, recall, normaliser, search.num_queries,
         search.num_database, search.num_bits, int((search.num_relevant == 0).sum()),
         queries_are_database, include_self)
-
-
-def precision_at(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
-                 database_labels: np.ndarray, *, at: Sequence[int] = MAP_AT,
-                 ties: Sequence[str] = ("index", "expected"), queries_are_database: bool = False,
-                 include_self: bool = True, memory_limit: int = 2**28) -> dict[str, dict[int, float]]:
-    """Mean precision at k, `result[ties][k]`: the relevant items within rank k, over k.
-
-    Arguments and errors as in `evaluate`. If k > N the ranking ends at N and the divisor stays k.
-    """
-    at = _checked(at, ties)
-    search = _Search(query_codes, database_codes, query_labels, database_labels,
-                     queries_are_database=queries_are_database, include_self=include_self)
-    found = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
-    for rows, ranks in search.ranks(max(at), memory_limit):
-        for rule, values in found.items():
-            values[rows] = precision(ranks, rule, at)
-    return {rule: _mean_by_k(values, at) for rule, values in found.items()}
 
 
 class _Search:
@@ -127,6 +122,8 @@ class _Search:
         if queries_are_database and self.num_queries != self.num_database:
             raise ValueError(f"the queries are said to be the database, but there are {self.num_queries} "
                              f"queries and {self.num_database} database items.")
+        if self._database.shape[1] != self.num_bits:
+            raise ValueError(f"query codes have {self.num_bits} bits, database codes {self._database.shape[1]}.")
         if len(query_labels) != self.num_queries or len(database_labels) != self.num_database:
             raise ValueError(f"{self.num_queries} queries and {self.num_database} database items have "
                              f"{len(query_labels)} and {len(database_labels)} label rows.")
@@ -137,6 +134,9 @@ class _Search:
     def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
         """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
         k = min(k, self.num_database)
+        if self._compiled(k):
+            yield from self._compiled_ranks(k, memory_limit)
+            return
         num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
         for start, distances in iterate_blocks(self._query, self._database, num_rows):
             if self._exclude_self:
@@ -144,6 +144,21 @@ class _Search:
                 own = np.arange(len(distances))
                 distances[own, start + own] = distances.max() + 1
             yield slice(start, start + len(distances)), self._block(start, distances, k)
+
+    def _compiled(self, k: int) -> bool:
+        packed = is_binary(self._query) and is_binary(self._database)
+        num_bytes = -(-self.num_bits // 8)
+        return (packed and nearest_codes.supports(num_bytes, self.num_database, k, self._exclude_self)
+                and nearest_codes.unavailable() is None)
+
+    def _compiled_ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
+        queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
+        num_rows = max(1, min(_ROWS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * k)))
+        for start in range(0, self.num_queries, num_rows):
+            rows = slice(start, min(start + num_rows, self.num_queries))
+            labels = nearest_codes.Labels(self._relevance.queries[rows], self._relevance.items)
+            yield rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels,
+                                                    own_from=start if self._exclude_self else None)
 
     def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
         near = nearest(distances, k)

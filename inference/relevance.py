@@ -3,12 +3,14 @@
 import numpy as np
 
 _PAIRS_AT_ONCE = 2**18
+_ROWS_AT_ONCE = 512
 
 
 class Relevance:
     """Relevance of items to queries by shared classes: label rows with a class in common.
 
     `num_relevant` (Q,): how many database items are relevant to each query (R in the metrics).
+    `queries`, `items`: the classes as bit sets, uint64 (Q, words) and (N, words).
     """
 
     def __init__(self, query_labels: np.ndarray, database_labels: np.ndarray, *, exclude_self: bool = False):
@@ -25,7 +27,7 @@ class Relevance:
         if not are_tables or query_labels.shape[1] != database_labels.shape[1]:
             raise ValueError("labels have shapes (Q, C) and (N, C), not "
                              f"{query_labels.shape} and {database_labels.shape}.")
-        self._query, self._database = _class_words(query_labels), _class_words(database_labels)
+        self.queries, self.items = _class_words(query_labels), _class_words(database_labels)
         self._exclude_self = exclude_self
         self.num_relevant = self._count()
 
@@ -34,18 +36,37 @@ class Relevance:
         relevant = np.empty(len(queries), bool)
         for start in range(0, len(queries), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
-            relevant[part] = (self._query[queries[part]] & self._database[items[part]]).any(axis=1)
+            relevant[part] = (self.queries[queries[part]] & self.items[items[part]]).any(axis=1)
         if self._exclude_self:
             relevant &= queries != items
         return relevant
 
     def _count(self) -> np.ndarray:
         """R by distinct label rows: videos of one class need one count."""
-        rows, row_of_query = np.unique(self._query, axis=0, return_inverse=True)
-        kinds, kind_sizes = np.unique(self._database, axis=0, return_counts=True)
-        counts = np.array([kind_sizes[(kinds & row).any(axis=1)].sum() for row in rows])
-        own = (self._query != 0).any(axis=1) if self._exclude_self else 0
-        return counts[row_of_query.ravel()] - own
+        rows, row_of_query = _distinct(self.queries)
+        kinds, kind_of_item = _distinct(self.items)
+        sizes = np.bincount(kind_of_item).astype(np.float64)
+        counts = np.empty(len(rows), np.int64)
+        classes, in_kinds = _classes(rows), _classes(kinds).T.copy()
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            counts[block] = (classes[block] @ in_kinds > 0) @ sizes
+        own = (self.queries != 0).any(axis=1) if self._exclude_self else 0
+        return counts[row_of_query] - own
+
+
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of (N, words), and which of them each row is, (N,)."""
+    number = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        values, place = np.unique(column, return_inverse=True)
+        _, first, number = np.unique(number * len(values) + place, return_index=True, return_inverse=True)
+    return rows[first], number
+
+
+def _classes(words: np.ndarray) -> np.ndarray:
+    """Class sets (M, words) as float32 zeros and ones (M, 64 words)."""
+    return np.unpackbits(words.view(np.uint8), axis=1).astype(np.float32)
 
 
 def _class_words(labels: np.ndarray) -> np.ndarray:

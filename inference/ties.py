@@ -176,11 +176,11 @@ RULES = {
 }
 
 
-def precision(ranks: Ranks, ties: str, at: tuple[int, ...]) -> np.ndarray:
-    """Precision at each k of `at`, (q, len(at)): relevant items within k over k, the ranking ending at N."""
+def hits_within(ranks: Ranks, ties: str, at: tuple[int, ...]) -> np.ndarray:
+    """The relevant items within rank k for each k of `at`, (q, len(at)); the ranking ends at N."""
     chance, _ = RULES[ties].terms(ranks)
     found = chance.cumsum(axis=1)
-    return np.stack([found[:, min(k, found.shape[1]) - 1] / k for k in at], axis=1)
+    return np.stack([found[:, min(k, found.shape[1]) - 1] for k in at], axis=1)
 
 
 def average_precision(ranks: Ranks, ties: str, normaliser: str, at: tuple[int, ...],

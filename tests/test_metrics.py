@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.metrics import NORMALISERS, evaluate, geometric_mean, precision_at, root_sum_square
+from inference.metrics import NORMALISERS, evaluate, geometric_mean, root_sum_square
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 # Both sides are float64 sums of at most a few hundred terms in [0, 1].
@@ -154,13 +154,20 @@ def test_gmap_and_its_vhmt_namesake():
     assert result.rss_map == {"index": pytest.approx(math.sqrt(1.25))}
 
 
-def test_precision_by_hand():
+def test_precision_and_recall_by_hand():
     query, database = codes_at([0, 1, 1, 2])
     labels = np.array([[1, 0], [0, 1], [1, 0], [1, 0]])
-    found = precision_at(query, database, [[1, 0]], labels, at=(2, 4, 8), ties=RULES)
-    assert found["index"] == {2: 1 / 2, 4: 3 / 4, 8: 3 / 8}
-    assert found["expected"][2] == pytest.approx(3 / 4)
-    assert (found["best"][2], found["worst"][2]) == (1, 1 / 2)
+    found = evaluate(query, database, [[1, 0]], labels, map_at=(2, 4, 8), ties=tuple(RULES))
+    assert found.precision_at["index"] == {2: 1 / 2, 4: 3 / 4, 8: 3 / 8}
+    assert found.precision_at["expected"][2] == pytest.approx(3 / 4)
+    assert (found.precision_at["best"][2], found.precision_at["worst"][2]) == (1, 1 / 2)
+    assert found.recall_at["index"] == {2: 1 / 3, 4: 1, 8: 1}
+    assert found.recall_at["expected"][2] == pytest.approx(1.5 / 3)
+
+
+def test_a_query_with_nothing_to_find_has_no_recall():
+    query, database = codes_at([0, 1])
+    assert evaluate(query, database, [[0, 1]], [[1, 0], [1, 0]], map_at=(2,)).recall_at["index"] == {2: 0}
 
 
 @QUICK

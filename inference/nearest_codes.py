@@ -1,0 +1,118 @@
+"""The k nearest packed codes by `nearest_codes.cpp`, compiled at its first use. N database items, Q queries, K bits."""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from inference.ties import Ranks
+from utils.native import load_library
+
+SOURCE = Path(__file__).with_name("nearest_codes.cpp")
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread")
+MAX_SCRATCH = 2**28  # bytes that one query may remember; more is left to numpy
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class sets of the queries and the items as bit words, uint64 (Q, C) and (N, C): relevant where they meet."""
+
+    queries: np.ndarray
+    items: np.ndarray
+
+
+def unavailable() -> str | None:
+    """None if the kernel can be used, else one line saying why not. The first call compiles (about 2 s)."""
+    library = _library()
+    return library if isinstance(library, str) else None
+
+
+def supports(num_bytes: int, num_items: int, k: int, exclude_self: bool = False) -> bool:
+    """Whether the kernel takes a search for k among `num_items` codes of `num_bytes` bytes."""
+    words = -(-num_bytes // 8)
+    return (1 <= k <= num_items - exclude_self and num_items < 2**32 and words <= 1024
+            and (64 * words + 1) * (k + 2) * 4 <= MAX_SCRATCH)
+
+
+def nearest_items(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Items (Q, k) int64 and distances (Q, k) uint16 of the k nearest codes, ties by database index.
+
+    Args:
+        query_bits, database_bits: uint8 (Q, bytes) and (N, bytes), from `inference.codes.pack`.
+    """
+    items, distances = np.empty((len(query_bits), k), np.int64), np.empty((len(query_bits), k), np.uint16)
+    _run(_Search(items=_address(items), distances=_address(distances)), words(query_bits), words(database_bits), k)
+    return items, distances
+
+
+def nearest_ranks(queries: np.ndarray, database: np.ndarray, k: int, labels: Labels, *,
+                  own_from: int | None = None) -> Ranks:
+    """The first k ranks of each query, with whole tie groups counted.
+
+    Args:
+        queries, database: the codes as `words`.
+        labels: those of these queries and of the database.
+        own_from: query i is item own_from + i and leaves it out of its ranking; None: no query is an item.
+    """
+    shape = len(queries), k
+    relevant, tables = np.empty(shape, bool), [np.empty(shape, np.int64) for _ in range(4)]
+    search = _Search(relevant=_address(relevant), **dict(zip(("n", "r", "above", "hits_above"),
+                                                              map(_address, tables), strict=True)))
+    search.query_labels, search.labels = _address(labels.queries), _address(labels.items)
+    search.label_words = labels.items.shape[1]
+    search.own, search.first_query = own_from is not None, own_from or 0
+    _run(search, queries, database, k)
+    return Ranks(relevant, *tables)
+
+
+def words(bits: np.ndarray) -> np.ndarray:
+    """Packed codes (N, bytes) as uint64 words (N, ceil(bytes / 8)), filled up with zeros."""
+    num_items, num_bytes = bits.shape
+    padded = np.zeros((num_items, max(1, -(-num_bytes // 8)) * 8), np.uint8)
+    padded[:, :num_bytes] = bits
+    return padded.view(np.uint64)
+
+
+_SIZES = ("num_queries", "num_codes", "words", "label_words", "k", "first_query", "own", "threads")
+
+
+class _Search(ctypes.Structure):
+    _fields_ = [*((name, ctypes.c_void_p) for name in ("queries", "codes", "query_labels", "labels")),
+                *((name, ctypes.c_int64) for name in _SIZES),
+                *((name, ctypes.c_void_p) for name in ("items", "distances", "relevant", "n", "r", "above",
+                                                       "hits_above"))]
+
+
+def _address(array: np.ndarray) -> int:
+    assert array.flags.c_contiguous
+    return array.ctypes.data
+
+
+def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int) -> None:
+    library = _library()
+    if isinstance(library, str):
+        raise RuntimeError(f"the compiled search cannot be used: {library}")
+    if not len(queries):
+        return
+    queries, database = np.ascontiguousarray(queries), np.ascontiguousarray(database)
+    search.queries, search.codes = _address(queries), _address(database)
+    search.num_queries, search.num_codes, search.words, search.k = len(queries), *database.shape, k
+    search.threads = _num_threads()
+    if library.nearest_codes(ctypes.byref(search)):
+        raise MemoryError("the search for nearest codes ran out of memory")
+
+
+def _num_threads() -> int:
+    """OMP_NUM_THREADS where it is set, else the CPUs that this process may use."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    affinity = getattr(os, "sched_getaffinity", None)
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(int(limit), available) if limit.isdecimal() and int(limit) else available
+
+
+@cache
+def _library() -> ctypes.CDLL | str:
+    return load_library(SOURCE, FLAGS, "nearest_codes")
