@@ -232,6 +232,86 @@ void search_group(const Search& s, Scan scan, const Sample& sample, int64_t firs
     }
 }
 
+// How many codes, and how many relevant ones, lie at each distance of a query.
+struct Tally {
+    std::vector<uint32_t> parts;   // four counts a distance, so that equal ones in a row need not wait for each other
+    std::vector<uint16_t> distances;
+    std::vector<uint64_t> shared;  // not 0: the code is relevant
+
+    explicit Tally(int64_t levels) : parts(4 * levels), distances(BLOCK_WORDS), shared(BLOCK_WORDS) {}
+};
+
+// Distances of the codes first .. last - 1.
+typedef void (*Measure)(const Search&, const uint64_t* q, int64_t first, int64_t last, uint16_t* distances);
+
+POPCOUNT void measure_words(const Search& s, const uint64_t* q, int64_t first, int64_t last, uint16_t* distances) {
+    for (int64_t i = first; i < last; ++i) distances[i - first] = uint16_t(distance(s.codes + i * s.words, q, s.words));
+}
+
+#if X86
+WIDE void measure_wide_1(const Search& s, const uint64_t* q, int64_t first, int64_t last, uint16_t* distances) {
+    const __m512i word = _mm512_set1_epi64(int64_t(*q));
+    int64_t i = first;
+    for (; i + 8 <= last; i += 8) {
+        const __m512i d = _mm512_popcnt_epi64(_mm512_xor_si512(word, _mm512_loadu_si512(s.codes + i)));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(distances + i - first), _mm512_cvtepi64_epi16(d));
+    }
+    measure_words(s, q, i, last, distances + i - first);
+}
+#endif
+
+// `labels` is (C, N) here.
+void tally_query(const Search& s, Measure measure, int64_t id, Tally& t) {
+    const int64_t levels = 64 * s.words + 1, step = std::max<int64_t>(1, BLOCK_WORDS / s.words);
+    const int64_t own = s.own ? s.first_query + id : -1;
+    int64_t *counts = s.n + id * levels, *hits = s.r + id * levels;
+    std::fill(t.parts.begin(), t.parts.end(), 0);
+    std::fill_n(hits, levels, 0);
+    for (int64_t start = 0; start < s.num_codes; start += step) {
+        const int64_t size = std::min(step, s.num_codes - start);
+        uint16_t* d = t.distances.data();
+        measure(s, s.queries + id * s.words, start, start + size, d);
+        for (int64_t i = 0; i < size; ++i) ++t.parts[4 * d[i] + i % 4];
+        uint64_t* shared = t.shared.data();
+        std::fill_n(shared, size, 0);
+        for (int64_t c = 0; c < s.label_words; ++c) {
+            const uint64_t mine = s.query_labels[id * s.label_words + c], *its = s.labels + c * s.num_codes + start;
+            if (mine)
+                for (int64_t i = 0; i < size; ++i) shared[i] |= mine & its[i];
+        }
+        if (own >= start && own < start + size) --t.parts[4 * d[own - start] + (own - start) % 4], shared[own - start] = 0;
+        for (int64_t i = 0; i < size; ++i)
+            if (shared[i]) ++hits[d[i]];
+    }
+    for (int64_t l = 0; l < levels; ++l) {
+        const uint32_t* part = t.parts.data() + 4 * l;
+        counts[l] = int64_t(part[0]) + part[1] + part[2] + part[3];
+    }
+}
+
+// Runs work(i) for i in 0 .. items - 1 on up to `threads` threads, each with a state of its own; 1 when memory ran out.
+template <class Make, class Work>
+int share(int64_t items, int64_t threads, Make make, Work work) {
+    std::atomic<int64_t> next{0};
+    std::atomic<int> failed{0};
+    auto loop = [&] {
+        try {
+            auto state = make();
+            for (int64_t i; (i = next.fetch_add(1)) < items;) work(i, state);
+        } catch (const std::bad_alloc&) {
+            failed = 1;
+        }
+    };
+    std::vector<std::thread> helpers;
+    try {
+        for (int64_t i = 1; i < std::min(threads, items); ++i) helpers.emplace_back(loop);
+    } catch (const std::system_error&) {
+    }
+    loop();
+    for (auto& helper : helpers) helper.join();
+    return failed;
+}
+
 }  // namespace
 
 // 0, or 1 when memory ran out. k is at least 1 and at most N (N - 1 where `own`), N below 2^32, Q, W at least 1.
@@ -241,23 +321,20 @@ extern "C" int nearest_codes(const Search* search) {
     const int64_t each = (64 * s.words + 1) * (s.k + 2) * 4;
     const int64_t group = std::clamp<int64_t>(SCRATCH / each, 1, GROUP);
     const int64_t groups = (s.num_queries + group - 1) / group;
-    std::atomic<int64_t> next{0};
-    std::atomic<int> failed{0};
     const Sample sample(s);
-    auto work = [&] {
-        try {
-            for (int64_t i; (i = next.fetch_add(1)) < groups;)
-                search_group(s, scan, sample, i * group, std::min((i + 1) * group, s.num_queries));
-        } catch (const std::bad_alloc&) {
-            failed = 1;
-        }
-    };
-    std::vector<std::thread> helpers;
-    try {
-        for (int64_t i = 1; i < std::min(s.threads, groups); ++i) helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-    }
-    work();
-    for (auto& helper : helpers) helper.join();
-    return failed;
+    return share(groups, s.threads, [] { return 0; }, [&](int64_t i, int) {
+        search_group(s, scan, sample, i * group, std::min((i + 1) * group, s.num_queries));
+    });
+}
+
+// Fills n and r, (Q, L) here, with the codes and the relevant codes at each distance. 0, or 1 when memory ran out.
+// Labels are (C, N) here.
+extern "C" int count_codes(const Search* search) {
+    const Search& s = *search;
+    Measure measure = measure_words;
+#if X86
+    if (s.words == 1 && __builtin_cpu_supports("avx512vpopcntdq")) measure = measure_wide_1;
+#endif
+    return share(s.num_queries, s.threads, [&] { return Tally(64 * s.words + 1); },
+                 [&](int64_t id, Tally& tally) { tally_query(s, measure, id, tally); });
 }

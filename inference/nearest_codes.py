@@ -33,7 +33,7 @@ def unavailable() -> str | None:
 def supports(num_bytes: int, num_items: int, k: int, exclude_self: bool = False) -> bool:
     """Whether the kernel takes a search for k among `num_items` codes of `num_bytes` bytes."""
     words = -(-num_bytes // 8)
-    return (1 <= k <= num_items - exclude_self and num_items < 2**32 and words <= 1024
+    return (1 <= k <= num_items - exclude_self and num_items < 2**32 and words <= 1000
             and (64 * words + 1) * (k + 2) * 4 <= MAX_SCRATCH)
 
 
@@ -59,13 +59,26 @@ def nearest_ranks(queries: np.ndarray, database: np.ndarray, k: int, labels: Lab
     """
     shape = len(queries), k
     relevant, tables = np.empty(shape, bool), [np.empty(shape, np.int64) for _ in range(4)]
-    search = _Search(relevant=_address(relevant), **dict(zip(("n", "r", "above", "hits_above"),
-                                                              map(_address, tables), strict=True)))
-    search.query_labels, search.labels = _address(labels.queries), _address(labels.items)
-    search.label_words = labels.items.shape[1]
-    search.own, search.first_query = own_from is not None, own_from or 0
+    search = _Search(relevant=_address(relevant), query_labels=_address(labels.queries), labels=_address(labels.items),
+                     label_words=labels.items.shape[1], own=own_from is not None, first_query=own_from or 0,
+                     **dict(zip(("n", "r", "above", "hits_above"), map(_address, tables), strict=True)))
     _run(search, queries, database, k)
     return Ranks(relevant, *tables)
+
+
+def count_codes(queries: np.ndarray, database: np.ndarray, labels: Labels, *,
+                own_from: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """How many items, and how many relevant ones, lie at each distance of each query: int64 (Q, 64 W + 1) each.
+
+    Arguments as in `nearest_ranks`; W words in a code.
+    """
+    items, hits = (np.empty((len(queries), 64 * database.shape[1] + 1), np.int64) for _ in range(2))
+    by_word = np.ascontiguousarray(labels.items.T)
+    search = _Search(n=_address(items), r=_address(hits), query_labels=_address(labels.queries),
+                     labels=_address(by_word), label_words=len(by_word), own=own_from is not None,
+                     first_query=own_from or 0)
+    _run(search, queries, database, 0, "count_codes")
+    return items, hits
 
 
 def words(bits: np.ndarray) -> np.ndarray:
@@ -91,7 +104,7 @@ def _address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int) -> None:
+def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes") -> None:
     library = _library()
     if isinstance(library, str):
         raise RuntimeError(f"the compiled search cannot be used: {library}")
@@ -99,10 +112,11 @@ def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int) -> 
         return
     queries, database = np.ascontiguousarray(queries), np.ascontiguousarray(database)
     search.queries, search.codes = _address(queries), _address(database)
-    search.num_queries, search.num_codes, search.words, search.k = len(queries), *database.shape, k
+    search.num_queries, search.k = len(queries), k
+    search.num_codes, search.words = database.shape
     search.threads = _num_threads()
-    if library.nearest_codes(ctypes.byref(search)):
-        raise MemoryError("the search for nearest codes ran out of memory")
+    if getattr(library, what)(ctypes.byref(search)):
+        raise MemoryError(f"{what} ran out of memory")
 
 
 def _num_threads() -> int:

@@ -6,7 +6,7 @@ import pytest
 from inference import nearest_codes
 from inference.codes import pack
 from inference.metrics import evaluate
-from inference.nearest_codes import Labels, nearest_items, nearest_ranks, words
+from inference.nearest_codes import Labels, count_codes, nearest_items, nearest_ranks, words
 
 REASON = nearest_codes.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -124,3 +124,21 @@ def test_a_sample_may_mislead_about_many_codes(num_bits, kind):
         order = true.argsort(axis=1, kind="stable")[:, :k]
         assert np.array_equal(items, order)
         assert np.array_equal(distances, np.take_along_axis(true, order, 1))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("kind", ["random", "equal", "duplicates"])
+@pytest.mark.parametrize("num_bits", [3, 64, 100, 300])
+def test_counts_at_every_distance(own, kind, num_bits):
+    query, database = make(41, 41, num_bits, kind)
+    query = database if own else query
+    sets = np.random.default_rng(1).integers(2**6, size=(41, 3), dtype=np.uint64) & np.uint64(0b101001)
+    items, hits = count_codes(words(pack(query)), words(pack(database)), Labels(sets, sets),
+                              own_from=0 if own else None)
+    distances = (query[:, None] != database).sum(2)
+    relevant = (sets[:, None] & sets).any(2)
+    for i in range(41):
+        others = np.arange(41) != i if own else np.ones(41, bool)
+        for d in range(items.shape[1]):
+            at = others & (distances[i] == d)
+            assert (items[i, d], hits[i, d]) == (at.sum(), (at & relevant[i]).sum())
