@@ -127,6 +127,18 @@ def test_a_whole_model_on_any_mixer(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", names())
+def test_a_step_in_bf16_is_near_one_in_float32(name):
+    losses = []
+    for amp in ("none", "bf16"):
+        model = make(mixer=name).train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        losses.append(training_step(model, optimizer, make_batch(), epoch=0, amp=amp)["reconstruction"].item())
+        assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("name", names())
 def test_codes_see_both_directions(name):
     """The first frame's representation depends on the last frame, and the last one's on the first."""
     model, x = make(mixer=name), torch.randn(1, 8, 12)
