@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Evaluation:
     """Mean average precision of one retrieval run.
 
     `map_at[ties][k]` is mAP@k in [0, 1]; `num_without_relevant` queries have nothing to find (their AP is 0).
+    `ap[ties]` (Q, k) holds what mAP is the mean of, its columns in the order of `map_at[ties]`.
     """
 
     map_at: dict[str, dict[int, float]]
@@ -32,6 +33,7 @@ class Evaluation:
     num_without_relevant: int
     queries_are_database: bool
     include_self: bool
+    ap: dict[str, np.ndarray] = field(repr=False, compare=False)
 
     @property
     def gmap(self) -> dict[str, float]:
@@ -83,8 +85,8 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     if normaliser not in NORMALISERS:
         raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
     at = _checked(map_at, ties)
-    search = _Search(query_codes, database_codes, query_labels, database_labels,
-                     queries_are_database=queries_are_database, include_self=include_self)
+    search = Search(query_codes, database_codes, query_labels, database_labels,
+                    queries_are_database=queries_are_database, include_self=include_self)
     ap = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
     for rows, ranks in search.ranks(max(at), memory_limit):
         for rule, values in ap.items():
@@ -92,7 +94,7 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     return Evaluation(
         {rule: _mean_by_k(values, at) for rule, values in ap.items()}, normaliser, search.num_queries,
         search.num_database, search.num_bits, int((search.num_relevant == 0).sum()),
-        queries_are_database, include_self)
+        queries_are_database, include_self, ap)
 
 
 def precision_at(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
@@ -104,8 +106,8 @@ def precision_at(query_codes: np.ndarray, database_codes: np.ndarray, query_labe
     Arguments and errors as in `evaluate`. If k > N the ranking ends at N and the divisor stays k.
     """
     at = _checked(at, ties)
-    search = _Search(query_codes, database_codes, query_labels, database_labels,
-                     queries_are_database=queries_are_database, include_self=include_self)
+    search = Search(query_codes, database_codes, query_labels, database_labels,
+                    queries_are_database=queries_are_database, include_self=include_self)
     found = {rule: np.empty((search.num_queries, len(at))) for rule in ties}
     for rows, ranks in search.ranks(max(at), memory_limit):
         for rule, values in found.items():
@@ -113,8 +115,14 @@ def precision_at(query_codes: np.ndarray, database_codes: np.ndarray, query_labe
     return {rule: _mean_by_k(values, at) for rule, values in found.items()}
 
 
-class _Search:
-    """Every query's first ranks, with the tie group and the relevance of each."""
+class Search:
+    """A retrieval task, checked: the distances from every query, and its first ranks with their tie groups.
+
+    `relevance` tells which items are relevant; `leaves_out_self`: no query is in its own ranking.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
 
     def __init__(self, query_codes, database_codes, query_labels, database_labels, *,
                  queries_are_database: bool, include_self: bool):
@@ -130,16 +138,20 @@ class _Search:
         if len(query_labels) != self.num_queries or len(database_labels) != self.num_database:
             raise ValueError(f"{self.num_queries} queries and {self.num_database} database items have "
                              f"{len(query_labels)} and {len(database_labels)} label rows.")
-        self._exclude_self = queries_are_database and not include_self
-        self._relevance = Relevance(query_labels, database_labels, exclude_self=self._exclude_self)
-        self.num_relevant = self._relevance.num_relevant
+        self.leaves_out_self = queries_are_database and not include_self
+        self.relevance = Relevance(query_labels, database_labels, exclude_self=self.leaves_out_self)
+        self.num_relevant = self.relevance.num_relevant
+
+    def distances(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """As `inference.ranking.iterate_blocks`; a query's distance to itself is among them."""
+        return iterate_blocks(self._query, self._database, num_rows)
 
     def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
         """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
         k = min(k, self.num_database)
         num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
-        for start, distances in iterate_blocks(self._query, self._database, num_rows):
-            if self._exclude_self:
+        for start, distances in self.distances(num_rows):
+            if self.leaves_out_self:
                 # Farther than everything and irrelevant, alone in its group: as if it were not there.
                 own = np.arange(len(distances))
                 distances[own, start + own] = distances.max() + 1
@@ -147,7 +159,7 @@ class _Search:
 
     def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
         near = nearest(distances, k)
-        relevant = self._relevance.of(near.queries + start, near.items)
+        relevant = self.relevance.of(near.queries + start, near.items)
         sizes = near.sizes
         hits = np.bincount(near.groups[relevant], minlength=sizes.size).reshape(sizes.shape)
         first = near.first(k)
@@ -162,7 +174,7 @@ def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:
         raise ValueError(f"ties names some of {', '.join(RULES)}, not {list(ties)}.")
     if not at or min(at) < 1:
         raise ValueError(f"ranks k start at 1; got {list(at)}.")
-    return tuple(int(k) for k in at)
+    return tuple(dict.fromkeys(int(k) for k in at))
 
 
 def _mean_by_k(values: np.ndarray, at: tuple[int, ...]) -> dict[int, float]:

@@ -39,6 +39,16 @@ class Relevance:
             relevant &= queries != items
         return relevant
 
+    def row(self, query: int) -> np.ndarray:
+        """Whether each database item is relevant to `query`: bool (N,)."""
+        shared = np.zeros(len(self._database), np.uint64)
+        for word in range(self._query.shape[1]):
+            shared |= self._query[query, word] & self._database[:, word]
+        relevant = shared != 0
+        if self._exclude_self:
+            relevant[query] = False
+        return relevant
+
     def _count(self) -> np.ndarray:
         """R by distinct label rows: videos of one class need one count."""
         rows, row_of_query = np.unique(self._query, axis=0, return_inverse=True)
