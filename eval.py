@@ -14,6 +14,8 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from dataset.labels import read_class_names
 from dataset.protocol import open_retrieval, open_train
 from inference.evaluation import (
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true",
                         help="beside it, shallow codes of the same length fit on the training features")
     parser.add_argument("--report", action="store_true",
-                        help="beside map.txt a page to look at, report.html; takes seconds")
+                        help="also draw report.html, a page of curves, codes and rankings; takes some seconds")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     device = choose_device(arguments.gpu)
@@ -73,14 +75,23 @@ def main() -> None:
         "codes": result.statistics, "baselines": rows if arguments.baselines else None})
     log.info("written: %s", Path(config.log_path) / "map.txt")
     if arguments.report:
-        is_of_run = path.absolute().parent == Path(config.file_path).absolute()
-        centers = checkpoint["model_state_dict"].get("hash_centers")
         page = write_page(config.log_path, Subject(
             config=config, retrieval=retrieval, result=result, bounds=tie_bounds(result, retrieval, config),
             counts=counts, further=further, checkpoint=path, epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
-            class_names=class_names, training=read_metrics(config.log_path) if is_of_run else [],
-            baselines=rows if arguments.baselines else [], hash_centers=None if centers is None else centers.numpy()))
+            class_names=class_names, training=_training(config, path), baselines=rows if arguments.baselines else [],
+            hash_centers=_hash_centers(checkpoint)))
         log.info("written: %s", page)
+
+
+def _training(config, path: Path) -> list[dict]:
+    """The epochs of the run that the checkpoint at `path` is from; none where that is not the run of `config`."""
+    return read_metrics(config.log_path) if path.absolute().parent == Path(config.file_path).absolute() else []
+
+
+def _hash_centers(checkpoint: dict) -> np.ndarray | None:
+    """The centres (C, K) that the checkpoint was trained towards, where its method has any."""
+    centers = checkpoint["model_state_dict"].get("hash_centers")
+    return None if centers is None else centers.numpy()
 
 
 if __name__ == "__main__":

@@ -212,8 +212,8 @@ def _bar_group(categories: Sequence[str], bars: Sequence[Bars], place: int, x: S
         marks.append(tag("rect", tag("title", name), x=left, y=float(top), width=width * 0.94,
                          height=float(abs(y(0) - y(value)))))
         if one.low is not None and one.high is not None:
-            centre = left + width / 2
-            marks.append(tag("path", d=f"M{centre:.1f} {y(one.low[i]):.1f}V{y(one.high[i]):.1f}", class_="whisker"))
+            reach = f"M{left + width * 0.47:.1f} {y(one.low[i]):.1f}V{y(one.high[i]):.1f}"
+            marks += [tag("path", d=reach, class_=look) for look in ("halo", "whisker")]
     return tag("g", *marks, class_=f"s{place % NUM_COLOURS}")
 
 

@@ -47,17 +47,16 @@ def _map(subject: Subject, code: np.ndarray) -> Markup:
         return figure("Map of codes", "Too few different codes for a map.", Markup())
     labels = subject.retrieval.database_labels
     largest = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")[:_NUM_COLOURED]
-    # A video of several of these classes takes the colour of the largest.
+    # A video of several of these classes takes the colour of the smallest, which says most about it.
     own = labels[picked][:, largest].astype(bool)
-    place = np.where(own.any(axis=1), own.argmax(axis=1), -1)
-    groups = [(name, points[place == i]) for i, name in
-              [(-1, "other classes"), *((i, subject.class_names[at]) for i, at in enumerate(largest))]
-              if (place == i).any()]
-    first_is_other = groups[0][0] == "other classes" and (place == -1).any()
-    names = [(point_class(i - first_is_other), name) for i, (name, _) in enumerate(groups)]
+    place = np.where(own.any(axis=1), len(largest) - 1 - own[:, ::-1].argmax(axis=1), -1)
+    groups = [(subject.class_names[at], points[place == i]) for i, at in enumerate(largest.tolist())]
+    has_others = bool((place == -1).any())
+    groups = [*([("other classes", points[place == -1])] if has_others else []), *groups]
+    names = [(point_class(i - has_others), name) for i, (name, _) in enumerate(groups)]
     return figure("Map of codes", f"t-SNE of the codes of {len(picked):,} of {len(code):,} database videos; "
                   f"coloured: the {len(largest)} largest classes.",
-                  scatter(groups, num_background=int(first_is_other)), names=names)
+                  scatter(groups, num_background=int(has_others)), names=names)
 
 
 def _balance(code: np.ndarray) -> Markup:
@@ -92,8 +91,10 @@ def _multiplicity(code: np.ndarray) -> Markup:
 
 def _frequent(subject: Subject, code: np.ndarray) -> Markup:
     codes, counts = code_usage(code)
+    if counts[0] == 1:
+        return tag("p", "No two database videos share a code.", class_="note")
     rows = []
-    for one, count in zip(codes[:_FREQUENT], counts, strict=False):
+    for one, count in zip(codes[counts > 1][:_FREQUENT], counts, strict=False):
         members = subject.retrieval.database_labels[(code == one).all(axis=1)].sum(axis=0, dtype=np.int64)
         commonest = int(members.argmax())
         rows.append([tag("code", _as_text(one)), f"{count:,}", f"{count / len(code):.1%}",

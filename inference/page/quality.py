@@ -29,8 +29,8 @@ def _key_figures(subject: Subject) -> Markup:
                  _span(*confidence["map_all"]["expected"]), "-"])
     share = f"{confidence['level']:.0%}"
     note = (f"Interval: {share} percentile bootstrap of the expected value, {confidence['resamples']:,} resamples of "
-            "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at every "
-            "relevant video of the whole ranking.")
+            "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at "
+            "every relevant video of the whole ranking.")
     return join([table(["", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
                        class_="numbers"), tag("p", note, class_="note")])
 

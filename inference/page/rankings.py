@@ -31,11 +31,11 @@ def section(subject: Subject) -> Markup:
                 *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
                   zip(items[place].tolist(), distances[place].tolist(), hits[place].tolist(), strict=True)))
             for place, query in enumerate(queries)]
-    pictured = (f"; {_NUM_FRAMES} frames of each video, from the first to the last"
-                if subject.config.frame_shape else "")
+    pictured, framed = (f"; {_NUM_FRAMES} frames of each video, from the first to the last",
+                        " and framed in green") if subject.config.frame_shape else ("", "")
     note = (f"{len(queries)} queries of {subject.evaluation.num_queries:,}, drawn by a fixed seed, and the first "
-            f"{items.shape[1]} videos of each ranking, equal distances by database index{pictured}. Marked ✓ and "
-            "framed in green: a class in common with the query. d is the Hamming distance.")
+            f"{items.shape[1]} videos of each ranking, equal distances by database index{pictured}. Marked ✓{framed}: "
+            "a class in common with the query. d is the Hamming distance.")
     return join([tag("p", note, class_="note"),
                  scrolling(tag("table", tag("thead", head), tag("tbody", *rows), class_="rankings"), "rankings")])
 

@@ -19,9 +19,10 @@ from utils.config import Config
 class Subject:
     """One evaluation of one checkpoint, and what its page shows beside it.
 
-    `bounds`: the same rankings under the tie rules best and worst. `counts`: of the whole rankings. `further`: as
-    `inference.evaluation.further_metrics` gives it. `baselines`: rows of a table beside the model's, or none. `training`: rows of metrics.jsonl, or none. `hash_centers`: (C, K) of +-1, or
-    None. `class_names`: one per column of the labels. `date`: of the evaluation, as the page shows it.
+    `bounds`: the same rankings under the tie rules worst and best. `counts`: of the whole rankings. `further`: as
+    `inference.evaluation.further_metrics` gives it. `date`: of the evaluation, as the page shows it. `class_names`:
+    one per column of the labels. `training`: rows of metrics.jsonl, or none. `baselines`: rows of a table that ends
+    with the model's own, or none. `hash_centers`: (C, K) of +-1, or None.
     """
 
     config: Config
