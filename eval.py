@@ -3,21 +3,34 @@
     python eval.py --config configs/S5VH/act.py --gpu 0
     python eval.py --config configs/S5VH/digits.py --baselines
     python eval.py --config configs/S5VH/act.py --checkpoint activitynet_64.pth
+    python eval.py --config configs/S5VH/digits.py --report
 
-Writes map.txt and metrics.json into the run's log folder.
+Writes map.txt and metrics.json into the run's log folder; with --report also report.html, one page of curves, codes
+and rankings.
 """
 
 import argparse
 import logging
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
+from dataset.labels import read_class_names
 from dataset.protocol import open_retrieval, open_train
-from inference.evaluation import evaluate_baselines, evaluate_retrieval
+from inference.evaluation import (
+    evaluate_baselines,
+    evaluate_retrieval,
+    further_metrics,
+    tie_bounds,
+    whole_rankings,
+)
+from inference.page import Subject, write_page
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
 from utils.checkpoints import chosen_checkpoint, read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
-from utils.run import log_to_console
+from utils.run import log_to_console, read_metrics
 
 log = logging.getLogger("eval")
 
@@ -28,12 +41,16 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="the file to evaluate; without it the run's own (see use_checkpoint)")
     parser.add_argument("--baselines", action="store_true",
                         help="beside it, shallow codes of the same length fit on the training features")
+    parser.add_argument("--report", action="store_true",
+                        help="also draw report.html, a page of curves, codes and rankings; takes some seconds")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     device = choose_device(arguments.gpu)
     log_to_console()
 
     retrieval = open_retrieval(config)
+    class_names = read_class_names(config.class_name_path if arguments.report else None,
+                                   retrieval.database_labels.shape[1])
     path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
     checkpoint = read_checkpoint(path)
     model = build_model(config)
@@ -50,11 +67,31 @@ def main() -> None:
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
     log.info(format_table(rows, columns))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
-    write_results(config.log_path, evaluation, details={
-        "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path),
-        "epoch": checkpoint.get("epoch", -1) + 1 or None, "codes": result.statistics,
-        "baselines": rows if arguments.baselines else None})
+    counts = whole_rankings(result, retrieval)
+    further = further_metrics(evaluation, counts)
+    epoch = checkpoint.get("epoch", -1) + 1 or None
+    write_results(config.log_path, evaluation, further=further, details={
+        "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
+        "codes": result.statistics, "baselines": rows if arguments.baselines else None})
     log.info("written: %s", Path(config.log_path) / "map.txt")
+    if arguments.report:
+        page = write_page(config.log_path, Subject(
+            config=config, retrieval=retrieval, result=result, bounds=tie_bounds(result, retrieval, config),
+            counts=counts, further=further, checkpoint=path, epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
+            class_names=class_names, training=_training(config, path), baselines=rows if arguments.baselines else [],
+            hash_centers=_hash_centers(checkpoint)))
+        log.info("written: %s", page)
+
+
+def _training(config, path: Path) -> list[dict]:
+    """The epochs of the run that the checkpoint at `path` is from; none where that is not the run of `config`."""
+    return read_metrics(config.log_path) if path.absolute().parent == Path(config.file_path).absolute() else []
+
+
+def _hash_centers(checkpoint: dict) -> np.ndarray | None:
+    """The centres (C, K) that the checkpoint was trained towards, where its method has any."""
+    centers = checkpoint["model_state_dict"].get("hash_centers")
+    return None if centers is None else centers.numpy()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,25 @@ def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_vide
     return labels
 
 
+def read_class_names(path: str | os.PathLike | None, num_classes: int) -> list[str]:
+    """The name of each class: the lines of the text file `path`, or the classes' numbers where it is None.
+
+    Raises:
+        UserError: the file cannot be read as UTF-8, or has not one line per class.
+    """
+    if path is None:
+        return [str(number) for number in range(num_classes)]
+    try:
+        names = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as names of classes ({error}). Correct class_name_path, or set it to "
+                        "None.") from error
+    if len(names) != num_classes:
+        raise UserError(f"{path}: {len(names)} names, but the labels have {num_classes} classes. Write a line per "
+                        "class, or set class_name_path to None.")
+    return names
+
+
 def _variables(path: str, role: str) -> dict[str, Any]:
     """The numeric variables of a file by name, arrays or sparse matrices, oriented as they were saved."""
     if os.path.isdir(path):

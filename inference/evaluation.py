@@ -1,6 +1,6 @@
 """From an `encode` callable to the metrics of a retrieval task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ from dataset.features import VideoFeatures
 from dataset.protocol import Retrieval
 from inference.baselines import baseline_table
 from inference.codes import binarize, ternary
+from inference.curves import DistanceCounts, average_precision, count_distances
 from inference.encode import encode_features
+from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, bootstrap_interval, map_intervals
 from inference.metrics import Evaluation, evaluate
 from inference.statistics import code_statistics
 
@@ -56,10 +58,34 @@ def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval
 def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval,
                    config) -> RetrievalResult:
     """The same from codes (int8) that are at hand already, of any method."""
-    evaluation = evaluate(query_codes, database_codes, retrieval.query_labels, retrieval.database_labels,
-                          map_at=config.map_at, normaliser=config.ap_normaliser,
-                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+    evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"))
     return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
+
+
+def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config) -> Evaluation:
+    """The evaluation of the same rankings under the tie rules worst and best."""
+    return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"))
+
+
+def whole_rankings(result: RetrievalResult, retrieval: Retrieval) -> DistanceCounts:
+    """The counts, by distance, of every query's ranking of the whole database."""
+    return count_distances(result.query_codes, result.database_codes, retrieval.query_labels,
+                           retrieval.database_labels, queries_are_database=retrieval.queries_are_database,
+                           include_self=retrieval.include_self)
+
+
+def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, object]:
+    """What metrics.json holds beside `evaluation`: mAP over whole rankings, and confidence intervals.
+
+    `map_all`: {"expected": mAP@all}. `confidence`: `level`, `resamples`, `seed`, and the intervals as [low, high] under
+    `map_at` (by tie rule and k) and `map_all`.
+    """
+    ap = average_precision(counts)[:, None]
+    low, high = bootstrap_interval(ap)
+    return {"map_all": {"expected": float(ap.mean())},
+            "confidence": {"level": LEVEL, "resamples": NUM_RESAMPLES, "seed": SEED,
+                           "map_at": map_intervals(evaluation),
+                           "map_all": {"expected": (float(low[0]), float(high[0]))}}}
 
 
 def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:
@@ -69,3 +95,10 @@ def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> li
                           retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
                           map_at=config.map_at, normaliser=config.ap_normaliser,
                           queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+
+
+def _evaluate(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,
+              ties: Sequence[str]) -> Evaluation:
+    return evaluate(query_codes, database_codes, retrieval.query_labels, retrieval.database_labels,
+                    map_at=config.map_at, normaliser=config.ap_normaliser, ties=ties,
+                    queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Evaluation:
     `map_at[ties][k]` is mAP@k. `precision_at[ties][k]` counts the relevant items within rank k over k (over k also
     where the ranking ends before), `recall_at[ties][k]` over all relevant ones. `num_without_relevant` queries
     have nothing to find: they count as 0 in all three.
+    `ap[ties]` (Q, k) holds what mAP is the mean of, its columns in the order of `map_at[ties]`.
     """
 
     map_at: dict[str, dict[int, float]]
@@ -39,6 +40,7 @@ class Evaluation:
     num_without_relevant: int
     queries_are_database: bool
     include_self: bool
+    ap: dict[str, np.ndarray] = field(repr=False, compare=False)
 
     @property
     def gmap(self) -> dict[str, float]:
@@ -92,8 +94,8 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     if normaliser not in NORMALISERS:
         raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
     at = _checked(map_at, ties)
-    search = _Search(query_codes, database_codes, query_labels, database_labels,
-                     queries_are_database=queries_are_database, include_self=include_self)
+    search = Search(query_codes, database_codes, query_labels, database_labels,
+                    queries_are_database=queries_are_database, include_self=include_self)
     ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
     for rows, ranks in search.ranks(max(at), memory_limit):
         for rule in ties:
@@ -105,11 +107,17 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     return Evaluation(
         means, precision, recall, normaliser, search.num_queries,
         search.num_database, search.num_bits, int((search.num_relevant == 0).sum()),
-        queries_are_database, include_self)
+        queries_are_database, include_self, ap)
 
 
-class _Search:
-    """Every query's first ranks, with the tie group and the relevance of each."""
+class Search:
+    """A retrieval task, checked: the distances from every query, and its first ranks with their tie groups.
+
+    `relevance` tells which items are relevant; `leaves_out_self`: no query is in its own ranking.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
 
     def __init__(self, query_codes, database_codes, query_labels, database_labels, *,
                  queries_are_database: bool, include_self: bool):
@@ -127,9 +135,13 @@ class _Search:
         if len(query_labels) != self.num_queries or len(database_labels) != self.num_database:
             raise ValueError(f"{self.num_queries} queries and {self.num_database} database items have "
                              f"{len(query_labels)} and {len(database_labels)} label rows.")
-        self._exclude_self = queries_are_database and not include_self
-        self._relevance = Relevance(query_labels, database_labels, exclude_self=self._exclude_self)
-        self.num_relevant = self._relevance.num_relevant
+        self.leaves_out_self = queries_are_database and not include_self
+        self.relevance = Relevance(query_labels, database_labels, exclude_self=self.leaves_out_self)
+        self.num_relevant = self.relevance.num_relevant
+
+    def distances(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """As `inference.ranking.iterate_blocks`; a query's distance to itself is among them."""
+        return iterate_blocks(self._query, self._database, num_rows)
 
     def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
         """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
@@ -138,17 +150,28 @@ class _Search:
             yield from self._compiled_ranks(k, memory_limit)
             return
         num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
-        for start, distances in iterate_blocks(self._query, self._database, num_rows):
-            if self._exclude_self:
+        for start, distances in self.distances(num_rows):
+            if self.leaves_out_self:
                 # Farther than everything and irrelevant, alone in its group: as if it were not there.
                 own = np.arange(len(distances))
                 distances[own, start + own] = distances.max() + 1
             yield slice(start, start + len(distances)), self._block(start, distances, k)
 
+    def compiled_counts(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """How many items, and how many relevant ones, lie at each distance of each query, (Q, K + 1) each; None where
+        the compiled search cannot tell."""
+        if not self._compiled(k=1):
+            return None
+        queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
+        labels = nearest_codes.Labels(self.relevance.queries, self.relevance.items)
+        items, hits = nearest_codes.count_codes(queries, database, labels,
+                                                own_from=0 if self.leaves_out_self else None)
+        return items[:, : self.num_bits + 1], hits[:, : self.num_bits + 1]
+
     def _compiled(self, k: int) -> bool:
         packed = is_binary(self._query) and is_binary(self._database)
         num_bytes = -(-self.num_bits // 8)
-        return (packed and nearest_codes.supports(num_bytes, self.num_database, k, self._exclude_self)
+        return (packed and nearest_codes.supports(num_bytes, self.num_database, k, self.leaves_out_self)
                 and nearest_codes.unavailable() is None)
 
     def _compiled_ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
@@ -156,13 +179,13 @@ class _Search:
         num_rows = max(1, min(_ROWS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * k)))
         for start in range(0, self.num_queries, num_rows):
             rows = slice(start, min(start + num_rows, self.num_queries))
-            labels = nearest_codes.Labels(self._relevance.queries[rows], self._relevance.items)
+            labels = nearest_codes.Labels(self.relevance.queries[rows], self.relevance.items)
             yield rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels,
-                                                    own_from=start if self._exclude_self else None)
+                                                    own_from=start if self.leaves_out_self else None)
 
     def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
         near = nearest(distances, k)
-        relevant = self._relevance.of(near.queries + start, near.items)
+        relevant = self.relevance.of(near.queries + start, near.items)
         sizes = near.sizes
         hits = np.bincount(near.groups[relevant], minlength=sizes.size).reshape(sizes.shape)
         first = near.first(k)
@@ -177,7 +200,7 @@ def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:
         raise ValueError(f"ties names some of {', '.join(RULES)}, not {list(ties)}.")
     if not at or min(at) < 1:
         raise ValueError(f"ranks k start at 1; got {list(at)}.")
-    return tuple(int(k) for k in at)
+    return tuple(dict.fromkeys(int(k) for k in at))
 
 
 def _mean_by_k(values: np.ndarray, at: tuple[int, ...]) -> dict[int, float]:

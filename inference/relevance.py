@@ -41,6 +41,16 @@ class Relevance:
             relevant &= queries != items
         return relevant
 
+    def row(self, query: int) -> np.ndarray:
+        """Whether each database item is relevant to `query`: bool (N,)."""
+        shared = np.zeros(len(self.items), np.uint64)
+        for word in range(self.queries.shape[1]):
+            shared |= self.queries[query, word] & self.items[:, word]
+        relevant = shared != 0
+        if self._exclude_self:
+            relevant[query] = False
+        return relevant
+
     def _count(self) -> np.ndarray:
         """R by distinct label rows: videos of one class need one count."""
         rows, row_of_query = _distinct(self.queries)

@@ -33,7 +33,7 @@ def metric_row(evaluation: Evaluation, ties: str) -> dict[str, float]:
 
 
 def write_results(folder: str | os.PathLike, evaluation: Evaluation, *,
-                  details: Mapping[str, object] | None = None) -> None:
+                  details: Mapping[str, object] | None = None, further: Mapping[str, object] | None = None) -> None:
     """Writes `map.txt` and `metrics.json` into `folder`, each whole or not at all.
 
     map.txt has a line per tie rule and metric: mAP@k, GmAP (geometric mean) and rss_mAP (VHMT eq. 29).
@@ -41,14 +41,16 @@ def write_results(folder: str | os.PathLike, evaluation: Evaluation, *,
 
     Args:
         details: what else the reader needs (method, dataset, code statistics), nested as JSON allows.
+        further: metrics beside those of `evaluation`, under keys of their own.
 
     Raises:
         UserError: the folder or a file cannot be written.
         TypeError: `details` holds something that JSON cannot.
     """
     folder = make_folder(folder)
-    metrics = json.dumps(_strict(_as_dict(evaluation) | {"details": dict(details or {})}), indent=2,
-                         allow_nan=False)
+    content = _as_dict(evaluation) | {"details": dict(details or {})}
+    assert not content.keys() & (further or {}).keys()
+    metrics = json.dumps(_strict(content | dict(further or {})), indent=2, allow_nan=False)
     write_text(folder / "map.txt", _map_text(evaluation))
     write_text(folder / "metrics.json", metrics + "\n")
 
@@ -68,7 +70,8 @@ def _map_text(evaluation: Evaluation) -> str:
 
 
 def _as_dict(evaluation: Evaluation) -> dict[str, object]:
-    return vars(evaluation) | {"gmap": evaluation.gmap, "rss_map": evaluation.rss_map}
+    values = {name: value for name, value in vars(evaluation).items() if name != "ap"}
+    return values | {"gmap": evaluation.gmap, "rss_map": evaluation.rss_map}
 
 
 def _strict(value: object) -> object:

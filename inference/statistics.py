@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference.codes import pack
+from inference.codes import pack, unpack
 
 
 def code_statistics(code: np.ndarray) -> dict[str, float | int]:
@@ -33,15 +33,28 @@ def code_statistics(code: np.ndarray) -> dict[str, float | int]:
     }
 
 
+def bit_correlation(code: np.ndarray) -> np.ndarray:
+    """Pearson correlation of every two bits of +-1 codes (N, K): (K, K) in [-1, 1], NaN where a bit is dead."""
+    # Sums of +-1 are exact in float32 up to 2**24 items.
+    signs = np.asarray(code).astype(np.float32)
+    mean = signs.mean(axis=0, dtype=np.float64)
+    covariance = (signs.T @ signs).astype(np.float64) / len(signs) - np.outer(mean, mean)
+    deviation = np.sqrt(1 - mean * mean)
+    deviation[deviation == 0] = np.nan
+    return covariance / np.outer(deviation, deviation)
+
+
+def code_usage(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different codes among +-1 codes (N, K), (U, K), the most frequent first, and how often each occurs (U,)."""
+    distinct, counts = np.unique(pack(code), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return unpack(distinct[order], np.shape(code)[1]), counts[order]
+
+
 def _mean_correlation(code: np.ndarray) -> float:
     """Mean absolute off-diagonal correlation of code (N, K') without dead bits; 0 if K' < 2."""
     num_bits = code.shape[1]
     if num_bits < 2:
         return 0.0
-    # Sums of +-1 are exact in float32 up to 2**24 items.
-    signs = code.astype(np.float32)
-    mean = signs.mean(axis=0, dtype=np.float64)
-    covariance = (signs.T @ signs).astype(np.float64) / len(signs) - np.outer(mean, mean)
-    deviation = np.sqrt(1 - mean * mean)
-    correlation = np.abs(covariance / np.outer(deviation, deviation))
+    correlation = np.abs(bit_correlation(code))
     return float((correlation.sum() - np.trace(correlation)) / (num_bits * (num_bits - 1)))

@@ -40,6 +40,12 @@ def test_imports_point_one_way(room):
             assert top not in MAY_IMPORT or top in MAY_IMPORT[room], f"{path} imports {name}"
 
 
+def test_figures_know_nothing_of_codes():
+    for path in (ROOT / "inference/figures").glob("*.py"):
+        ours = {name for name in imported_names(path) if name.partition(".")[0] in MAY_IMPORT}
+        assert all(name.startswith("inference.figures") for name in ours), path
+
+
 def test_nothing_imports_a_script():
     for path in [*ROOT.glob("*.py"), *(ROOT / "tests").glob("*.py")]:
         assert not SCRIPTS & {name.partition(".")[0] for name in imported_names(path)}, path

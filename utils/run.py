@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -21,10 +22,11 @@ log = logging.getLogger("run")
 FREE_SETTINGS = frozenset({
     "workers", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint", "ap_normaliser",
     "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
-    "query_label_path", "train_assist_path", "latent_feat_path", "anchor_path", "sim_path",
-    "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
+    "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
+    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
 })
-_LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt")  # with eval.py's, which would speak of another run
+# With eval.py's, which would speak of another run.
+_LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt", "report.html")
 
 
 class Run:
@@ -99,10 +101,7 @@ class Run:
 
     def _read_rows(self) -> list[dict]:
         """The recorded epochs up to the checkpoint; rows past it will be made again."""
-        path = self.logs / "metrics.jsonl"
-        if not self.state or not path.exists():
-            return []
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = read_metrics(self.logs) if self.state else []
         return [row for row in rows if row["epoch"] <= self.first_epoch]
 
     def _check_settings(self, path: Path) -> None:
@@ -115,6 +114,12 @@ class Run:
         if text := changed_settings(before, self.config):
             raise UserError(f"{path}: this run was made with other settings ({text}). Resume with its own "
                             "settings, or set run_name to begin another run.")
+
+
+def read_metrics(folder: str | os.PathLike) -> list[dict]:
+    """The rows of the metrics.jsonl that a run left in `folder`, one per epoch; none where there is no such file."""
+    path = Path(folder) / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def changed_settings(before: Mapping[str, object], config) -> str:

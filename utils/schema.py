@@ -106,6 +106,9 @@ _GROUPS = {
         Key("feat_key", "text", "feats", "name of the features inside their HDF5 files"),
         Key("label_key", "text", None, "name of the labels inside label_path; None: found"),
         Key("query_label_key", "text", None, "name of the labels inside query_label_path; None: found"),
+        Key("class_name_path", "path", None, "names of the classes, a text file of a line each; None: numbers"),
+        Key("frame_shape", "ints", None, "rows, columns (and 3 for RGB) of frames that are pictures in [0, 1]",
+            AT_LEAST_1),
         Key("self_retrieval", "bool", None, "queries are the database's own videos; None: if the files are"),
         Key("train_num_sample", "int", None, "training videos expected", AT_LEAST_1),
         Key("test_num_sample", "int", None, "database videos expected", AT_LEAST_1),
@@ -254,6 +257,10 @@ def _check_together(values: Mapping, source: str) -> None:
     if int(ratio * frames) < 1:  # it cannot reach `frames`: mask_ratio is below 1
         raise UserError(f"{source}: mask_ratio = {ratio} hides none of max_frames = {frames} frames; "
                         f"set mask_ratio to {1 / frames:.2g} or more.")
+    shape = values["frame_shape"]
+    if shape and (math.prod(shape) != values["feature_size"] or len(shape) not in (2, 3) or shape[2:] not in ([], [3])):
+        raise UserError(f"{source}: frame_shape = {shape} is no picture of feature_size = {values['feature_size']} "
+                        "values; set it to [rows, columns] or [rows, columns, 3], or to None.")
     if values["min_lr"] > values["lr"]:
         raise UserError(f"{source}: min_lr = {values['min_lr']} is above lr = {values['lr']}; lower min_lr.")
 

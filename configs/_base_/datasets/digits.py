@@ -4,12 +4,14 @@ dataset = 'digits'
 data_root = f'data/{dataset}/'
 feature_size = 576
 max_frames = 25
+frame_shape = [24, 24]
 
 train_feat_path = [f'{data_root}digits_train_feats.h5']
 test_feat_path = [f'{data_root}digits_train_feats.h5']
 label_path = [f'{data_root}digits_train_labels.mat']
 query_feat_path = [f'{data_root}digits_test_feats.h5']
 query_label_path = [f'{data_root}digits_test_labels.mat']
+class_name_path = f'{data_root}classes.txt'
 
 train_num_sample = 2040
 test_num_sample = 2040

@@ -1,0 +1,19 @@
+"""Figures for a page: charts as SVG, pixels as PNG, text that is escaped. Knows nothing of codes or metrics."""
+
+from inference.figures.charts import (
+    Axes,
+    Bars,
+    Line,
+    bar_chart,
+    figure,
+    heat_map,
+    line_chart,
+    point_class,
+    scatter,
+    series_names,
+)
+from inference.figures.markup import Markup, join, tag
+from inference.figures.png import png_uri
+
+__all__ = ["Axes", "Bars", "Line", "Markup", "bar_chart", "figure", "heat_map", "join", "line_chart", "png_uri",
+           "point_class", "scatter", "series_names", "tag"]

@@ -1,0 +1,69 @@
+"""The page around the sections: header, style, contents, config."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from inference.figures import Markup, join, tag
+from inference.page import codes, quality, rankings, training
+from inference.page.subject import Subject
+from utils.files import write_text
+
+_STYLE = Path(__file__).with_name("page.css")
+_SECTIONS: dict[str, tuple[str, Callable[[Subject], Markup]]] = {
+    "retrieval": ("Retrieval", quality.section),
+    "training": ("Training", training.section),
+    "codes": ("Codes", codes.section),
+    "rankings": ("Rankings", rankings.section),
+}
+
+
+def write_page(folder: str | os.PathLike, subject: Subject) -> Path:
+    """The path of the report.html that it writes into `folder`, whole or not at all.
+
+    Raises:
+        UserError: the folder or the file cannot be written.
+    """
+    path = Path(folder) / "report.html"
+    write_text(path, page_text(subject))
+    return path
+
+
+def page_text(subject: Subject) -> str:
+    """The page, well-formed as XML too; nothing in it is loaded from elsewhere."""
+    title = f"{subject.config.model_name} on {subject.config.dataset}, {subject.config.nbits} bits"
+    style = Markup(_STYLE.read_text(encoding="utf-8"))
+    head = tag("head", tag("meta", charset="utf-8"),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("meta", name="color-scheme", content="light dark"), tag("title", title), tag("style", style))
+    sections = [tag("section", tag("h2", name), make(subject), id=key) for key, (name, make) in _SECTIONS.items()]
+    body = tag("body", _header(subject, title), tag("main", *sections, _config(subject)))
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _header(subject: Subject, title: str) -> Markup:
+    links = [tag("a", name, href=f"#{key}") for key, (name, _) in _SECTIONS.items()]
+    facts = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _facts(subject).items() if value]
+    return tag("header", tag("h1", title), tag("dl", *facts, class_="facts"),
+               tag("nav", *links, tag("a", "Config", href="#config"), aria_label="sections"))
+
+
+def _facts(subject: Subject) -> dict[str, str]:
+    config, evaluation = subject.config, subject.evaluation
+    own = "" if not evaluation.queries_are_database else (
+        ", each in its own ranking" if evaluation.include_self else ", each left out of its own ranking")
+    lacking = evaluation.num_without_relevant
+    return {
+        "Model": config.model_name, "Dataset": config.dataset, "Code": f"{config.nbits} bits",
+        "Seed": str(config.seed), "Run": config.run_name,
+        "Epoch": f"{subject.epoch} of {config.num_epochs}" if subject.epoch else "",
+        "Queries": f"{evaluation.num_queries:,}{own}" + (f", {lacking} with nothing relevant" if lacking else ""),
+        "Database": f"{evaluation.num_database:,} videos", "AP divided by": evaluation.normaliser,
+        "Evaluated": subject.date, "Checkpoint": str(subject.checkpoint),
+    }
+
+
+def _config(subject: Subject) -> Markup:
+    return tag("section", tag("h2", "Config"),
+               tag("details", tag("summary", "Every resolved setting"),
+                   join([tag("pre", subject.config.as_text(), tabindex="0")])), id="config")

@@ -1,0 +1,93 @@
+"""The figures that count: mAP under every tie rule, and curves over the whole ranking."""
+
+import numpy as np
+
+from inference.curves import log_ranks, radius_curve, rank_curve
+from inference.figures import Axes, Bars, Line, Markup, bar_chart, figure, join, line_chart, series_names, tag
+from inference.page.subject import Subject
+from inference.page.table import number, table
+
+
+def section(subject: Subject) -> Markup:
+    """Key figures and curves."""
+    charts = [_precision_recall(subject), *_ranks(subject), _distances(subject)]
+    return join([tag("div", tag("div", _key_figures(subject)), _map_bars(subject), class_="lead"), _baselines(subject),
+                 tag("div", *charts, class_="figures halves")])
+
+
+def _key_figures(subject: Subject) -> Markup:
+    evaluation, bounds = subject.evaluation, subject.bounds.map_at
+    confidence = subject.further["confidence"]
+    intervals = confidence["map_at"]["expected"]
+    maps = evaluation.map_at
+    rows = [[f"mAP@{k}", *map(number, (maps["index"][k], value)), _span(*intervals[k]),
+             _span(bounds["worst"][k], bounds["best"][k])] for k, value in maps["expected"].items()]
+    rows += [[name, number(values["index"]), number(values["expected"]), "-",
+              _span(getattr(subject.bounds, key)["worst"], getattr(subject.bounds, key)["best"])]
+             for name, key in (("GmAP", "gmap"), ("rss_mAP", "rss_map")) for values in [getattr(evaluation, key)]]
+    rows.append(["mAP@all", "-", number(subject.further["map_all"]["expected"]),
+                 _span(*confidence["map_all"]["expected"]), "-"])
+    share = f"{confidence['level']:.0%}"
+    note = (f"Interval: {share} percentile bootstrap of the expected value, {confidence['resamples']:,} resamples of "
+            "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at "
+            "every relevant video of the whole ranking.")
+    return join([table(["", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
+                       class_="numbers"), tag("p", note, class_="note")])
+
+
+def _baselines(subject: Subject) -> Markup | None:
+    if not subject.baselines:
+        return None
+    columns = list(subject.baselines[0])
+    return join([tag("h3", "Beside shallow codes of the same length"),
+                 table(columns, [[number(row.get(name)) for name in columns] for row in subject.baselines],
+                       class_="numbers")])
+
+
+def _map_bars(subject: Subject) -> Markup:
+    maps, bounds = subject.evaluation.map_at, subject.bounds.map_at
+    low, high = list(bounds["worst"].values()), list(bounds["best"].values())
+    bars = [Bars(f"ties {'by index' if rule == 'index' else rule}", list(values.values()), low, high)
+            for rule, values in maps.items()]
+    chart = bar_chart([str(k) for k in maps["expected"]], bars, Axes("K", "mAP@K"))
+    return figure("mAP@K under both tie rules", "Whiskers reach from the worst to the best order of equal distances.",
+                  chart, names=series_names(bars))
+
+
+def _precision_recall(subject: Subject) -> Markup:
+    precision, recall = radius_curve(subject.counts)
+    radii = subject.counts.radii
+    chart = line_chart([Line("precision", recall, precision)],
+                       Axes("recall", "precision", x_range=(0, 1), level=precision[-1]))
+    inner = int(np.argmax(recall >= 0.5))
+    return figure("Precision and recall by Hamming radius",
+                  f"A point per radius from 0 to {radii[-1]:g}, over all pairs of a query and a video; half of the "
+                  f"relevant pairs lie within radius {radii[inner]:g}; dashed: chance, the share of relevant pairs.",
+                  chart)
+
+
+def _ranks(subject: Subject) -> list[Markup]:
+    at = log_ranks(subject.counts.num_items)
+    precision, recall = rank_curve(subject.counts, at)
+    return [
+        figure("Precision@N", "Share of relevant videos among the first N, mean over queries, ties in expectation.",
+               line_chart([Line("precision@N", at, precision)], Axes("N", "precision@N", log_x=True))),
+        figure("Recall@N", "Share of a query's relevant videos that are among the first N, mean over queries.",
+               line_chart([Line("recall@N", at, recall)], Axes("N", "recall@N", log_x=True)))]
+
+
+def _distances(subject: Subject) -> Markup:
+    items, hits = subject.counts.items.sum(axis=0), subject.counts.hits.sum(axis=0)
+    radii = subject.counts.radii
+    shares = {name: count / max(1, count.sum())
+              for name, count in (("relevant pairs", hits), ("irrelevant pairs", items - hits))}
+    lines = [Line(name, radii, share) for name, share in shares.items()]
+    means = [float(radii @ share) for share in shares.values()]
+    return figure("Distances of relevant and irrelevant pairs",
+                  f"Share of each kind of pair at every Hamming distance; the means are {means[0]:.2f} and "
+                  f"{means[1]:.2f} bits.",
+                  line_chart(lines, Axes("Hamming distance", "share of pairs", fill=True)), names=series_names(lines))
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4f} – {high:.4f}"

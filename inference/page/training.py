@@ -1,0 +1,62 @@
+"""How the run came about: everything that training recorded per epoch."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
+from inference.page.subject import Subject
+
+_NOT_DRAWN = {"epoch", "seconds"}
+_CAPTIONS = {
+    "loss/total": "Mean over the epoch of the weighted sum of all terms.",
+    "lr": "Learning rate of every epoch.",
+    "label_entropy": "Mean entropy of the pseudo-labels in nats: 0 where one-hot.",
+    "bit_entropy": "Mean entropy of the database's bits: 1 where balanced.",
+    "bit_correlation": "Mean absolute correlation of two bits: 0 where uncorrelated.",
+    "dead_bits": "Bits that are the same for all database videos.",
+    "distinct_codes": "Different codes among the database videos.",
+}
+
+
+def section(subject: Subject) -> Markup:
+    """A chart per recorded quantity; the mAP@K share one."""
+    rows = subject.training
+    if not rows:
+        return tag("p", "No metrics.jsonl belongs to this checkpoint, so there are no curves to show.", class_="note")
+    names = [name for name in dict.fromkeys(name for row in rows for name in row)
+             if name not in _NOT_DRAWN and "mAP" not in name]
+    names.sort(key=lambda name: (not name.startswith("loss/"), name != "lr"))
+    charts = [_chart(name, rows) for name in names]
+    return tag("div", *charts, _map_chart(subject), class_="figures")
+
+
+def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> Markup:
+    epochs, values = _recorded(rows, name)
+    title = name.removeprefix("loss/").replace("_", " ").replace("lr", "learning rate").capitalize()
+    is_loss = name.startswith("loss/")
+    caption = _CAPTIONS.get(name, "Mean of this term over the epoch, without its weight." if is_loss
+                            else "As recorded after every epoch.")
+    shown = f"{values[-1]:.4g} after epoch {epochs[-1]}." if values else ""
+    return figure(f"Loss: {title.lower()}" if is_loss else title, f"{caption} {shown}",
+                  line_chart([Line(name, epochs, values)], Axes("epoch", "", x_range=_span(rows), zero=not is_loss)))
+
+
+def _map_chart(subject: Subject) -> Markup | None:
+    lines = [Line(f"mAP@{k}", *_recorded(subject.training, f"expected/mAP@{k}"))
+             for k in subject.evaluation.map_at["expected"]]
+    lines = [line for line in lines if len(line.x)]
+    if not lines:
+        return None
+    return figure("mAP@K", "Ties in expectation, in the epochs in which the run was evaluated.",
+                  line_chart(lines, Axes("epoch", "mAP@K", x_range=_span(subject.training))), names=series_names(lines))
+
+
+def _span(rows: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """The first and the last epoch, so that all charts share their axis."""
+    return rows[0]["epoch"], rows[-1]["epoch"]
+
+
+def _recorded(rows: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
+    """(epochs, values) of the rows that hold a finite value of `name`."""
+    kept = [(row["epoch"], row[name]) for row in rows if math.isfinite(row.get(name, math.nan))]
+    return [epoch for epoch, _ in kept], [value for _, value in kept]

@@ -1,0 +1,290 @@
+"""report.html, from eval.py --report on the tiny project: complete, well-formed, self-contained, readable."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as xml
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from inference.page.embedding import embed
+from tests.pipeline import CLASSES, ROOT, make_project, message_of, run, succeed
+from utils.config import load_config
+
+NAMES = ["<b>bold</b>", "salt & pepper", '"quoted"', "a'b", "plain"]
+assert len(NAMES) == CLASSES
+
+
+def report(folder, *settings):
+    """The tiny project, trained and evaluated with --report under `settings`."""
+    project = make_project(folder)
+    (project.data / "classes.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    settings = ("--config", project.config, "--gpu", "cpu", "--set", *settings)
+    succeed("preprocess.py", *settings)
+    succeed("train.py", *settings)
+    succeed("eval.py", *settings, "--report", "--baselines")
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a & <b>")
+    return report(folder, "frame_shape=[2,4]", f"class_name_path={folder}/data/classes.txt")
+
+
+@pytest.fixture(scope="module")
+def text(project):
+    return (project.logs / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    assert text.startswith("<!DOCTYPE html>\n")
+    return xml.fromstring(text)
+
+
+def words(node):
+    return " ".join("".join(node.itertext()).split())
+
+
+def section(page, key):
+    return next(node for node in page.iter("section") if node.get("id") == key)
+
+
+def test_every_section_and_figure_is_there(page):
+    assert [node.get("id") for node in page.iter("section")] == ["retrieval", "training", "codes", "rankings", "config"]
+    titles = {words(node) for node in page.iter("h3")}
+    assert titles >= {
+        "mAP@K under both tie rules", "Precision and recall by Hamming radius", "Precision@N", "Recall@N",
+        "Distances of relevant and irrelevant pairs", "Beside shallow codes of the same length", "Loss: total",
+        "Loss: reconstruction", "Loss: contrastive", "Loss: center", "Learning rate", "Label entropy", "mAP@K",
+        "Map of codes", "Bit balance", "Bit correlation", "Code usage", "Distances of hash centres",
+        "Most frequent codes"}
+    figures = [*page.iter("figure")]
+    assert len(figures) >= 17
+    for node in figures:
+        assert node.find("h3").text
+        assert node.find("svg").get("role") == "img"
+        assert words(node.find("figcaption")).endswith(".")
+
+
+def test_links_stay_on_the_page(page, text):
+    ids = {node.get("id") for node in page.iter()}
+    links = [node.get(key) for node in page.iter() for key in ("href", "src") if node.get(key)]
+    assert len(links) > 10
+    for link in links:
+        assert link.startswith("data:image/png;base64,") or link.removeprefix("#") in ids, link
+    assert "http" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not {"script", "link", "iframe", "object"} & {node.tag for node in page.iter()}
+
+
+def test_text_is_escaped(project, page, text):
+    assert "<b>bold</b>" not in text
+    shown = words(page)
+    for name in NAMES:
+        assert name in shown
+    assert str(project.folder) in shown  # its path holds & and <
+    config = load_config(project.config, {"frame_shape": "[2,4]", "class_name_path": f"{project.data}/classes.txt"})
+    assert next(page.iter("pre")).text == config.as_text()
+
+
+def test_key_figures_are_those_of_metrics_json(project, page):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    table = next(section(page, "retrieval").iter("table"))
+    rows = {words(row[0]): [words(cell) for cell in row[1:]] for row in table.find("tbody")}
+    assert list(rows) == ["mAP@1", "mAP@5", "GmAP", "rss_mAP", "mAP@all"]
+    for k in ("1", "5"):
+        index, expected, interval, bounds = rows[f"mAP@{k}"]
+        assert (index, expected) == tuple(f"{metrics['map_at'][ties][k]:.4f}" for ties in ("index", "expected"))
+        low, high = metrics["confidence"]["map_at"]["expected"][k]
+        assert interval == f"{low:.4f} – {high:.4f}"
+        worst, best = map(float, bounds.split(" – "))
+        assert worst <= float(expected) <= best
+        assert low <= metrics["map_at"]["expected"][k] <= high
+    assert rows["GmAP"][1] == f"{metrics['gmap']['expected']:.4f}"
+    assert rows["mAP@all"][1] == f"{metrics['map_all']['expected']:.4f}"
+    confidence = metrics["confidence"]
+    assert (confidence["level"], confidence["resamples"], confidence["seed"]) == (0.95, 1000, 1)
+    low, high = confidence["map_all"]["expected"]
+    assert low < metrics["map_all"]["expected"] < high
+
+
+def test_metrics_json_keeps_what_it_held(project):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    assert list(metrics) == ["map_at", "normaliser", "num_queries", "num_database", "num_bits", "num_without_relevant",
+                             "queries_are_database", "include_self", "gmap", "rss_map", "details", "map_all",
+                             "confidence"]
+    assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "codes", "baselines"}
+
+
+def test_rankings_are_in_order_and_their_hits_share_the_class(page):
+    table = next(section(page, "rankings").iter("table"))
+    rows = list(table.find("tbody"))
+    assert len(rows) == 10
+    found = set()
+    for row in rows:
+        assert len(row) == 11
+        assert all(cell.find("img") is not None for cell in row)
+        distances = [int(re.search(r"d (\d+)", words(cell.find("b"))).group(1)) for cell in row[1:]]
+        assert all(a <= b for a, b in pairwise(distances))
+        for cell in row[1:]:
+            hit = words(cell.find("span")) == words(row[0])
+            assert cell.get("class") == ("hit" if hit else "miss")
+            assert words(cell.find("b")).startswith("✓") == hit
+            found.add(hit)
+    assert found == {True, False}
+
+
+def test_training_curves_show_every_epoch(page):
+    for node in section(page, "training").iter("figure"):
+        if node.find("h3").text == "Loss: total":
+            assert [title.text.partition(" at ")[2] for title in node.iter("title")] == ["1", "2", "3"]
+            return
+    pytest.fail("no curve of the loss")
+
+
+def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
+    """No curves of a run that the checkpoint is not of; class numbers without names; no strips without pictures."""
+    copy = tmp_path / "copy.pth"
+    shutil.copy(project.checkpoint, copy)
+    folder = tmp_path / "logs"
+    succeed("eval.py", "--config", project.config, "--report", "--checkpoint", copy, "--set", f"log_path={folder}")
+    page = xml.fromstring((folder / "report.html").read_text(encoding="utf-8"))
+    assert "No metrics.jsonl" in words(section(page, "training"))
+    assert not [*page.iter("img")]
+    spans = {words(node) for row in section(page, "rankings").iter("tbody") for node in row.iter("span")}
+    assert spans == {"0", "1", "2", "3", "4"}
+    assert "Beside shallow codes of the same length" not in words(page)
+
+
+def test_no_page_without_the_flag(project, tmp_path):
+    succeed("eval.py", "--config", project.config, "--set", f"log_path={tmp_path}/logs")
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["map.txt", "metrics.json"]
+
+
+def test_queries_that_are_the_database_and_half_distances(tmp_path):
+    """The release's codes with zeros, every query left out of its own ranking."""
+    project = report(tmp_path, "query_feat_path=None", "query_label_path=None", "self_retrieval=False",
+                     "tied_bits=zero", "num_epochs=1")
+    page = xml.fromstring((project.logs / "report.html").read_text(encoding="utf-8"))
+    assert "30, each left out of its own ranking" in words(page.find("body/header"))
+    rows = next(section(page, "rankings").iter("tbody"))
+    shown = [re.search(r"d ([\d.]+)", words(cell.find("b"))).group(1) for row in rows for cell in row[1:]]
+    assert any(distance.endswith(".5") for distance in shown)
+    assert all(float(distance) <= 8 for distance in shown)
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"one\ntwo\n", "2 names, but the labels have 5 classes"), (b"\xff\xfe", "cannot be read as names")])
+def test_wrong_class_names_end_in_one_line(project, tmp_path, content, said):
+    path = tmp_path / "names.txt"
+    path.write_bytes(content)
+    arguments = ("--config", project.config, "--set", f"class_name_path={path}", f"log_path={tmp_path}/logs")
+    result = run("eval.py", "--report", *arguments)
+    assert result.code == 2
+    assert said in result.errors
+    assert "class_name_path" in result.errors
+    path.unlink()
+    assert "No such file" in run("eval.py", "--report", *arguments).errors
+    succeed("eval.py", *arguments)
+
+
+@pytest.mark.parametrize("shape", ["[2, 3]", "[8]", "[2, 2, 2]", "[1, 2, 2, 2]"])
+def test_frame_shapes_that_are_no_pictures(tmp_path, shape):
+    project = make_project(tmp_path)
+    message = message_of(lambda: load_config(project.config, {"frame_shape": shape}))
+    assert "feature_size = 8" in message
+    assert load_config(project.config, {"frame_shape": "[4, 2]"}).frame_shape == [4, 2]
+
+
+def test_codes_of_one_class_lie_together_and_the_map_is_reproducible():
+    rng = np.random.default_rng(0)
+    centres = rng.choice([-1, 1], (3, 24)).astype(np.int8)
+    classes = np.arange(90) % 3
+    code = centres[classes] * rng.choice([-1, 1], (90, 24), p=[0.05, 0.95]).astype(np.int8)
+    places = embed(code, seed=1)
+    assert places.shape == (90, 2)
+    distances = np.linalg.norm(places[:, None] - places, axis=2)
+    same = classes[:, None] == classes
+    assert distances[same].max() < distances[~same].min()
+    np.testing.assert_array_equal(embed(code, seed=1), places)
+
+
+@pytest.mark.parametrize("code", [np.ones((9, 4), np.int8), np.ones((3, 4), np.int8) - 2 * np.eye(3, 4, dtype=np.int8)])
+def test_no_map_of_too_few_codes(code):
+    assert embed(code, seed=1) is None
+
+
+def test_a_map_of_one_bit():
+    assert np.isfinite(embed(np.resize(np.int8([1, -1, 1]), (12, 1)), seed=1)).all()
+
+
+MODES = (ROOT / "inference/page/page.css").read_text().split("prefers-color-scheme: dark")
+SERIES = ("s0", "s1", "s2", "s3", "s4", "s5")
+# What is left of linear RGB without the middle or the long wavelengths (Machado, Oliveira & Fernandes, TVCG 2009).
+VIEWERS = {
+    "typical": np.eye(3),
+    "deuteranope": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanope": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+}
+
+
+def colours_of(mode):
+    """{name: linear RGB} of one mode of the style sheet."""
+    colours = dict(re.findall(r"--(\w+): #(\w{6});", mode))
+    assert len(colours) == 16
+    values = {name: np.array(list(bytes.fromhex(colour))) / 255 for name, colour in colours.items()}
+    return {name: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4) for name, v in values.items()}
+
+
+@pytest.mark.parametrize("mode", MODES, ids=["light", "dark"])
+def test_colours_stand_out_from_the_page(mode):
+    """By the contrast that WCAG 2.2 asks for: 4.5 for text, 3 for what is drawn."""
+    colours = colours_of(mode)
+    luminance = {name: float(colour @ [0.2126, 0.7152, 0.0722]) + 0.05 for name, colour in colours.items()}
+    for name in ("text", "soft", "link", "hit", *SERIES):
+        ratio = luminance[name] / luminance["page"]
+        assert max(ratio, 1 / ratio) >= (3 if name in SERIES else 4.5), name
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+@pytest.mark.parametrize("mode", MODES, ids=["light", "dark"])
+def test_series_can_be_told_apart_by_the_colour_blind(mode, viewer):
+    """CIE76 differences in Lab of at least 20."""
+    rgb = np.clip([np.asarray(VIEWERS[viewer]) @ colours_of(mode)[name] for name in SERIES], 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = rgb @ np.transpose(to_xyz) / [0.9505, 1, 1.089]
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = root.T
+    lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+    distances = np.linalg.norm(lab[:, None] - lab, axis=2)
+    assert distances[np.triu_indices(len(SERIES), 1)].min() >= 20
+
+
+FRAME = """<!DOCTYPE html><iframe style="border: 0; width: {width}px; height: 30000px" srcdoc="{page}"></iframe>
+<script>onload = () => {{
+  const root = document.querySelector("iframe").contentDocument.documentElement;
+  console.log(`${{root.scrollWidth}} of ${{root.clientWidth}}, ${{root.querySelectorAll("svg").length}} charts`);
+}}</script>"""
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0",
+         "--dump-dom", "--window-size=1400,900"]
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_a_browser_shows_it_without_error_or_sideways_scrolling(text, page, tmp_path, width):
+    """In a frame, since a window cannot be as narrow as a phone."""
+    path = tmp_path / "frame.html"
+    path.write_text(FRAME.format(width=width, page=html.escape(text)), encoding="utf-8")
+    result = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile", path.as_uri()],
+                            capture_output=True, text=True, timeout=100, check=True)
+    said = re.findall(r'CONSOLE.*?\] "(.*)", source', result.stderr)
+    num_charts = len([*page.iter("svg")])
+    assert said == [f"{width} of {width}, {num_charts} charts"]  # and no error beside it
