@@ -163,6 +163,10 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
     assert "Beside shallow codes of the same length" not in words(page)
 
 
+def test_what_only_the_page_reads_does_not_hinder_a_resume(project):
+    assert "finished" in succeed("train.py", "--config", project.config, "--resume").output
+
+
 def test_no_page_without_the_flag(project, tmp_path):
     succeed("eval.py", "--config", project.config, "--set", f"log_path={tmp_path}/logs")
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["map.txt", "metrics.json"]
@@ -171,13 +175,16 @@ def test_no_page_without_the_flag(project, tmp_path):
 def test_queries_that_are_the_database_and_half_distances(tmp_path):
     """The release's codes with zeros, every query left out of its own ranking."""
     project = report(tmp_path, "query_feat_path=None", "query_label_path=None", "self_retrieval=False",
-                     "tied_bits=zero", "num_epochs=1")
+                     "tied_bits=zero", "num_epochs=1", "frame_shape=[4,2]")
     page = xml.fromstring((project.logs / "report.html").read_text(encoding="utf-8"))
     assert "30, each left out of its own ranking" in words(page.find("body/header"))
     rows = next(section(page, "rankings").iter("tbody"))
     shown = [re.search(r"d ([\d.]+)", words(cell.find("b"))).group(1) for row in rows for cell in row[1:]]
     assert any(distance.endswith(".5") for distance in shown)
     assert all(float(distance) <= 8 for distance in shown)
+    for row in rows:
+        own, *found = (cell.find("img").get("src") for cell in row)
+        assert own not in found
 
 
 @pytest.mark.parametrize(("content", "said"), [
