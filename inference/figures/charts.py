@@ -138,11 +138,9 @@ def legend(names: Sequence[tuple[str, str]]) -> Markup | None:
     return tag("ul", *(tag("li", tag("span", class_=f"swatch {mark}"), name) for mark, name in names), class_="legend")
 
 
-def figure(title: str, caption: str, body: Markup, *, names: Sequence[tuple[str, str]] = (),
-           wide: bool = False) -> Markup:
-    """`body` under its title and legend and over its caption; `wide`: across all columns."""
-    return tag("figure", tag("h3", title), legend(names), body, tag("figcaption", caption),
-               class_="wide" if wide else None)
+def figure(title: str, caption: str, body: Markup, *, names: Sequence[tuple[str, str]] = ()) -> Markup:
+    """`body` under its title and legend (`names`, as `series_names` gives them) and over its caption."""
+    return tag("figure", tag("h3", title), legend(names), body, tag("figcaption", caption))
 
 
 def series_names(series: Sequence[Line | Bars]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from inference.figures import Markup, join, tag
+from inference.figures import Markup, tag
 from inference.page import codes, quality, rankings, training
 from inference.page.subject import Subject
 from utils.files import write_text
@@ -66,4 +66,4 @@ def _facts(subject: Subject) -> dict[str, str]:
 def _config(subject: Subject) -> Markup:
     return tag("section", tag("h2", "Config"),
                tag("details", tag("summary", "Every resolved setting"),
-                   join([tag("pre", subject.config.as_text(), tabindex="0")])), id="config")
+                   tag("pre", subject.config.as_text(), tabindex="0")), id="config")
