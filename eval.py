@@ -4,6 +4,7 @@
     python eval.py --config configs/S5VH/digits.py --baselines
     python eval.py --config configs/S5VH/act.py --checkpoint activitynet_64.pth
     python eval.py --config configs/S5VH/digits.py --report
+    python eval.py --config configs/S5VH/fcv.py --on configs/S5VH/ucf.py
 
 Writes map.txt and metrics.json into the run's log folder; with --report also report.html, one page of curves, codes
 and rankings.
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.labels import read_class_names
-from dataset.protocol import open_retrieval, open_train
+from dataset.protocol import on_other_data, open_retrieval, open_train
 from inference.evaluation import (
     evaluate_baselines,
     evaluate_retrieval,
@@ -30,6 +31,7 @@ from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
 from utils.checkpoints import chosen_checkpoint, read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.config import load_config
 from utils.run import log_to_console, read_metrics
 
 log = logging.getLogger("eval")
@@ -39,19 +41,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--checkpoint", help="the file to evaluate; without it the run's own (see use_checkpoint)")
+    parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
     parser.add_argument("--baselines", action="store_true",
                         help="beside it, shallow codes of the same length fit on the training features")
     parser.add_argument("--report", action="store_true",
                         help="also draw report.html, a page of curves, codes and rankings; takes some seconds")
     arguments = parser.parse_args()
-    config = config_from_arguments(arguments)
+    trained = config = config_from_arguments(arguments)
+    if arguments.on:
+        config = on_other_data(trained, load_config(arguments.on), arguments.on)
     device = choose_device(arguments.gpu)
     log_to_console()
 
     retrieval = open_retrieval(config)
     class_names = read_class_names(config.class_name_path if arguments.report else None,
                                    retrieval.database_labels.shape[1])
-    path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
+    path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(trained)
     checkpoint = read_checkpoint(path)
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
@@ -78,7 +83,7 @@ def main() -> None:
         page = write_page(config.log_path, Subject(
             config=config, retrieval=retrieval, result=result, bounds=tie_bounds(result, retrieval, config),
             counts=counts, further=further, checkpoint=path, epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
-            class_names=class_names, training=_training(config, path), baselines=rows if arguments.baselines else [],
+            class_names=class_names, training=_training(trained, path), baselines=rows if arguments.baselines else [],
             hash_centers=_hash_centers(checkpoint)))
         log.info("written: %s", page)
 

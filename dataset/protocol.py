@@ -8,7 +8,9 @@ import numpy as np
 
 from dataset.features import VideoFeatures, open_features
 from dataset.labels import read_labels
+from utils.config import Config
 from utils.errors import UserError
+from utils.schema import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,25 @@ def open_retrieval(config) -> Retrieval:
                                key=config.query_label_key or config.label_key,
                                num_classes=labels.shape[1])
     return Retrieval(database, queries, labels, query_labels, False, False)
+
+
+def on_other_data(config: Config, other: Config, source: str) -> Config:
+    """`config` with the database, queries and labels of `other`, to evaluate a model on data it was not trained for.
+
+    Its training features stay; its results go to <log_path>/on_<dataset>.
+
+    Args:
+        source: what a message should call `other`.
+
+    Raises:
+        UserError: the features of `other` do not fit the model of `config`.
+    """
+    for key, unit in (("feature_size", "features a frame"), ("max_frames", "frames a video")):
+        if other[key] != config[key]:
+            raise UserError(f"{source}: {key} = {other[key]}, but the model was trained on {config[key]} {unit}. "
+                            "Extract such features for this dataset, or train on ones of its size.")
+    data = {name: other[name] for name, key in SCHEMA.items() if key.group == "data" and not name.startswith("train_")}
+    return Config({**config, **data, "log_path": os.path.join(config.log_path, f"on_{other.dataset}")})
 
 
 def check_clusters(config, features: VideoFeatures) -> None:

@@ -209,3 +209,30 @@ def test_other_bits_need_their_own_hash_centres(project):
     succeed("preprocess.py", "--config", project.config, "--nbits", "16")
     succeed("train.py", "--config", project.config, "--nbits", "16")
     assert (project.folder / "checkpoint/tiny/S5VH_16bit/last.pth").exists()
+
+
+def test_transfer_to_another_dataset(project, tmp_path):
+    """The same model on another dataset's database and queries; its results do not touch its own."""
+    succeed("train.py", "--config", project.config, "--num-epochs", "1")
+    succeed("eval.py", "--config", project.config)
+    own = (project.logs / "metrics.json").read_text()
+    other = tmp_path / "other.py"
+    other.write_text(f"_base_ = {str(project.config)!r}\ndataset = 'other'\n"
+                     "test_feat_path, label_path = data_root + 'query.h5', data_root + 'query.mat'\n")
+    result = succeed("eval.py", "--config", project.config, "--on", other, "--baselines")
+    assert "other: 10 queries, 10 database videos" in result.output
+    assert "ITQ" in result.output
+    metrics = json.loads((project.logs / "on_other/metrics.json").read_text())
+    assert metrics["details"]["dataset"] == "other"
+    assert metrics["num_database"] == 10
+    assert (project.logs / "metrics.json").read_text() == own
+
+
+def test_transfer_needs_features_of_the_same_size(project, tmp_path):
+    other = tmp_path / "other.py"
+    for line, word in (("feature_size = 3", "feature_size = 3"), ("max_frames = 40", "max_frames = 40")):
+        other.write_text(f"_base_ = {str(project.config)!r}\n{line}\n")
+        result = run("eval.py", "--config", project.config, "--on", other)
+        assert result.code == 2
+        assert word in result.errors
+        assert result.errors.count("\n") == 1
