@@ -5,6 +5,7 @@
 | `reference` | anywhere | the definition, step by step (ground truth; slow) |
 | `pytorch` | anywhere | hand-written backward, chunked, low memory |
 | `cpu` | CPU, float32, with a C++ compiler | vectorised C++, built on first use |
+| `numba` | CPU, float32, without a compiler | vectorised loops, compiled on first use and cached |
 | `mamba_ssm` | CUDA, where the mamba-ssm package works | its fused kernel |
 
 `auto` takes the fastest engine that works for the tensors at hand.

@@ -6,10 +6,11 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from model.scan import cpu, mamba_ssm, pytorch, reference
+from model.scan import cpu, mamba_ssm, numba_engine, pytorch, reference
 from utils.errors import UserError
 
-ENGINES: dict[str, ModuleType] = {"mamba_ssm": mamba_ssm, "cpu": cpu, "pytorch": pytorch, "reference": reference}
+ENGINES: dict[str, ModuleType] = {"mamba_ssm": mamba_ssm, "cpu": cpu, "numba": numba_engine, "pytorch": pytorch,
+                                  "reference": reference}
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
@@ -53,13 +54,14 @@ def explain(engine: str, device: torch.device) -> str:
         _forced(engine)
         return f"scan engine: {engine} (set in the config)"
     probe = torch.empty(1, 1, 1, device=device)
-    name = _choose(probe, probe[0]).__name__.rpartition(".")[2]
+    chosen = _choose(probe, probe[0])
+    name = next(name for name, engine in ENGINES.items() if engine is chosen)
     reasons = [f"{other}: {reason}" for other, reason in _unavailable().items() if reason]
     return f"scan engine: {name}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 def _choose(u: Tensor, A: Tensor) -> ModuleType:
-    for engine in (mamba_ssm, cpu):
+    for engine in (mamba_ssm, cpu, numba_engine):
         if engine.supports(u, A) and engine.unavailable() is None:
             return engine
     return pytorch
