@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.scan import cpu, pytorch, reference
+from model.scan import cpu, numba_engine, pytorch, reference
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
@@ -39,6 +39,7 @@ ENGINES: dict[str, Callable[..., Tensor]] = {
     "reference": channel_first_loop,
     "step loop": reference.selective_scan,
     "pytorch": pytorch.selective_scan,
+    "numba": numba_engine.selective_scan,
     "cpu": cpu.selective_scan,
 }
 
@@ -83,9 +84,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    reason = cpu.unavailable()
-    if reason:
-        raise SystemExit(f"cpu engine: {reason}")
+    for name, module in {"numba": numba_engine, "cpu": cpu}.items():
+        if reason := module.unavailable():
+            print(f"without {name}: {reason}")
+            del ENGINES[name]
     print(f"torch {torch.__version__}, {args.threads} threads, {torch.backends.cpu.get_cpu_capability()}; "
           f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')!r} "
           f"THP_MEM_ALLOC_ENABLE={os.environ.get('THP_MEM_ALLOC_ENABLE', '')!r}")
