@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.scan import cpu, mamba_ssm, pytorch, reference, triton_engine
+from model.scan import cpu, mamba_ssm, numba_engine, pytorch, reference, triton_engine
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
@@ -41,7 +41,7 @@ LOOPS: dict[str, Callable[..., Tensor]] = {
     "step loop": reference.selective_scan,
     "pytorch": pytorch.selective_scan,
 }
-KERNELS = {"cpu": {"cpu": cpu}, "cuda": {"mamba_ssm": mamba_ssm, "triton": triton_engine}}
+KERNELS = {"cpu": {"numba": numba_engine, "cpu": cpu}, "cuda": {"mamba_ssm": mamba_ssm, "triton": triton_engine}}
 
 
 def usable_engines(device: str) -> dict[str, Callable[..., Tensor]]:

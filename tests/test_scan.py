@@ -7,7 +7,7 @@ from model.scan import ENGINES, explain, reference, selective_scan
 from model.scan.dispatch import flip_last_rows
 from utils.errors import UserError
 
-USABLE = [name for name in ("pytorch", "cpu") if not getattr(ENGINES[name], "unavailable", lambda: None)()]
+USABLE = [name for name in ("pytorch", "cpu", "numba") if not getattr(ENGINES[name], "unavailable", lambda: None)()]
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 

@@ -3,23 +3,13 @@
 Letters: C centres, n = C - 1 other centres, K bits; H (n,K) the other centres' codes, b (K,) the row solved.
 """
 
-import numba
 import numpy as np
+
+from utils.jit import compiled
 
 RHO_GROWTH, RHO_CEILING = 1.07, 1e9
 INNER_STEPS, OFFERS = 10, 100
 NORM_TOLERANCE = 1e-3
-
-
-def compiled(function):
-    """`function` compiled, free of the interpreter lock; cached on disk where a folder for it can be written.
-
-    Products and sums may fuse, but are never reordered, so equal inputs give equal bits on one machine.
-    """
-    try:
-        return numba.njit(function, cache=True, nogil=True, fastmath={"contract"})
-    except RuntimeError:
-        return numba.njit(function, nogil=True, fastmath={"contract"})
 
 
 @compiled

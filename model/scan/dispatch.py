@@ -1,16 +1,17 @@
 """Which engine computes a scan."""
 
-import functools
+from collections.abc import Iterator
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from model.scan import cpu, mamba_ssm, pytorch, reference, triton_engine
+from model.scan import cpu, mamba_ssm, numba_engine, pytorch, reference, triton_engine
 from utils.errors import UserError
 
-ENGINES: dict[str, ModuleType] = {"triton": triton_engine, "mamba_ssm": mamba_ssm, "cpu": cpu, "pytorch": pytorch,
-                                  "reference": reference}
+# In the order in which `auto` tries them.
+ENGINES: dict[str, ModuleType] = {"triton": triton_engine, "mamba_ssm": mamba_ssm, "cpu": cpu, "numba": numba_engine,
+                                  "pytorch": pytorch, "reference": reference}
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
@@ -49,32 +50,36 @@ def flip_last_rows(x: Tensor, num_rows: int) -> Tensor:
 
 
 def explain(engine: str, device: torch.device) -> str:
-    """One line for a run's log: the engine that `engine` means for float32 tensors on `device`."""
+    """One line for a run's log: the engine that `engine` means for float32 tensors on `device`, and why no better."""
     if engine != "auto":
         _forced(engine)
         return f"scan engine: {engine} (set in the config)"
+    reasons: list[str] = []
     probe = torch.empty(1, 1, 1, device=device)
-    chosen = _choose(probe, probe[0])
-    name = next(name for name, engine in ENGINES.items() if engine is chosen)
-    reasons = [f"{other}: {reason}" for other, reason in _unavailable().items() if reason]
-    return f"scan engine: {name}" + (f" ({'; '.join(reasons)})" if reasons else "")
+    for name, candidate in _candidates(probe, probe[0]):
+        if (reason := _unavailable(candidate)) is None:
+            return f"scan engine: {name}" + (f" ({'; '.join(reasons)})" if reasons else "")
+        reasons.append(f"{name}: {reason}")
+    raise AssertionError("the pytorch engine is always there")
 
 
 def _choose(u: Tensor, A: Tensor) -> ModuleType:
-    for engine in (triton_engine, mamba_ssm, cpu):
-        if engine.supports(u, A) and engine.unavailable() is None:
-            return engine
-    return pytorch
+    return next(engine for _, engine in _candidates(u, A) if _unavailable(engine) is None)
+
+
+def _candidates(u: Tensor, A: Tensor) -> Iterator[tuple[str, ModuleType]]:
+    """The engines that take such tensors, the best first."""
+    return ((name, engine) for name, engine in ENGINES.items()
+            if not hasattr(engine, "supports") or engine.supports(u, A))
 
 
 def _forced(name: str) -> ModuleType:
     if name not in ENGINES:
         raise UserError(f"scan_engine '{name}' is unknown. Choose one of: auto, {', '.join(ENGINES)}.")
-    if reason := _unavailable().get(name):
+    if reason := _unavailable(ENGINES[name]):
         raise UserError(f"scan_engine '{name}' cannot be used here: {reason}. Set scan_engine = 'auto'.")
     return ENGINES[name]
 
 
-@functools.cache
-def _unavailable() -> dict[str, str | None]:
-    return {name: engine.unavailable() for name, engine in ENGINES.items() if hasattr(engine, "unavailable")}
+def _unavailable(engine: ModuleType) -> str | None:
+    return engine.unavailable() if hasattr(engine, "unavailable") else None
