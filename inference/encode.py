@@ -23,7 +23,8 @@ class Features(Protocol):
 
 def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Features, *,
                     batch_size: int, device: torch.device | str, amp: str = "none",
-                    progress: Callable[[int], object] | None = None) -> np.ndarray:
+                    progress: Callable[[int], object] | None = None,
+                    convert: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     """h (N, K) float32 of every video of `features`, in its order.
 
     Args:
@@ -33,6 +34,7 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
             8,192 frames (or one video). The next batch is read meanwhile.
         amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
+        convert: called with h of each batch; its rows are returned in h's place, and h is not kept.
 
     Raises:
         ValueError: `features` is empty, or `encode` returns another shape than (B, K).
@@ -49,12 +51,13 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
             if part.ndim != 2 or len(part) != len(block):
                 raise ValueError(f"encode returned {tuple(part.shape)} for {len(block)} videos; "
                                  f"({len(block)}, K) was expected.")
-            parts.append(part.float().cpu().numpy())
+            h = part.float().cpu().numpy()
+            parts.append(h if convert is None else convert(h))
             if progress is not None:
                 progress(len(block))
-    h = np.concatenate(parts)
-    assert len(h) == num_videos
-    return h
+    rows = np.concatenate(parts)
+    assert len(rows) == num_videos
+    return rows
 
 
 def _read_ahead(features: Features, num_rows: int) -> Iterator[np.ndarray]:

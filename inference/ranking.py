@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference import nearest_codes
 from inference.codes import is_binary, pack
+
+_BYTES_PER_PAIR = 64  # of one query and one item, in `nearest` at its worst: all items at the same distance
 
 
 def hamming(query_bits: np.ndarray, database_bits: np.ndarray, *, memory_limit: int = 2**20) -> np.ndarray:
@@ -127,6 +130,52 @@ def rank_by_index(distances: np.ndarray, k: int) -> np.ndarray:
     """Ids (q, min(k, N)) of the k nearest items of each row of `distances` (q, N), ties by database index."""
     found = nearest(distances, k)
     return found.items[found.first(k)]
+
+
+def top_k(query_bits: np.ndarray, database_bits: np.ndarray, k: int, *,
+          memory_limit: int = 2**26) -> tuple[np.ndarray, np.ndarray]:
+    """Items (Q, min(k, N)) int64 and distances, uint16 of the same shape, of each query's k nearest codes.
+
+    Exact; nearest first, ties by database index. By the compiled search where there is one.
+
+    Args:
+        query_bits, database_bits: uint8 (Q, bytes) and (N, bytes), from `inference.codes.pack`.
+        memory_limit: bytes to work in, beside the result; what k items of one query take is held in any case.
+
+    Raises:
+        ValueError: k < 1, or the codes have different widths.
+    """
+    if k < 1:
+        raise ValueError(f"k is at least 1, not {k}.")
+    num_queries, num_items = len(query_bits), len(database_bits)
+    same_width = query_bits.shape[1] == database_bits.shape[1]
+    if same_width and nearest_codes.supports(query_bits.shape[1], num_items, min(k, num_items)) \
+            and nearest_codes.unavailable() is None:
+        return nearest_codes.nearest_items(query_bits, database_bits, min(k, num_items))
+    width = min(num_items, max(k, memory_limit // _BYTES_PER_PAIR))
+    num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * max(1, width)))
+    items = np.empty((num_queries, min(k, num_items)), np.int64)
+    distances = np.empty(items.shape, np.uint16)
+    for start in range(0, num_queries, num_rows):
+        rows = slice(start, start + num_rows)
+        items[rows], distances[rows] = _top_k_by_parts(query_bits[rows], database_bits, k, width)
+    return items, distances
+
+
+def _top_k_by_parts(query_bits: np.ndarray, database_bits: np.ndarray, k: int,
+                    width: int) -> tuple[np.ndarray, np.ndarray]:
+    """`top_k` that looks at `width` database codes at a time."""
+    shape = len(query_bits), 0
+    items, distances = np.empty(shape, np.int64), np.empty(shape, np.uint16)
+    for start in range(0, len(database_bits), max(1, width)):
+        part = hamming(query_bits, database_bits[start:start + width])
+        best = rank_by_index(part, k)
+        # what was found before stands first, so that ties stay in database order
+        items = np.concatenate([items, start + best], axis=1)
+        distances = np.concatenate([distances, np.take_along_axis(part, best, axis=1)], axis=1)
+        best = rank_by_index(distances, k)
+        items, distances = np.take_along_axis(items, best, axis=1), np.take_along_axis(distances, best, axis=1)
+    return items, distances
 
 
 def _words(bits: np.ndarray) -> np.ndarray:

@@ -104,6 +104,13 @@ def test_encode_features_covers_every_batch_remainder(batch_size):
     np.testing.assert_allclose(h, np.repeat(values.sum(2).mean(1)[:, None], 6, axis=1), atol=1e-5)
 
 
+def test_encode_features_converts_each_batch():
+    features = ArrayFeatures(np.random.default_rng(0).standard_normal((12, 1, 9)).astype(np.float32))
+    bits = encode_features(lambda x: x[:, 0], features, batch_size=5, device="cpu",
+                           convert=lambda h: pack(binarize(h)))
+    np.testing.assert_array_equal(bits, pack(binarize(features.values[:, 0])))
+
+
 def test_encode_features_refuses_other_shapes():
     features = ArrayFeatures(np.zeros((4, 5, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(4, 5, 3\) for 4 videos"):

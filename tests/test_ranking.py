@@ -1,10 +1,13 @@
 """Hamming distances and exact top-k rankings against slow definitions."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference import nearest_codes
 from inference.codes import pack
 from inference.ranking import (
     doubled_distances,
@@ -13,6 +16,7 @@ from inference.ranking import (
     iterate_blocks,
     nearest,
     rank_by_index,
+    top_k,
 )
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True)
@@ -106,3 +110,71 @@ def test_nearest_holds_whole_tie_groups():
     assert found.items.tolist() == [3, 1, 0, 2, 4, 0, 1, 2, 3, 4, 5]
     assert found.sizes.tolist() == [[1, 1, 3, 1], [0, 6, 0, 0]]
     assert found.groups.tolist() == [0, 1, 2, 2, 2, 5, 5, 5, 5, 5, 5]
+
+
+def naive_top_k(query, database, k):
+    """By three loops and a stable sort."""
+    items, distances = [], []
+    for code in query:
+        row = []
+        for other in database:
+            distance = 0
+            for bit, other_bit in zip(code, other, strict=True):
+                distance += bit != other_bit
+            row.append(distance)
+        order = sorted(range(len(row)), key=row.__getitem__)[:k]
+        items.append(order)
+        distances.append([row[i] for i in order])
+    return items, distances
+
+
+def check_top_k(query, database, k, **options):
+    for reason in (nearest_codes.unavailable(), "switched off"):
+        with mock.patch.object(nearest_codes, "unavailable", lambda reason=reason: reason):
+            check_one_top_k(query, database, k, **options)
+
+
+def check_one_top_k(query, database, k, **options):
+    items, distances = top_k(pack(query), pack(database), k, **options)
+    assert items.dtype == np.int64
+    assert distances.dtype == np.uint16
+    expected = naive_top_k(query, database, k)
+    assert (items.tolist(), distances.tolist()) == expected
+
+
+@QUICK
+@given(num_items=st.integers(1, 40), num_bits=st.integers(1, 130), k=st.integers(1, 50), seed=st.integers(0, 999),
+       num_different=st.sampled_from([1, 2, 5, 40]), memory_limit=st.sampled_from([1, 1000, 2**26]))
+def test_nearest_codes_equal_three_loops(num_items, num_bits, k, seed, num_different, memory_limit):
+    generator = np.random.default_rng(seed)
+    different = random_codes((num_different, num_bits), seed)
+    database = different[generator.integers(0, num_different, num_items)]
+    query = np.concatenate([random_codes((2, num_bits), seed + 1), -different[:1], different[:1]])
+    check_top_k(query, database, k, memory_limit=memory_limit)
+
+
+@pytest.mark.parametrize("num_bits", [1, 3, 8, 13, 64, 65, 130])
+@pytest.mark.parametrize("k", [1, 3, 4, 5])
+def test_nearest_of_equal_codes_come_in_database_order(num_bits, k):
+    code = random_codes((1, num_bits), 1)
+    check_top_k(code, np.repeat(-code, 4, axis=0), k)
+
+
+@pytest.mark.parametrize("memory_limit", [1, 64 * 8, 64 * 100, 2**26])
+def test_nearest_codes_do_not_depend_on_the_memory(memory_limit):
+    query, database = random_codes((7, 24), 1), random_codes((90, 24), 2)
+    check_top_k(query, database, 8, memory_limit=memory_limit)
+
+
+def test_nearest_among_more_than_255_distances():
+    check_top_k(random_codes((3, 700), 1), random_codes((5, 700), 2), 4)
+
+
+def test_nearest_codes_of_nothing():
+    one, none = np.zeros((1, 2), np.uint8), np.zeros((0, 2), np.uint8)
+    assert [found.shape for found in top_k(none, one, 3)] == [(0, 1), (0, 1)]
+    assert [found.shape for found in top_k(one, none, 3)] == [(1, 0), (1, 0)]
+    with pytest.raises(ValueError, match="at least 1"):
+        top_k(one, one, 0)
+    with pytest.raises(ValueError, match="codes 3"):
+        top_k(one, np.zeros((1, 3), np.uint8), 1)

@@ -1,15 +1,20 @@
 """Checkpoints: dicts of tensors and plain values, read with `weights_only=True` so that no code can hide in one."""
 
+import hashlib
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.schema import SCHEMA
 
 LAST, BEST = "last.pth", "best.pth"
+# Of the settings of a model, those that do not change the codes of given weights.
+FREE_OF_CODES = frozenset({"drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint"})
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
@@ -52,3 +57,18 @@ def chosen_checkpoint(config) -> Path:
     ours = folder / (BEST if config.select == "best_on_test" else LAST)
     release = folder / f"{config.dataset}_{config.nbits}.pth"
     return release if not ours.exists() and release.exists() else ours
+
+
+def model_fingerprint(state: Mapping[str, torch.Tensor], config) -> str:
+    """SHA-256 (hex) of what makes a model's codes: the names and values of its tensors, and its settings.
+
+    `state` is a checkpoint's `model_state_dict`. Paths, optimiser and training settings do not enter.
+    """
+    settings = [(name, config[name]) for name, key in SCHEMA.items()
+                if key.group == "model" and name not in FREE_OF_CODES]
+    digest = hashlib.sha256(repr(settings).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

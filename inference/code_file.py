@@ -1,0 +1,247 @@
+"""Packed codes with the ids of their items, and the files that hold them. N items, K bits.
+
+A file is HDF5 (.h5, .hdf5) or .npz. Both hold `codes` (uint8 (N, ceil(K/8)), bit 0 the most significant of byte 0),
+`ids` (strings), `num_bits`, `fingerprint` of the model and `made_from` (JSON, for people); in HDF5 the last three are
+attributes. Files made elsewhere need `codes` and `num_bits` only.
+"""
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import whole_file
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CodeSet:
+    """`bits` uint8 (N, ceil(K/8)) from `inference.codes.pack`, `ids` (N,) of str, `num_bits` K.
+
+    `fingerprint` tells the model that made the codes, "" where that is unknown; `made_from` tells it to people.
+    `source` is what messages call this set: the path it was read from.
+    """
+
+    bits: np.ndarray
+    ids: np.ndarray
+    num_bits: int
+    fingerprint: str = ""
+    made_from: Mapping[str, object] = field(default_factory=dict)
+    source: str = "the codes"
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def joined(self, other: "CodeSet", *, any_model: bool = False) -> "CodeSet":
+        """These codes, then those of `other`.
+
+        Raises:
+            UserError: see `check_comparable`; or an id occurs in both.
+        """
+        check_comparable(other, self, any_model=any_model)
+        both = np.concatenate([self.ids, other.ids])
+        if len(set(both)) < len(both):
+            here = set(self.ids)
+            raise UserError(f"{other.source}: {_listed([item for item in other.ids if item in here])} in {self.source} "
+                            "already. Name the items apart (search.py encode --ids), or remove the old ones first.")
+        return replace(self, bits=np.concatenate([self.bits, other.bits]), ids=both,
+                       fingerprint=self.fingerprint or other.fingerprint, made_from=self.made_from or other.made_from)
+
+    def without(self, ids: Collection[str]) -> "CodeSet":
+        """These codes but those of `ids`, in the same order.
+
+        Raises:
+            UserError: an id is not here.
+        """
+        unknown = set(ids).difference(self.ids)
+        if unknown:
+            raise UserError(f"{self.source}: {_listed([item for item in ids if item in unknown])} not among its "
+                            f"{len(self)} items; nothing was removed.")
+        gone = set(ids)
+        kept = np.array([item not in gone for item in self.ids], bool)
+        return replace(self, bits=self.bits[kept], ids=self.ids[kept])
+
+
+def check_comparable(codes: CodeSet, with_: CodeSet, *, any_model: bool = False) -> None:
+    """Refuses codes whose distances to those of `with_` mean nothing.
+
+    Raises:
+        UserError: another length; or, unless `any_model`, another model. An unknown model is let through.
+    """
+    if codes.num_bits != with_.num_bits:
+        raise UserError(f"{codes.source}: codes of {codes.num_bits} bits, {with_.source} has {with_.num_bits}. "
+                        "Encode both with the same model.")
+    check_model(codes.fingerprint, codes.source, with_, any_model=any_model)
+
+
+def check_model(fingerprint: str, source: str, with_: CodeSet, *, any_model: bool = False) -> None:
+    """Refuses a model, told by `fingerprint`, that is not the one of `with_`. An unknown one is let through.
+
+    Raises:
+        UserError: another model, and not `any_model`.
+    """
+    if any_model or not fingerprint or not with_.fingerprint or fingerprint == with_.fingerprint:
+        return
+    made_from = ", ".join(str(value) for value in with_.made_from.values()) or "unknown"
+    raise UserError(f"{source}: another model than that of {with_.source} ({made_from}); bits of two models do not "
+                    "compare. Encode with the same checkpoint and config, or add --any-model.")
+
+
+def row_ids(num_items: int) -> np.ndarray:
+    """"0", "1", ...: the ids of items that have no other, (num_items,) of str."""
+    return np.array([str(row) for row in range(num_items)], object)
+
+
+def read_ids(path: str | os.PathLike) -> list[str]:
+    """The ids in a text file (UTF-8), one per line; spaces around them and empty lines at the end do not count.
+
+    Raises:
+        UserError: the file cannot be read, an id is empty or occurs twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}). Store the ids one "
+                        "per line.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Name a text file with one id per line.") from error
+    ids = [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+    seen: dict[str, int] = {}
+    for number, item in enumerate(ids, 1):
+        if not item or "\0" in item:
+            raise UserError(f"{path}: line {number} holds no id. Give every item one line.")
+        if item in seen:
+            raise UserError(f"{path}: line {number} repeats the id '{item}' of line {seen[item]}. Ids must be unique.")
+        seen[item] = number
+    return ids
+
+
+def write_codes(path: str | os.PathLike, codes: CodeSet) -> None:
+    """Writes `codes` to `path`, whole or not at all, in the format that its ending names.
+
+    Raises:
+        UserError: another ending than .h5, .hdf5 and .npz, or the operating system refused to write.
+    """
+    write = _WRITERS[check_format(path)]
+    with whole_file(path) as part:
+        write(part, codes)
+
+
+def check_format(path: str | os.PathLike) -> str:
+    """The ending of `path`, lower case. Raises UserError where it names no format of codes."""
+    ending = Path(path).suffix.lower()
+    if ending not in _WRITERS:
+        raise UserError(f"{path}: codes are written as {', '.join(_WRITERS)}. Give the file one of these endings.")
+    return ending
+
+
+def read_codes(path: str | os.PathLike) -> CodeSet:
+    """The codes in a file of `write_codes`, or in an index file, whatever its ending.
+
+    Raises:
+        UserError: missing, truncated, of neither format, or not what a file of codes holds.
+    """
+    with reading(path):
+        with open(path, "rb") as file:
+            start = file.read(8)
+        for magic, read in _READERS.items():
+            if start.startswith(magic):
+                return read(path)
+    raise UserError(f"{path}: neither HDF5 nor .npz, so no file of codes. Make one with search.py encode.")
+
+
+def put_codes(file: h5py.File, codes: CodeSet) -> None:
+    """Stores `codes` in an open HDF5 file."""
+    file["codes"] = codes.bits
+    file.create_dataset("ids", data=codes.ids, dtype=h5py.string_dtype())
+    file.attrs.update(_about(codes))
+
+
+def take_codes(file: h5py.File, source: str) -> CodeSet:
+    """The codes in an open HDF5 file. Raises UserError, or KeyError where something is missing."""
+    ids = file.get("ids")
+    if ids is not None:
+        ids = (ids.asstr() if h5py.check_string_dtype(ids.dtype) else ids)[()]
+    return _checked(source, file["codes"][()], ids, dict(file.attrs))
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Turns whatever goes wrong with the contents of the file `path` into a UserError."""
+    if os.path.isdir(path):
+        raise UserError(f"{path}: a folder. Name a file in it.")
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file. Make it with search.py, or correct the path.") from error
+    except KeyError as error:
+        raise UserError(f"{path}: not what search.py writes ({' '.join(str(error.args[0]).split())}). Make it "
+                        "anew.") from error
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read, truncated or damaged ({' '.join(str(error).split())}). Make it "
+                        "anew.") from error
+
+
+def _about(codes: CodeSet) -> dict[str, object]:
+    return {"num_bits": codes.num_bits, "fingerprint": codes.fingerprint,
+            "made_from": json.dumps(dict(codes.made_from)), "format_version": FORMAT_VERSION}
+
+
+def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mapping) -> CodeSet:
+    """A CodeSet of what a file holds, or a UserError that says what is wrong with it."""
+    num_bits = int(about["num_bits"])
+    width = -(-num_bits // 8)
+    if num_bits < 1 or bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != width:
+        raise UserError(f"{source}: 'codes' is {bits.dtype} {bits.shape}; codes of num_bits = {num_bits} are uint8 "
+                        f"(N, {width}). Encode the features again.")
+    if num_bits % 8 and (bits[:, -1] & (0xFF >> num_bits % 8)).any():
+        raise UserError(f"{source}: codes of {num_bits} bits with bits set beyond these. Bit 0 is the most significant "
+                        "of byte 0 and the last byte is filled up with zeros; pack them so.")
+    if ids is not None and ids.shape != (len(bits),):
+        raise UserError(f"{source}: 'ids' is {ids.shape} for {len(bits)} codes. Encode the features again.")
+    ids = row_ids(len(bits)) if ids is None else np.array([str(item) for item in ids], object)
+    return CodeSet(bits, ids, num_bits, str(about.get("fingerprint", "")),
+                   dict(json.loads(str(about.get("made_from", "{}")))), source)
+
+
+def _write_hdf5(part: Path, codes: CodeSet) -> None:
+    with h5py.File(part, "w") as file:
+        put_codes(file, codes)
+
+
+def _write_npz(part: Path, codes: CodeSet) -> None:
+    about = {name: np.array(value) for name, value in _about(codes).items()}
+    with open(part, "wb") as file:  # a file, since savez would add .npz to a name
+        np.savez(file, codes=codes.bits, ids=codes.ids.astype(str), **about)  # type: ignore[arg-type]
+
+
+def _read_hdf5(path: str | os.PathLike) -> CodeSet:
+    with h5py.File(path, "r") as file:
+        return take_codes(file, str(path))
+
+
+def _read_npz(path: str | os.PathLike) -> CodeSet:
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        about = {name: file[name].item() for name in file.files if name not in ("codes", "ids")}
+        return _checked(str(path), file["codes"], file["ids"] if "ids" in file.files else None, about)
+
+
+_WRITERS: dict[str, Callable[[Path, CodeSet], None]] = {
+    ".h5": _write_hdf5, ".hdf5": _write_hdf5, ".npz": _write_npz}
+_READERS: dict[bytes, Callable[[str | os.PathLike], CodeSet]] = {b"\x89HDF": _read_hdf5, b"PK": _read_npz}
+
+
+def _listed(ids: Sequence[str]) -> str:
+    shown = ", ".join(f"'{item}'" for item in ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    return f"{shown} {'is' if len(ids) == 1 else 'are'}"

@@ -1,0 +1,147 @@
+"""Codes under ids that can be searched, extended, thinned out and kept in one file. N items, Q queries, K bits."""
+
+import json
+import os
+from collections.abc import Collection, Mapping
+
+import h5py
+import numpy as np
+
+from inference import index_kinds
+from inference.code_file import CodeSet, put_codes, reading, take_codes
+from inference.ranking import top_k
+from utils.errors import UserError
+from utils.files import whole_file
+
+
+class Index:
+    """A search index over `codes`, whose ids are unique.
+
+    Args:
+        kind: a name of `inference.index_kinds.names()`.
+        settings: of that kind's SETTINGS, those that are not to be as by default.
+
+    Raises:
+        UserError: an id occurs twice, no code at all, or settings that the kind refuses.
+    """
+
+    def __init__(self, codes: CodeSet, kind: str = "flat", settings: Mapping[str, int | str] | None = None) -> None:
+        _check_ids(codes)
+        if not len(codes):
+            raise UserError(f"{codes.source}: no codes to build an index of.")
+        self._set(codes, kind, settings or {}, state=None, num_learned=len(codes))
+
+    @classmethod
+    def _restored(cls, codes: CodeSet, kind: str, settings: Mapping[str, int | str],
+                  state: Mapping[str, np.ndarray], num_learned: int) -> "Index":
+        index = cls.__new__(cls)
+        index._set(codes, kind, settings, state, num_learned)
+        return index
+
+    def _set(self, codes: CodeSet, kind: str, settings: Mapping[str, int | str],
+             state: Mapping[str, np.ndarray] | None, num_learned: int) -> None:
+        make = index_kinds.load(kind)
+        defaults = {name: setting.default for name, setting in make.SETTINGS.items()}
+        self.codes, self.kind, self.settings, self._num_learned = codes, kind, dict(settings), num_learned
+        self._structure = make(codes.bits, codes.num_bits, defaults | self.settings, state)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def exact(self) -> bool:
+        """Whether `search` always finds the true nearest codes."""
+        return self._structure.exact
+
+    def add(self, codes: CodeSet, *, any_model: bool = False) -> None:
+        """Puts `codes` behind those here. What was learned from N codes is learned anew beyond 2 N.
+
+        Raises:
+            UserError: codes of another length or, unless `any_model`, of another model; an id is here already.
+        """
+        _check_ids(codes)
+        joined = self.codes.joined(codes, any_model=any_model)
+        if len(joined) > 2 * self._num_learned:
+            self._set(joined, self.kind, self.settings, state=None, num_learned=len(joined))
+        else:
+            self.codes = joined
+            self._structure.extend(joined.bits, len(codes))
+
+    def remove(self, ids: Collection[str]) -> None:
+        """Takes the items `ids` out; the others keep their order.
+
+        Raises:
+            UserError: an id is not here; nothing is removed then.
+        """
+        self.codes = self.codes.without(ids)
+        self._structure.replace(self.codes.bits)
+
+    def search(self, bits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (Q, min(k, N)) of str and distances, uint16 of the same shape, of the nearest codes found.
+
+        Nearest first, ties by order of insertion. An approximate kind may miss codes; a query for which it finds fewer
+        than k is searched exactly.
+
+        Args:
+            bits: uint8 (Q, ceil(K/8)), from `inference.codes.pack`.
+
+        Raises:
+            ValueError: bits of another width, or k < 1.
+        """
+        bits = np.ascontiguousarray(bits)
+        if bits.ndim != 2 or bits.dtype != np.uint8 or bits.shape[1] != self.codes.bits.shape[1]:
+            raise ValueError(f"queries of {self.codes.num_bits} bits are uint8 (Q, {self.codes.bits.shape[1]}), "
+                             f"not {bits.dtype} {bits.shape}.")
+        if k < 1:
+            raise ValueError(f"k is at least 1, not {k}.")
+        k = min(k, len(self))
+        if not len(bits) or not k:
+            return np.empty((len(bits), k), object), np.empty((len(bits), k), np.uint16)
+        items, distances = self._structure.search(bits, k)
+        items, distances = np.array(items), distances.astype(np.uint16)
+        short = (items < 0).any(axis=1)
+        if short.any():
+            items[short], distances[short] = top_k(bits[short], self.codes.bits, k)
+        order = np.lexsort((items, distances), axis=1)
+        items, distances = np.take_along_axis(items, order, 1), np.take_along_axis(distances, order, 1)
+        return self.codes.ids[items], distances
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the index to one HDF5 file, whole or not at all: the codes and ids, kind, settings, what was learned.
+
+        Raises:
+            UserError: the operating system refused to write.
+        """
+        with whole_file(path) as part, h5py.File(part, "w") as file:
+            put_codes(file, self.codes)
+            file.attrs.update({"kind": self.kind, "settings": json.dumps(self.settings),
+                               "num_learned": self._num_learned})
+            for name, array in self._structure.state.items():
+                file[f"state/{name}"] = array
+
+
+def load_index(path: str | os.PathLike) -> Index:
+    """The index in a file of `Index.save`.
+
+    Raises:
+        UserError: missing, truncated, or no index.
+    """
+    with reading(path):
+        if os.path.exists(path) and not h5py.is_hdf5(path):
+            raise UserError(f"{path}: no index file, or a truncated one. Make it with search.py index.")
+        with h5py.File(path, "r") as file:
+            codes = take_codes(file, str(path))
+            if "kind" not in file.attrs:
+                raise UserError(f"{path}: a file of codes, not an index. Make one of it with search.py index.")
+            state = {name: array[()] for name, array in file.get("state", {}).items()}
+            return Index._restored(codes, str(file.attrs["kind"]), json.loads(file.attrs["settings"]), state,
+                                   int(file.attrs["num_learned"]))
+
+
+def _check_ids(codes: CodeSet) -> None:
+    ids = codes.ids
+    if len(set(ids)) < len(ids):
+        seen: set[str] = set()
+        again = next(item for item in ids if item in seen or seen.add(item))  # type: ignore[func-returns-value]
+        raise UserError(f"{codes.source}: the id '{again}' occurs twice. Give every item an id of its own "
+                        "(search.py encode --ids).")

@@ -1,0 +1,280 @@
+"""Codes of videos as files, and search in them.
+
+    python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
+    python search.py index  --codes codes.h5 --out videos.index
+    python search.py query  --index videos.index --config configs/S5VH/act.py --features query.h5 --topk 10
+    python search.py query  --index videos.index --codes query_codes.h5 --out results.csv
+    python search.py index  --codes more_codes.h5 --add videos.index
+    python search.py remove --index videos.index --ids v_1 v_2
+
+`search.py COMMAND --help` tells the options of a command.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from inference import index_kinds
+from inference.code_file import (
+    CodeSet,
+    check_comparable,
+    check_format,
+    check_model,
+    read_codes,
+    read_ids,
+    row_ids,
+    write_codes,
+)
+from inference.codes import binarize, pack
+from inference.index import Index, load_index
+from inference.recall import compare_with_exact
+from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.errors import UserError
+from utils.files import whole_file, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+RECALL_AT = 100
+
+ENCODE = """Writes the packed codes of videos, with their ids, to one file.
+
+    python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
+    python search.py encode --config configs/S5VH/act.py --features a.h5 b.h5 --checkpoint act_64.pth --out codes.npz
+"""
+INDEX = """Builds an index of codes, or adds codes to one.
+
+    python search.py index --codes codes.h5 --out videos.index
+    python search.py index --codes codes.h5 --out videos.index --kind multihash --set nflip=2
+    python search.py index --codes more_codes.h5 --add videos.index
+"""
+REMOVE = """Takes items out of an index.
+
+    python search.py remove --index videos.index --ids v_1 v_2
+    python search.py remove --index videos.index --ids-file gone.txt
+"""
+QUERY = """Prints, or writes, the nearest items of every query: query, rank, id and Hamming distance.
+
+    python search.py query --index videos.index --config configs/S5VH/act.py --features query.h5
+    python search.py query --index videos.index --codes query_codes.h5 --topk 100 --out results.csv
+
+Items at one distance come in the order in which they were put into the index.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_encode(_command(commands, "encode", ENCODE, encode))
+    _add_index(_command(commands, "index", INDEX, build_or_add))
+    _add_remove(_command(commands, "remove", REMOVE, remove))
+    _add_query(_command(commands, "query", QUERY, query))
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+def encode(arguments: argparse.Namespace) -> None:
+    """Features to a file of codes."""
+    check_format(arguments.out)
+    codes = Encoder(arguments).encode()
+    write_codes(arguments.out, codes)
+    print(f"written: {arguments.out}, {len(codes)} codes of {codes.num_bits} bits")
+
+
+def build_or_add(arguments: argparse.Namespace) -> None:
+    """Files of codes to an index, new or grown."""
+    out = arguments.out or arguments.add
+    if not out:
+        raise UserError("no index named; give --out for a new one, or --add for one that is there.")
+    grown_in_place = arguments.add and Path(out).resolve() == Path(arguments.add).resolve()
+    if Path(out).exists() and not grown_in_place and not arguments.replace:
+        raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
+    if arguments.add and (arguments.kind or arguments.set):
+        raise UserError(f"{arguments.add}: an index keeps its kind and settings; drop --kind and --set.")
+    index = load_index(arguments.add) if arguments.add else None
+    codes = read_codes(arguments.codes[0])
+    for path in arguments.codes[1:]:
+        codes = codes.joined(read_codes(path), any_model=arguments.any_model)
+    if index is None:
+        kind = arguments.kind or "flat"
+        index = Index(codes, kind, index_kinds.read_settings(kind, arguments.set))
+    else:
+        index.add(codes, any_model=arguments.any_model)
+    index.save(out)
+    print(f"written: {out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits")
+    if not index.exact:
+        found = compare_with_exact(index, k=RECALL_AT)
+        print(f"recall@{found.k} {found.recall:.4f} (share of results within the true k-th distance), "
+              f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
+
+
+def remove(arguments: argparse.Namespace) -> None:
+    """Items out of an index."""
+    ids = arguments.ids if arguments.ids is not None else read_ids(arguments.ids_file)
+    index = load_index(arguments.index)
+    before = len(index)
+    index.remove(ids)
+    index.save(arguments.index)
+    print(f"written: {arguments.index}, {before - len(index)} items removed, {len(index)} left")
+
+
+def query(arguments: argparse.Namespace) -> None:
+    """The nearest items of each query."""
+    if arguments.out and Path(arguments.out).suffix.lower() not in RESULTS:
+        raise UserError(f"{arguments.out}: results are written as {' or '.join(RESULTS)}. Name such a file.")
+    index = load_index(arguments.index)
+    if arguments.codes:
+        queries = read_codes(arguments.codes)
+    else:
+        encoder = Encoder(arguments)
+        check_model(encoder.fingerprint, encoder.source, index.codes, any_model=arguments.any_model)
+        queries = encoder.encode(sys.stderr)
+    check_comparable(queries, index.codes, any_model=arguments.any_model)
+    ids, distances = index.search(queries.bits, arguments.topk)
+    if not arguments.out:
+        print(_csv(queries.ids, ids, distances), end="")
+        return
+    RESULTS[Path(arguments.out).suffix.lower()](arguments.out, queries.ids, ids, distances)
+    print(f"written: {arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries")
+
+
+class Encoder:
+    """The model and the features that a command line names, checked, with the weights loaded."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        # here, since searching among codes needs neither a model nor torch
+        from dataset.features import open_features
+        from model import build_model, load_weights
+        from utils.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+
+        self.config = config = config_from_arguments(arguments)
+        self.device: torch.device = choose_device(arguments.gpu)
+        self.batch_size = arguments.batch or config.test_batch_size
+        self.features = open_features(arguments.features, feature_size=config.feature_size,
+                                      max_frames=config.max_frames, role="named", key=config.feat_key)
+        self.ids = self._read_ids(arguments.ids)
+        path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
+        self.source = str(path)
+        state = read_checkpoint(path)["model_state_dict"]
+        self.model = build_model(config)
+        load_weights(self.model, state, self.source)
+        self.fingerprint = model_fingerprint(state, config)
+
+    def encode(self, report_to=None) -> CodeSet:
+        """The codes of all videos; the number of videos per second is printed."""
+        from inference.encode import encode_features
+
+        started = time.perf_counter()
+        with tqdm(total=len(self.features), desc="encoding", unit="videos", leave=False, disable=None) as bar:
+            bits = encode_features(self.model.to(self.device).encode, self.features, batch_size=self.batch_size,
+                                   device=self.device, amp=self.config.amp, progress=bar.update,
+                                   convert=lambda h: pack(binarize(h)))
+        seconds = time.perf_counter() - started
+        print(f"{len(bits)} videos encoded in {seconds:.3g} s: {len(bits) / seconds:.3g} videos/s on {self.device}",
+              file=report_to)
+        made_from = {"model": self.config.model_name, "dataset": self.config.dataset, "checkpoint": self.source}
+        return CodeSet(bits, self.ids, self.config.nbits, self.fingerprint, made_from, ", ".join(self.features.paths))
+
+    def _read_ids(self, path: str | None) -> np.ndarray:
+        if path is None:
+            return row_ids(len(self.features))
+        ids = read_ids(path)
+        if len(ids) != len(self.features):
+            raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
+                            "order of the features.")
+        return np.array(ids, object)
+
+
+def _csv(query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("query", "rank", "id", "distance"))
+    for query_id, row, steps in zip(query_ids, ids, distances.tolist(), strict=True):
+        writer.writerows((query_id, rank, item, step) for rank, (item, step) in
+                         enumerate(zip(row, steps, strict=True), 1))
+    return table.getvalue()
+
+
+def _write_csv(path: str, query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> None:
+    write_text(path, _csv(query_ids, ids, distances))
+
+
+def _write_npz(path: str, query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> None:
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez(file, query_ids=query_ids.astype(str), ids=ids.astype(str), distances=distances)
+
+
+RESULTS: dict[str, Callable] = {".csv": _write_csv, ".npz": _write_npz}
+
+
+def _command(commands, name: str, text: str, run: Callable) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text.partition("\n")[0], description=text, allow_abbrev=False,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_encode(parser: argparse.ArgumentParser) -> None:
+    _add_encoder(parser)
+    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 files, seen as one")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
+
+
+def _add_encoder(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser, positional=False)
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the run's own (see use_checkpoint)")
+    parser.add_argument("--ids", metavar="FILE",
+                        help="text file with the id of each video, one per line; default: row numbers")
+    parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--codes", nargs="+", required=True, metavar="FILE", help="files of search.py encode")
+    parser.add_argument("--out", metavar="FILE", help="the index; default: the one of --add")
+    parser.add_argument("--add", metavar="FILE", help="the index to add the codes to")
+    parser.add_argument("--kind", choices=index_kinds.names(), help="how it searches (default: flat)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the kind, see below")
+    parser.add_argument("--replace", action="store_true", help="discard what is at --out")
+    _add_any_model(parser)
+    parser.epilog = "kinds and their settings:\n" + index_kinds.describe()
+
+
+def _add_remove(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--index", required=True, metavar="FILE", help="the index; it is changed")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ids", nargs="+", metavar="ID", help="the ids of the items to remove")
+    which.add_argument("--ids-file", metavar="FILE", help="text file with these ids, one per line")
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    _add_encoder(parser)
+    parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 files of queries, encoded as --config says")
+    which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
+    parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
+    parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
+    _add_any_model(parser)
+
+
+def _add_any_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--any-model", action="store_true", help="let codes of different models meet")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not '{text}'")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run_script(main)
