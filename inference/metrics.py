@@ -10,7 +10,7 @@ from inference import nearest_codes
 from inference.codes import is_binary, pack
 from inference.ranking import check_codes, iterate_blocks, nearest
 from inference.relevance import Relevance
-from inference.ties import RULES, Ranks, average_precision, hits_within
+from inference.ties import RULES, Ranks, score
 
 NORMALISERS = ("k", "min_kr", "hits")
 MAP_AT = (5, 20, 40, 60, 80, 100)
@@ -99,8 +99,7 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
     for rows, ranks in search.ranks(max(at), memory_limit):
         for rule in ties:
-            ap[rule][rows] = average_precision(ranks, rule, normaliser, at, search.num_relevant[rows])
-            hits[rule][rows] = hits_within(ranks, rule, at)
+            ap[rule][rows], hits[rule][rows] = score(ranks, rule, normaliser, at, search.num_relevant[rows])
     findable = np.maximum(search.num_relevant, 1)[:, None]
     means, precision, recall = ({rule: _mean_by_k(values / divisor, at) for rule, values in figures.items()}
                                 for figures, divisor in ((ap, 1), (hits, at), (hits, findable)))

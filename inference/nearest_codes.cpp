@@ -38,7 +38,7 @@ namespace {
 
 constexpr int64_t GROUP = 32;           // queries that share a pass over the codes
 constexpr int64_t BLOCK_WORDS = 2048;   // words of the codes in a pass: 16 KiB, half of a first-level cache
-constexpr int64_t SAMPLE = 2048;        // codes that a query's first reach is guessed from
+constexpr int64_t SAMPLE = 1024;        // codes that a query's first reach is guessed from
 constexpr int64_t SCRATCH = 1 << 25;    // bytes of remembered items that a thread aims for
 
 #if X86
@@ -210,7 +210,7 @@ struct Sample {
     explicit Sample(const Search& s) {
         const int64_t stride = s.num_codes / SAMPLE;
         const double share = double(s.k) * SAMPLE / double(s.num_codes);
-        wanted = int64_t(share + 4 * std::sqrt(share) + 4);
+        wanted = int64_t(share + 2.5 * std::sqrt(share) + 2);
         if (stride < 8 || wanted >= SAMPLE) return;
         for (int64_t i = 0; i < SAMPLE; ++i)
             codes.insert(codes.end(), s.codes + i * stride * s.words, s.codes + (i * stride + 1) * s.words);
@@ -324,6 +324,21 @@ extern "C" int nearest_codes(const Search* search) {
     const Sample sample(s);
     return share(groups, s.threads, [] { return 0; }, [&](int64_t i, int) {
         search_group(s, scan, sample, i * group, std::min((i + 1) * group, s.num_queries));
+    });
+}
+
+// Fills n (Q) with the summed `weights` of the items whose labels meet a query's. Labels are (N, C). 0, or 1 as above.
+extern "C" int weigh_relevant(const Search* search, const int64_t* weights) {
+    const Search& s = *search;
+    return share(s.num_queries, s.threads, [] { return 0; }, [&](int64_t id, int) {
+        const uint64_t* mine = s.query_labels + id * s.label_words;
+        int64_t sum = 0;
+        for (int64_t i = 0; i < s.num_codes; ++i) {
+            uint64_t shared = 0;
+            for (int64_t c = 0; c < s.label_words; ++c) shared |= mine[c] & s.labels[i * s.label_words + c];
+            sum += shared ? weights[i] : 0;
+        }
+        s.n[id] = sum;
     });
 }
 

@@ -81,6 +81,16 @@ def count_codes(queries: np.ndarray, database: np.ndarray, labels: Labels, *,
     return items, hits
 
 
+def weigh_relevant(labels: Labels, weights: np.ndarray) -> np.ndarray:
+    """The summed weights, int64 (Q,), of the items that are relevant to each query; `weights` int64 (N,)."""
+    sums, weights = np.empty(len(labels.queries), np.int64), np.ascontiguousarray(weights, np.int64)
+    search = _Search(n=_address(sums), query_labels=_address(labels.queries), labels=_address(labels.items),
+                     label_words=labels.items.shape[1], num_queries=len(sums), num_codes=len(weights),
+                     threads=_num_threads())
+    _call("weigh_relevant", search, ctypes.c_void_p(_address(weights)))
+    return sums
+
+
 def words(bits: np.ndarray) -> np.ndarray:
     """Packed codes (N, bytes) as uint64 words (N, ceil(bytes / 8)), filled up with zeros."""
     num_items, num_bytes = bits.shape
@@ -105,9 +115,6 @@ def _address(array: np.ndarray) -> int:
 
 
 def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes") -> None:
-    library = _library()
-    if isinstance(library, str):
-        raise RuntimeError(f"the compiled search cannot be used: {library}")
     if not len(queries):
         return
     queries, database = np.ascontiguousarray(queries), np.ascontiguousarray(database)
@@ -115,7 +122,14 @@ def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, wha
     search.num_queries, search.k = len(queries), k
     search.num_codes, search.words = database.shape
     search.threads = _num_threads()
-    if getattr(library, what)(ctypes.byref(search)):
+    _call(what, search)
+
+
+def _call(what: str, search: _Search, *arguments: object) -> None:
+    library = _library()
+    if isinstance(library, str):
+        raise RuntimeError(f"the compiled search cannot be used: {library}")
+    if getattr(library, what)(ctypes.byref(search), *arguments):
         raise MemoryError(f"{what} ran out of memory")
 
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from inference import nearest_codes
+from inference.nearest_codes import Labels
+
 _PAIRS_AT_ONCE = 2**18
 _ROWS_AT_ONCE = 512
 
@@ -55,12 +58,8 @@ class Relevance:
         """R by distinct label rows: videos of one class need one count."""
         rows, row_of_query = _distinct(self.queries)
         kinds, kind_of_item = _distinct(self.items)
-        sizes = np.bincount(kind_of_item).astype(np.float64)
-        counts = np.empty(len(rows), np.int64)
-        classes, in_kinds = _classes(rows), _classes(kinds).T.copy()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            block = slice(start, start + _ROWS_AT_ONCE)
-            counts[block] = (classes[block] @ in_kinds > 0) @ sizes
+        count = _count_in_numpy if nearest_codes.unavailable() else nearest_codes.weigh_relevant
+        counts = count(Labels(rows, kinds), np.bincount(kind_of_item))
         own = (self.queries != 0).any(axis=1) if self._exclude_self else 0
         return counts[row_of_query] - own
 
@@ -74,9 +73,15 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[first], number
 
 
-def _classes(words: np.ndarray) -> np.ndarray:
-    """Class sets (M, words) as float32 zeros and ones (M, 64 words)."""
-    return np.unpackbits(words.view(np.uint8), axis=1).astype(np.float32)
+def _count_in_numpy(labels: Labels, sizes: np.ndarray) -> np.ndarray:
+    """As `nearest_codes.weigh_relevant`, by products of class sets as zeros and ones."""
+    rows, kinds = (np.unpackbits(sets.view(np.uint8), axis=1).astype(np.float32)
+                   for sets in (labels.queries, labels.items))
+    counts, kinds = np.empty(len(rows), np.int64), kinds.T.copy()
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        counts[block] = (rows[block] @ kinds > 0) @ sizes.astype(np.float64)
+    return counts
 
 
 def _class_words(labels: np.ndarray) -> np.ndarray:

@@ -176,29 +176,23 @@ RULES = {
 }
 
 
-def hits_within(ranks: Ranks, ties: str, at: tuple[int, ...]) -> np.ndarray:
-    """The relevant items within rank k for each k of `at`, (q, len(at)); the ranking ends at N."""
-    chance, _ = RULES[ties].terms(ranks)
-    found = chance.cumsum(axis=1)
-    return np.stack([found[:, min(k, found.shape[1]) - 1] for k in at], axis=1)
+def score(ranks: Ranks, ties: str, normaliser: str, at: tuple[int, ...],
+          num_relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AP@k of each query for each k of `at`, and the relevant items within rank k, (q, len(at)) each.
 
-
-def average_precision(ranks: Ranks, ties: str, normaliser: str, at: tuple[int, ...],
-                      num_relevant: np.ndarray) -> np.ndarray:
-    """AP@k of each query for each k of `at`, (q, len(at)); `ranks` reach to max(at) or to N if that is less.
-
-    `num_relevant` (q,) counts the relevant items of the whole database; queries with none have AP 0.
-    `normaliser` is one of 'k', 'min_kr' and 'hits' (see `inference.metrics.evaluate`).
+    `ranks` reach to max(at) or to N if that is less. `num_relevant` (q,) counts the relevant items of the whole
+    database; queries with none have AP 0. `normaliser` is one of 'k', 'min_kr' and 'hits' (see
+    `inference.metrics.evaluate`).
     """
     rule = RULES[ties]
-    _, gain = rule.terms(ranks)
-    total = gain.cumsum(axis=1)
-    columns = []
-    for k in at:
-        cut = min(k, gain.shape[1])
-        if normaliser == "hits":
-            columns.append(rule.mean_over_hits(ranks, gain, cut))
-        else:
-            divisor = np.minimum(k, num_relevant) if normaliser == "min_kr" else np.full(len(gain), k)
-            columns.append(_ratio(total[:, cut - 1], divisor))
-    return np.stack(columns, axis=1)
+    chance, gain = rule.terms(ranks)
+    cuts = [min(k, gain.shape[1]) for k in at]
+    hits, total = _sums_to(chance, cuts), _sums_to(gain, cuts)
+    if normaliser == "hits":
+        return np.stack([rule.mean_over_hits(ranks, gain, cut) for cut in cuts], axis=1), hits
+    return _ratio(total, np.minimum(at, num_relevant[:, None]) if normaliser == "min_kr" else np.array(at)), hits
+
+
+def _sums_to(values: np.ndarray, cuts: list[int]) -> np.ndarray:
+    """The sums of the first c columns of `values` for each c of `cuts`."""
+    return np.stack([values[:, :cut].sum(axis=1) for cut in cuts], axis=1)
