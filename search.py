@@ -6,6 +6,7 @@
     python search.py query  --index videos.index --codes query_codes.h5 --out results.csv
     python search.py index  --codes more_codes.h5 --add videos.index
     python search.py remove --index videos.index --ids v_1 v_2
+    python search.py export --codes codes.h5 --to pgvector postgresql:///videos --table codes
 
 `search.py COMMAND --help` tells the options of a command.
 """
@@ -34,6 +35,8 @@ from inference.code_file import (
     write_codes,
 )
 from inference.codes import binarize, pack
+from inference.export import export
+from inference.export import names as engine_names
 from inference.index import Index, load_index
 from inference.recall import compare_with_exact
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
@@ -69,6 +72,15 @@ QUERY = """Prints, or writes, the nearest items of every query: query, rank, id 
 Items at one distance come in the order in which they were put into the index.
 """
 
+EXPORT = """Stores codes in a database server: PostgreSQL with pgvector, or Milvus.
+
+    python search.py export --codes codes.h5 --to pgvector postgresql://user@host/base --table videos --index hnsw
+    python search.py export --codes codes.h5 --to milvus http://host:19530 --collection videos --index ivf
+
+--index: none (exact) or hnsw for pgvector, flat (exact) or ivf for milvus; the first is the default. A table that is
+replaced stays until the new one is complete; a collection is dropped first. An index file can be exported as well.
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,6 +90,7 @@ def main() -> None:
     _add_index(_command(commands, "index", INDEX, build_or_add))
     _add_remove(_command(commands, "remove", REMOVE, remove))
     _add_query(_command(commands, "query", QUERY, query))
+    _add_export(_command(commands, "export", EXPORT, export_codes))
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -145,6 +158,14 @@ def query(arguments: argparse.Namespace) -> None:
         return
     RESULTS[Path(arguments.out).suffix.lower()](arguments.out, queries.ids, ids, distances)
     print(f"written: {arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries")
+
+
+def export_codes(arguments: argparse.Namespace) -> None:
+    """Codes into a database server."""
+    codes = read_codes(arguments.codes)
+    engine, where = arguments.to
+    export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace)
+    print(f"written: {arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits")
 
 
 class Encoder:
@@ -264,6 +285,16 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
     _add_any_model(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
+    parser.add_argument("--to", nargs=2, required=True, metavar=("ENGINE", "WHERE"),
+                        help=f"{' or '.join(engine_names())}, and its connection string or URI")
+    parser.add_argument("--table", "--collection", dest="name", required=True, metavar="NAME",
+                        help="what to call it there; [schema.]table in PostgreSQL")
+    parser.add_argument("--index", metavar="NAME", help="how the server searches, see above")
+    parser.add_argument("--replace", action="store_true", help="discard a table or collection of this name")
 
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:

@@ -96,6 +96,16 @@ def check_model(fingerprint: str, source: str, with_: CodeSet, *, any_model: boo
                     "compare. Encode with the same checkpoint and config, or add --any-model.")
 
 
+def check_unique_ids(codes: CodeSet) -> None:
+    """Raises UserError where an id occurs twice."""
+    seen: set[str] = set()
+    for item in codes.ids:
+        if item in seen:
+            raise UserError(f"{codes.source}: the id '{item}' occurs twice. Give every item an id of its own "
+                            "(search.py encode --ids).")
+        seen.add(item)
+
+
 def row_ids(num_items: int) -> np.ndarray:
     """"0", "1", ...: the ids of items that have no other, (num_items,) of str."""
     return np.array([str(row) for row in range(num_items)], object)

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from inference import index_kinds
-from inference.code_file import CodeSet, put_codes, reading, take_codes
+from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, take_codes
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files import whole_file
@@ -26,7 +26,7 @@ class Index:
     """
 
     def __init__(self, codes: CodeSet, kind: str = "flat", settings: Mapping[str, int | str] | None = None) -> None:
-        _check_ids(codes)
+        check_unique_ids(codes)
         if not len(codes):
             raise UserError(f"{codes.source}: no codes to build an index of.")
         self._set(codes, kind, settings or {}, state=None, num_learned=len(codes))
@@ -59,7 +59,7 @@ class Index:
         Raises:
             UserError: codes of another length or, unless `any_model`, of another model; an id is here already.
         """
-        _check_ids(codes)
+        check_unique_ids(codes)
         joined = self.codes.joined(codes, any_model=any_model)
         if len(joined) > 2 * self._num_learned:
             self._set(joined, self.kind, self.settings, state=None, num_learned=len(joined))
@@ -136,12 +136,3 @@ def load_index(path: str | os.PathLike) -> Index:
             state = {name: array[()] for name, array in file.get("state", {}).items()}
             return Index._restored(codes, str(file.attrs["kind"]), json.loads(file.attrs["settings"]), state,
                                    int(file.attrs["num_learned"]))
-
-
-def _check_ids(codes: CodeSet) -> None:
-    ids = codes.ids
-    if len(set(ids)) < len(ids):
-        seen: set[str] = set()
-        again = next(item for item in ids if item in seen or seen.add(item))  # type: ignore[func-returns-value]
-        raise UserError(f"{codes.source}: the id '{again}' occurs twice. Give every item an id of its own "
-                        "(search.py encode --ids).")

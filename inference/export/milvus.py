@@ -1,0 +1,96 @@
+"""Codes into a collection of Milvus: `id` VARCHAR, `code` BINARY_VECTOR, compared by HAMMING.
+
+Milvus knows codes of whole bytes only; the last byte is filled up with zeros, which changes no distance.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inference.code_file import CodeSet
+from inference.export import describe
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+ROWS_PER_CALL = 10_000  # a call may take 64 MiB
+MAX_ID_BYTES = 65_535  # of a VARCHAR
+
+
+class Engine:
+    """A Milvus server (`where` is http://host:port) or Milvus Lite (a path that ends in .db)."""
+
+    NEEDS: ClassVar = "'pymilvus>=2.5,<2.6' (and 'milvus-lite==2.5.1' 'setuptools<81' for a .db file)"
+    INDEXES: ClassVar = {"flat": ("BIN_FLAT", {}), "ivf": ("BIN_IVF_FLAT", {"nlist": 1024})}
+
+    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
+        """Stores `codes`. Milvus has no transactions: a collection to replace is dropped before the new one is filled;
+        one that could not be filled is dropped again."""
+        from pymilvus import MilvusClient
+
+        for logger in ("pymilvus", "pymilvus.milvus_client"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)  # they log what is raised
+        longest = max((len(item.encode()) for item in codes.ids), default=1)
+        if longest > MAX_ID_BYTES:
+            raise UserError(f"{codes.source}: an id of {longest} bytes; Milvus takes {MAX_ID_BYTES}. Shorten it.")
+        with _told_in_a_line(name):
+            client = MilvusClient(where)
+            try:
+                if client.has_collection(name):
+                    if not replace:
+                        raise UserError(f"{name}: this collection exists already. Name another, or discard it with "
+                                        "--replace.")
+                    client.drop_collection(name)
+                with _dropped_on_failure(client, name):
+                    _create(client, name, codes, longest, *self.INDEXES[index])
+                    _insert(client, name, codes)
+            finally:
+                client.close()
+
+
+def _create(client: "MilvusClient", name: str, codes: CodeSet, longest_id: int, index_type: str,
+            parameters: dict[str, Any]) -> None:
+    from pymilvus import DataType
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=describe(codes))
+    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=max(1, longest_id))
+    schema.add_field("code", DataType.BINARY_VECTOR, dim=8 * codes.bits.shape[1])
+    index = client.prepare_index_params()
+    index.add_index("code", index_type=index_type, metric_type="HAMMING", params=parameters)
+    client.create_collection(name, schema=schema, index_params=index)
+
+
+def _insert(client: "MilvusClient", name: str, codes: CodeSet) -> None:
+    for start in range(0, len(codes), ROWS_PER_CALL):
+        rows = slice(start, start + ROWS_PER_CALL)
+        client.insert(name, [{"id": item, "code": bits.tobytes()}
+                             for item, bits in zip(codes.ids[rows], codes.bits[rows], strict=True)])
+
+
+@contextmanager
+def _dropped_on_failure(client: "MilvusClient", name: str) -> Iterator[None]:
+    from pymilvus import MilvusException
+
+    try:
+        yield
+    except BaseException:
+        with suppress(MilvusException):  # what went wrong first is what counts
+            client.drop_collection(name)
+        raise
+
+
+@contextmanager
+def _told_in_a_line(name: str) -> Iterator[None]:
+    """Turns what pymilvus and the server raise into a UserError."""
+    from grpc import RpcError
+    from pymilvus import MilvusException
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (MilvusException, RpcError, ValueError) as error:
+        reason = error.message if isinstance(error, MilvusException) else str(error)
+        raise UserError(f"{name}: not written ({' '.join(str(reason).split())}).") from error

