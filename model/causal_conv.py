@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.scan import cpu_conv
+
+ENGINES = (cpu_conv,)  # tried in this order before the readable version below
+
 
 def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
     """SiLU(bias + sum_k weight[:, W-1-k] u_(t-k)), (B, L, E): each frame and the W - 1 before it, zeros before all.
@@ -16,6 +20,9 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int 
         u: (B, L, E). weight: (E, W), its last column for the frame itself. bias: (E,).
         num_reversed: in the last so many rows a frame sees the W - 1 after it instead.
     """
+    for engine in ENGINES:
+        if engine.supports(u, weight, bias) and engine.unavailable() is None:
+            return engine.causal_conv_silu(u, weight, bias, num_reversed)
     return _CausalConvSilu.apply(u, weight, bias, num_reversed)
 
 
