@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.scan import triton_engine
+from model.scan import cpu_conv, triton_engine
+
+ENGINES = (triton_engine, cpu_conv)  # tried in this order before the readable version below
 
 
 def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
@@ -18,8 +20,9 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int 
         u: (B, L, E). weight: (E, W), its last column for the frame itself. bias: (E,).
         num_reversed: in the last so many rows a frame sees the W - 1 after it instead.
     """
-    if triton_engine.supports(u, weight, bias) and triton_engine.unavailable() is None:
-        return triton_engine.conv_silu(u, weight, bias, num_reversed)
+    for engine in ENGINES:
+        if engine.supports(u, weight, bias) and engine.unavailable() is None:
+            return engine.causal_conv_silu(u, weight, bias, num_reversed)
     return _CausalConvSilu.apply(u, weight, bias, num_reversed)
 
 

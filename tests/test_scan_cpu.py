@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.scan import cpu
+from model.scan import cpu, native
 
 REASON = cpu.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -179,7 +179,7 @@ def test_empty_batch():
     assert all(not g.any() for g in gradients)
 
 
-@pytest.mark.parametrize("isa", list(cpu.ISA_FLAGS))
+@pytest.mark.parametrize("isa", list(native.ISA_FLAGS))
 def test_every_instruction_set_agrees(isa, monkeypatch):
     monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", isa)
     reason = cpu.unavailable()
@@ -230,13 +230,13 @@ def test_two_processes_build_at_once(tmp_path):
 def test_an_unwritable_cache_is_replaced_by_a_private_folder(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "file"))
-    assert not isinstance(cpu._load.__wrapped__("plain"), str)
+    assert not isinstance(native._load.__wrapped__("plain"), str)
 
 
 def test_no_compiler_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    reason = cpu._load.__wrapped__("plain")
+    reason = native._load.__wrapped__("plain")
     assert "no C++ compiler" in reason
     assert "\n" not in reason
 
@@ -247,4 +247,4 @@ def test_a_failing_compiler_is_told(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "cache"))
-    assert cpu._load.__wrapped__("plain").endswith("fatal error: cannot do it")
+    assert native._load.__wrapped__("plain").endswith("fatal error: cannot do it")

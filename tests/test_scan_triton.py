@@ -32,7 +32,7 @@ for dtype, states in ((torch.float32, 16), (torch.bfloat16, 3)):
     A, weight, bias = torch.zeros(40, states), torch.zeros(40, 4), torch.zeros(40)
     for options in ((bias, z, bias), (None, None, None)):
         triton_engine.selective_scan(u, delta, A, B, C, *options, num_reversed=1).sum().backward()
-    triton_engine.conv_silu(u, weight, bias).sum().backward()
+    triton_engine.causal_conv_silu(u, weight, bias).sum().backward()
 """
 
 

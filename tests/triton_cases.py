@@ -180,7 +180,7 @@ def test_empty_inputs(rows, length):
     assert y.shape == (rows, length, 24)
     assert not any(gradient.any() for gradient in gradients)
     conv = [torch.zeros(rows, length, 24), torch.zeros(24, 4), torch.zeros(24)]
-    y, *gradients = results(triton_engine.conv_silu, conv, DEVICE, (torch.float32,))
+    y, *gradients = results(triton_engine.causal_conv_silu, conv, DEVICE, (torch.float32,))
     assert y.shape == (rows, length, 24)
     assert not any(gradient.any() for gradient in gradients)
 
@@ -207,7 +207,7 @@ def conv_truth(u, weight, bias, num_reversed=0):
 
 
 def check_conv(inputs, **options):
-    ours = results(triton_engine.conv_silu, inputs, DEVICE, (torch.float32,), **options)
+    ours = results(triton_engine.causal_conv_silu, inputs, DEVICE, (torch.float32,), **options)
     assert_close(ours, results(conv_truth, inputs, **options))
 
 
@@ -234,7 +234,7 @@ def test_conv_of_a_strided_half_gives_the_same_bits_twice():
     runs = []
     for x in (u, half, half):
         leaves = [value.detach().requires_grad_() for value in (x, weight, bias)]
-        y = triton_engine.conv_silu(*leaves, num_reversed=1)
+        y = triton_engine.causal_conv_silu(*leaves, num_reversed=1)
         assert y.is_contiguous()
         runs.append([y, *torch.autograd.grad(y.sum(), leaves)])
     assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
@@ -246,7 +246,7 @@ def test_conv_promotes_as_the_readable_one():
     u = u.bfloat16()
     for kinds in ((torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)):
         inputs = [u, weight.to(kinds[1]), bias.to(kinds[1])]
-        ours = results(triton_engine.conv_silu, inputs, DEVICE, (kinds[0], kinds[1], kinds[1]))
+        ours = results(triton_engine.causal_conv_silu, inputs, DEVICE, (kinds[0], kinds[1], kinds[1]))
         readable = results(causal_conv_silu, inputs, "cpu", (kinds[0], kinds[1], kinds[1]))
         assert [x.dtype for x in ours] == [x.dtype for x in readable]
         assert_close(ours, results(conv_truth, inputs), (HALF, HALF))
@@ -271,7 +271,7 @@ def test_real_sizes(rows, length, channels, dtype):
 def test_conv_at_real_sizes(rows, length, channels):
     check_conv(conv_inputs(length, channels, rows=rows), num_reversed=rows // 2)
     u, weight, bias = (x.to(DEVICE) for x in conv_inputs(length, channels, rows=rows))
-    assert torch.equal(causal_conv_silu(u, weight, bias), triton_engine.conv_silu(u, weight, bias))
+    assert torch.equal(causal_conv_silu(u, weight, bias), triton_engine.causal_conv_silu(u, weight, bias))
 
 
 @on_gpu

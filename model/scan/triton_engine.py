@@ -54,7 +54,7 @@ def unavailable() -> str | None:
         return f"triton cannot be imported ({type(error).__name__}: {_first_line(error)})"
     device = "cpu" if _interpreted() else "cuda"
     try:
-        right = scan_is_right(selective_scan, device) and conv_is_right(conv_silu, _truth_of_conv(), device)
+        right = scan_is_right(selective_scan, device) and conv_is_right(causal_conv_silu, _truth_of_conv(), device)
     except Exception as error:  # Triton, its compiler and the driver raise what they like
         return f"triton fails on this device ({type(error).__name__}: {_first_line(error)})"
     return None if right else "triton disagrees with the reference on this device"
@@ -77,7 +77,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     return _Scan.apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, num_reversed)
 
 
-def conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
+def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
     """The output of `model.causal_conv.causal_conv_silu`, (B, L, E), in one launch; differentiable once."""
     return _ConvSilu.apply(u, weight, bias, num_reversed)
 
