@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from model.causal_conv import causal_conv_silu
+from model.scan import cpu_conv
 from model.scan.dispatch import flip_last_rows
 
 
@@ -41,3 +42,23 @@ def test_reversed_rows_are_flipped_ones(length, num_reversed):
     for ours, theirs in zip(torch.autograd.grad(result, (u, weight, bias), probe),
                             torch.autograd.grad(expected, (u, weight, bias), probe), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.skipif(cpu_conv.unavailable() is not None, reason=str(cpu_conv.unavailable()))
+@pytest.mark.parametrize("num_reversed", [0, 1, 3])
+@pytest.mark.parametrize(("length", "taps", "channels"), [(1, 4, 6), (2, 4, 16), (3, 1, 33), (25, 4, 64), (70, 5, 100)])
+def test_the_compiled_one_against_the_readable_one(length, taps, channels, num_reversed):
+    """Float32 against float64, from one half of a wider tensor and under a gradient of free strides."""
+    generator = torch.Generator().manual_seed(length)
+    wide = torch.randn(3, length, 2 * channels, generator=generator)
+    weight, bias = torch.randn(channels, taps, generator=generator), torch.randn(channels, generator=generator)
+    probe = torch.randn(length, 3, channels, generator=generator).transpose(0, 1)
+
+    def run(function, dtype):
+        leaves = [x.to(dtype).requires_grad_() for x in (wide, weight, bias)]
+        y = function(leaves[0][..., :channels], *leaves[1:], num_reversed)
+        return [y, *torch.autograd.grad(y, leaves, probe.to(dtype))]
+
+    for ours, truth in zip(run(cpu_conv.causal_conv_silu, torch.float32), run(causal_conv_silu, torch.float64),
+                           strict=True):
+        torch.testing.assert_close(ours.double(), truth, rtol=1e-5, atol=1e-5)
