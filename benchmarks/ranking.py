@@ -1,12 +1,13 @@
 """Times exact retrieval evaluation and exact search, side by side in one run.
 
     python -m benchmarks.ranking [--items 45600] [--bits 64] [--threads 1] [--sample 100]
-    python -m benchmarks.ranking --search 10000000
+    python -m benchmarks.ranking --search 10000000 [--kinds multihash ivf]
 
 The first form lets every code query all codes (self included) and computes mAP at the six cut-offs under both tie
 rules, precision and recall, with 239 multi-hot classes. Beside it: the usual way (float products of codes and of
 labels, argsort, loops in Python) on a sample of the queries, scaled to all of them, and faiss's exact binary index
-searching the top 100 alone. The second form searches 1,000 queries among that many random codes.
+searching the top 100 alone. The second form searches 1,000 queries among that many codes, each a copy of one of a
+thousandth as many with a sixteenth of its bits flipped; approximate kinds of index come with their tie-aware recall.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from inference import nearest_codes
+from inference import index_kinds, nearest_codes
 from inference.codes import pack
 from inference.metrics import MAP_AT, evaluate
+from inference.recall import tie_aware_recall
 
 NUM_CLASSES = 239
 Result = TypeVar("Result")
@@ -34,13 +36,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sample", type=int, default=100, help="queries that the usual way is timed on")
     parser.add_argument("--search", type=int, metavar="N", help="time top-100 search among N codes instead")
+    parser.add_argument("--kinds", nargs="*", default=[], help="approximate kinds of index to search with as well")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     if reason := nearest_codes.unavailable():
         print(f"without the compiled search: {reason}")
     with threadpool_limits(args.threads):
         if args.search:
-            compare_search(args.search, args.bits, args.threads)
+            compare_search(args.search, args.bits, args.threads, args.kinds)
         else:
             compare_evaluation(args.items, args.bits, args.threads, args.sample)
 
@@ -60,13 +63,35 @@ def compare_evaluation(num_items: int, num_bits: int, num_threads: int, sample: 
     report_faiss(pack(codes), pack(codes), num_threads, ours)
 
 
-def compare_search(num_items: int, num_bits: int, num_threads: int) -> None:
-    random = np.random.default_rng(0)
-    bits = random.integers(256, size=(num_items, num_bits // 8), dtype=np.uint8)
-    queries = random.integers(256, size=(1000, num_bits // 8), dtype=np.uint8)
-    ours, _ = timed(lambda: nearest_codes.nearest_items(queries, bits, 100))
-    print(f"1,000 queries among {num_items} codes of {num_bits} bits, top 100, {num_threads} threads: {ours:.2f} s")
+def compare_search(num_items: int, num_bits: int, num_threads: int, kinds: list[str]) -> None:
+    bits = near_copies(num_items + 1000, num_bits)
+    queries, bits = bits[:1000], bits[1000:]
+    ours, (_, distances) = timed(lambda: nearest_codes.nearest_items(queries, bits, 100))
+    print(f"1,000 queries among {num_items} codes of {num_bits} bits, top 100, {num_threads} threads: {ours:.2f} s, "
+          f"{len(queries) * num_items / ours / 1e9:.1f} G codes/s")
     report_faiss(queries, bits, num_threads, ours)
+    for name in kinds:
+        report_kind(name, queries, bits, ours, distances)
+
+
+def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, exact: float, distances: np.ndarray) -> None:
+    """Prints what an approximate index takes, beside the `exact` seconds, and how much of `distances` it finds."""
+    kind = index_kinds.load(name)
+    settings = {key: setting.default for key, setting in kind.SETTINGS.items()}
+    build, index = timed(lambda: kind(bits, 8 * bits.shape[1], settings))
+    seconds, (_, found) = timed(lambda: index.search(queries, 100))
+    print(f"{name}: built in {build:.1f} s, searched in {seconds:.3f} s, {exact / seconds:.1f} times as fast as exact, "
+          f"tie-aware recall {tie_aware_recall(found, distances):.3f}")
+
+
+def near_copies(num_items: int, num_bits: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    originals = random.integers(256, size=(num_items // 1000 + 1, num_bits // 8), dtype=np.uint8)
+    bits = originals[random.integers(len(originals), size=num_items)]
+    for _ in range(num_bits // 16):
+        place = random.integers(num_bits, size=num_items)
+        bits[np.arange(num_items), place // 8] ^= (1 << (place % 8)).astype(np.uint8)
+    return bits
 
 
 def report_faiss(queries: np.ndarray, bits: np.ndarray, num_threads: int, ours: float) -> None:

@@ -317,7 +317,7 @@ def test_lists_of_ids(content, message, tmp_path):
     ("ivf", ["nlists=3"], "nlist, nprobe"),
     ("ivf", ["nlist=0"], "from 1 on"),
     ("ivf", ["nlist"], "from 1 on"),
-    ("flat", ["engine=fast"], "own or faiss"),
+    ("flat", ["engine=fast"], "auto or own or faiss"),
     ("tree", [], "flat, ivf, multihash"),
 ])
 def test_settings_of_kinds(kind, given, message):
@@ -358,3 +358,13 @@ def test_a_killed_write_leaves_the_old_file(tmp_path):
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() == before
     assert len(load_index(path)) == 50
+
+
+def test_without_a_compiler_flat_search_is_by_faiss_and_finds_the_same(monkeypatch):
+    bits = np.random.default_rng(0).integers(4, size=(200, 2), dtype=np.uint8)
+    index = Index(code_set(bits, 16))
+    own = index.search(bits[:20], 30)
+    monkeypatch.setattr("inference.nearest_codes.unavailable", lambda: "no compiler")
+    monkeypatch.setattr("inference.index_kinds.flat.top_k", None)
+    for mine, theirs in zip(own, index.search(bits[:20], 30), strict=True):
+        assert np.array_equal(mine, theirs)

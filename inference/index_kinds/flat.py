@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from inference import nearest_codes
 from inference.index_kinds import IndexKind, Setting
 from inference.ranking import top_k
 
@@ -17,13 +18,19 @@ def _faiss_top_k(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> t
     return positions, distances
 
 
-ENGINES = {"own": top_k, "faiss": _faiss_top_k}
+def _auto_top_k(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`top_k` where it is compiled, else by faiss, which is faster than numpy."""
+    compiled = nearest_codes.unavailable() is None
+    return (top_k if compiled else _faiss_top_k)(query_bits, database_bits, k)
+
+
+ENGINES = {"auto": _auto_top_k, "own": top_k, "faiss": _faiss_top_k}
 
 
 class Kind(IndexKind):
     """exact: compares a query with every code"""
 
-    SETTINGS: ClassVar = {"engine": Setting("what compares (default: own)", "own", choices=tuple(ENGINES))}
+    SETTINGS: ClassVar = {"engine": Setting("what compares (default: auto)", "auto", choices=tuple(ENGINES))}
     exact = True
 
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],
