@@ -143,4 +143,4 @@ def _num_threads() -> int:
 
 @cache
 def _library() -> ctypes.CDLL | str:
-    return load_library(SOURCE, FLAGS, "nearest_codes")
+    return load_library([SOURCE], FLAGS, "nearest_codes")

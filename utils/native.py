@@ -24,24 +24,26 @@ from utils.files import whole_file
 BUILD_SECONDS = 300
 
 
-def load_library(source: Path, flags: Sequence[str], name: str) -> ctypes.CDLL | str:
-    """The library that `source` compiles to, or one line that says why there is none.
+def load_library(sources: Sequence[Path], flags: Sequence[str], name: str,
+                 headers: Sequence[Path] = ()) -> ctypes.CDLL | str:
+    """The library that `sources` compile to, or one line that says why there is none.
 
     Args:
-        flags: of the compiler, beside the source and the output.
+        flags: of the compiler, beside the sources and the output.
         name: of the library file, without ending.
+        headers: what the sources include of ours.
     """
     compiler = find_compiler()
     if compiler is None:
         return "no C++ compiler found (tried $CXX, g++, c++, clang++); install g++ or put one on PATH"
     command = [*compiler, *flags]
     reason = ""
-    for folder in _folders(source, compiler, command):
+    for folder in _folders([*sources, *headers], compiler, command):
         try:
-            return _build(source, command, folder / f"{name}.so")
+            return _build(sources, command, folder / f"{name}.so")
         except (OSError, UserError, subprocess.SubprocessError) as error:
             reason = str(error).strip().partition("\n")[0]
-    return f"building {source.name} with {compiler[0]} failed: {reason}"
+    return f"building {sources[0].name} with {compiler[0]} failed: {reason}"
 
 
 def find_compiler() -> list[str] | None:
@@ -52,12 +54,13 @@ def find_compiler() -> list[str] | None:
     return None
 
 
-def _folders(source: Path, compiler: list[str], command: list[str]) -> Iterator[Path]:
+def _folders(files: Sequence[Path], compiler: list[str], command: list[str]) -> Iterator[Path]:
     """Where the library may lie: the cache, then a private folder."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
-    key = b"\0".join([source.read_bytes(), shlex.join(command).encode(), version, platform.machine().encode()])
+    key = b"\0".join([*(path.read_bytes() for path in files), shlex.join(command).encode(), version,
+                      platform.machine().encode()])
     with suppress(RuntimeError):  # a user without a home
-        yield _cache_folder() / f"{source.stem}-{hashlib.sha256(key).hexdigest()[:16]}"
+        yield _cache_folder() / f"{files[0].stem}-{hashlib.sha256(key).hexdigest()[:16]}"
     private = tempfile.mkdtemp(prefix="video-hashing-")
     atexit.register(shutil.rmtree, private, ignore_errors=True)
     yield Path(private)
@@ -70,11 +73,11 @@ def _cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "video-hashing"
 
 
-def _build(source: Path, command: list[str], path: Path) -> ctypes.CDLL:
+def _build(sources: Sequence[Path], command: list[str], path: Path) -> ctypes.CDLL:
     """Compiles to `path` unless it stands there (the rename makes racing builds safe) and loads it."""
     if not path.exists():
         with whole_file(path) as part:
-            done = subprocess.run([*command, str(source), "-o", str(part)], capture_output=True, text=True,
+            done = subprocess.run([*command, *map(str, sources), "-o", str(part)], capture_output=True, text=True,
                                   check=False, timeout=BUILD_SECONDS)
             if done.returncode:
                 lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]

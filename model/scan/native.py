@@ -5,17 +5,8 @@ The library is kept in a per-user cache (`$VIDEO_HASHING_CACHE`, else `$XDG_CACH
 forces an instruction set: avx512, avx2 or plain.
 """
 
-import atexit
 import ctypes
-import hashlib
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -23,8 +14,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
-from utils.files import whole_file
+from utils.native import load_library
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("cpu_scan.cpp", "cpu_conv.cpp"))
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("cpu_work.h", "cpu_vector.h"))
@@ -106,55 +96,4 @@ def _load(forced_isa: str) -> ctypes.CDLL | str:
     usable = list(ISA_FLAGS)[list(ISA_FLAGS).index(best):]
     if isa not in usable:
         return f"VIDEO_HASHING_SCAN_ISA={isa}: this CPU has {', '.join(usable)}"
-    compiler = _compiler()
-    if compiler is None:
-        return "no C++ compiler found (tried $CXX, g++, c++, clang++); install g++ or put one on PATH"
-    command = [*compiler, *FLAGS, *ISA_FLAGS[isa]]
-    reason = ""
-    for folder in _folders(compiler, command):
-        try:
-            return _build(command, folder / f"cpu_scan_{isa}.so")
-        except (OSError, UserError, subprocess.SubprocessError) as error:
-            reason = str(error).strip().partition("\n")[0]
-    return f"building {SOURCES[0].name} with {compiler[0]} failed: {reason}"
-
-
-def _compiler() -> list[str] | None:
-    for candidate in (shlex.split(os.environ.get("CXX", "")), ["g++"], ["c++"], ["clang++"]):
-        if candidate and shutil.which(candidate[0]):
-            return candidate
-    return None
-
-
-def _folders(compiler: list[str], command: list[str]) -> Iterator[Path]:
-    """Where the library may lie: the cache; a private folder if that cannot be written or loaded from."""
-    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
-    key = b"\0".join([*(path.read_bytes() for path in SOURCES + HEADERS), " ".join(command).encode(), version,
-                      platform.machine().encode()])
-    with suppress(RuntimeError):  # a user without a home
-        yield _cache_folder() / f"scan-{hashlib.sha256(key).hexdigest()[:16]}"
-    private = tempfile.mkdtemp(prefix="video-hashing-")
-    atexit.register(shutil.rmtree, private, ignore_errors=True)
-    yield Path(private)
-
-
-def _cache_folder() -> Path:
-    chosen, shared = os.environ.get("VIDEO_HASHING_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if chosen:
-        return Path(chosen)
-    return (Path(shared) if shared else Path.home() / ".cache") / "video-hashing"
-
-
-def _build(command: list[str], path: Path) -> ctypes.CDLL:
-    """Compiles to `path` unless it stands there (the rename makes racing builds safe) and loads it."""
-    if not path.exists():
-        with whole_file(path) as part:
-            done = subprocess.run([*command, *map(str, SOURCES), "-o", str(part)], capture_output=True, text=True,
-                                  check=False, timeout=300)
-            if done.returncode:
-                lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]
-                raise subprocess.SubprocessError(next((x for x in lines if "error" in x), lines[0]))
-    library = ctypes.CDLL(str(path))
-    for name in ("scan_forward", "scan_backward", "conv_forward", "conv_backward"):
-        getattr(library, name).restype = ctypes.c_int
-    return library
+    return load_library(SOURCES, (*FLAGS, *ISA_FLAGS[isa]), f"cpu_scan_{isa}", HEADERS)
