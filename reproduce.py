@@ -21,7 +21,7 @@ from tqdm import tqdm
 import tables
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
-from tables.grid.preparation import preprocess, provide_data
+from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
 from tables.grid.runner import ROOT, Runner, run_cells, threads_per_cell
@@ -39,6 +39,7 @@ def main() -> None:
     if arguments.dry_run:
         print(_listing(cells), end="")
         return
+    _end_with(missing_data(cells))
     device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
     if not arguments.restart:
         _refuse_other_settings(cells)
@@ -84,14 +85,19 @@ def _count(text: str) -> int:
 def _cells(arguments: argparse.Namespace, table: tables.Table) -> dict[Cell, State]:
     """Every cell and how far it has come; a config that is not there is told in a line of its own, exit status 2."""
     datasets = arguments.datasets or table.datasets
-    missing = missing_configs(table, arguments.configs, datasets)
-    for path in missing:
-        print(f"error: {path}: no such config. Write it, or leave its dataset out of --datasets.", file=sys.stderr)
-    if missing:
-        raise SystemExit(2)
+    _end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
+               for path in missing_configs(table, arguments.configs, datasets)])
     cells = expand(arguments.table, table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
                    num_seeds=arguments.seeds, settings=dict(arguments.overrides))
     return {cell: state(cell.config) for cell in cells}
+
+
+def _end_with(errors: Sequence[str]) -> None:
+    """Tells all `errors`, a line each, and ends with exit status 2; goes on where there are none."""
+    for message in errors:
+        print(f"error: {message}", file=sys.stderr)
+    if errors:
+        raise SystemExit(2)
 
 
 def _listing(cells: Mapping[Cell, State]) -> str:

@@ -12,26 +12,30 @@ class Row:
     """One network, trained once for every dataset, code length and seed of its table.
 
     `label` is what the table shows, `name` what the folders of its runs are called after. Its configs are
-    configs/<model>/<dataset>.py; `settings` are set over them.
+    configs/<model>/<dataset>.py; `settings` are set over them. `published` is the (method, backbone) of published.csv
+    that it answers to.
     """
 
     label: str
     name: str
     model: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    published: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table compares: `rows` on `datasets` (by default; the command line may name others).
+    """What a table compares: `rows` on `datasets` at `bits` (by default; the command line may name others).
 
-    `baselines`: the shallow codes of `inference.baselines` stand below the rows.
+    `bits`: code lengths; none: each config's own. `baselines`: the shallow codes of `inference.baselines` stand below
+    the rows.
     """
 
     title: str
     datasets: tuple[str, ...]
     rows: tuple[Row, ...]
     baselines: bool = False
+    bits: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tables import Row, Table
+from tables.grid.artefacts import own_paths
 from utils.checkpoints import LAST, chosen_checkpoint, read_checkpoint
 from utils.config import Config, load_config
 from utils.errors import UserError
@@ -80,7 +81,7 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
 
     Args:
         folder: of the configs, <folder>/<row.model>/<dataset>.py.
-        bits: code lengths; None: each config's own.
+        bits: code lengths; None: the table's, and where it has none, each config's own.
         settings: key -> text, set for every cell before anything is derived.
 
     Raises:
@@ -88,7 +89,7 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
     """
     settings = dict(settings or {})
     _check_settings(settings, table)
-    lengths: list[dict[str, str]] = [{"nbits": str(length)} for length in bits] if bits else [{}]
+    lengths: list[dict[str, str]] = [{"nbits": str(length)} for length in bits or table.bits] or [{}]
     cells = []
     for dataset in datasets:
         for length in lengths:
@@ -97,7 +98,7 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
                     path = _config_path(folder, row, dataset)
                     overrides = {**settings, **{key: str(value) for key, value in row.settings.items()}, **length,
                                  "seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"}
-                    cells.append(Cell(row, dataset, path, overrides, load_config(path, overrides)))
+                    cells.append(_cell(row, dataset, path, overrides, {**settings, **length}))
     _check_folders(cells)
     return cells
 
@@ -134,6 +135,15 @@ def other_settings(config: Config) -> str:
 
 def _config_path(folder: str, row: Row, dataset: str) -> str:
     return os.path.join(folder, row.model, f"{dataset}.py")
+
+
+def _cell(row: Row, dataset: str, path: str, overrides: Mapping[str, str], shared: Mapping[str, str]) -> Cell:
+    """The cell, with paths of its own for artefacts that the row makes otherwise than under the `shared` settings."""
+    config = load_config(path, overrides)
+    if row.settings and (own := own_paths(config, load_config(path, shared))):
+        overrides = {**overrides, **own}
+        config = load_config(path, overrides)
+    return Cell(row, dataset, path, overrides, config)
 
 
 def _check_settings(settings: Mapping[str, str], table: Table) -> None:

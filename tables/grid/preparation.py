@@ -7,19 +7,34 @@ from functools import partial
 
 from dataset.digits import write_digits
 from dataset.protocol import check_clusters, open_retrieval, open_train
+from tables.grid.artefacts import are_made, artefacts_of
 from tables.grid.cells import Cell, State
 from tables.grid.runner import LOG, Runner, timed
-from utils.artefacts import assignment_settings, center_settings, cluster_settings, latent_settings
 from utils.errors import UserError
 
 # Datasets that need no download, and what writes them into config.data_root.
 _SAMPLE_DATA: dict[str, Callable[[str], object]] = {"digits": write_digits}
 
-_DATA_KEYS = ("train_feat_path", "test_feat_path", "query_feat_path", "label_path", "query_label_path")
-_ARTEFACTS = {"latent_feat_path": latent_settings, "anchor_path": cluster_settings,
-              "train_assist_path": assignment_settings, "semantic_center_path": cluster_settings,
-              "hash_center_path": center_settings}
-_READ_BY_TRAINING = ("train_assist_path", "hash_center_path")
+_RELEASED = ("activitynet", "fcv", "hmdb", "ucf")  # datasets whose files the README of the S5VH release links
+_DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "database features",
+              "query_feat_path": "query features", "label_path": "database labels", "query_label_path": "query labels"}
+
+
+def missing_data(cells: Iterable[Cell]) -> list[str]:
+    """A message for each data file of `cells` that is not there and cannot be written: what, where, the fix."""
+    messages: dict[str, str] = {}
+    for cell in cells:
+        config = cell.config
+        if config.dataset in _SAMPLE_DATA:
+            continue
+        fix = ("Download it (the README of the S5VH release lists the link) or set data_root"
+               if config.dataset in _RELEASED else f"Put it there, or set data_root or {{key}} in {cell.path}")
+        for key, what in _DATA_KEYS.items():
+            for path in config[key] or ():
+                if not os.path.exists(path):
+                    messages.setdefault(path, f"{path}: not there; {cell.dataset} has its {what} here. "
+                                              f"{fix.format(key=key)}.")
+    return list(messages.values())
 
 
 def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
@@ -47,14 +62,13 @@ def preprocess(cells: Mapping[Cell, State], runner: Runner, say: Callable[[str],
     """
     sharing: dict[str, list[Cell]] = {}
     for cell in cells:
-        sharing.setdefault(json.dumps(_artefacts_of(cell)), []).append(cell)
+        sharing.setdefault(json.dumps(artefacts_of(cell.config)), []).append(cell)
     first_of_each = [group[0] for group in sharing.values()]
     _check_files(first_of_each)
     for group in sharing.values():
-        missing = not all(os.path.exists(group[0].config[key]) for key in _READ_BY_TRAINING)
-        if not missing and all(cells[cell] is State.DONE for cell in group):
-            continue
         cell = group[0]
+        if are_made(cell.config) and all(cells[cell] is State.DONE for cell in group):
+            continue
         what = f"{cell.dataset}, {cell.bits} bits: preprocess"
         failure = timed(what, say, partial(runner.run, "preprocess.py", cell))
         if failure is not None:
@@ -66,16 +80,10 @@ def _data_of(cell: Cell) -> str:
     return json.dumps([cell.config[key] for key in (*_DATA_KEYS, "feature_size", "max_frames", "nclusters")])
 
 
-def _artefacts_of(cell: Cell) -> dict[str, dict]:
-    """Path -> what the artefact there is made from, the files of the features in place of their fingerprint."""
-    config = cell.config
-    return {config[key]: settings(config, json.dumps(config.train_feat_path)) for key, settings in _ARTEFACTS.items()}
-
-
 def _check_files(cells: Sequence[Cell]) -> None:
     owners: dict[str, tuple[Cell, dict]] = {}
     for cell in cells:
-        for path, made_from in _artefacts_of(cell).items():
+        for path, made_from in artefacts_of(cell.config).items():
             owner, other = owners.setdefault(os.path.realpath(path), (cell, made_from))
             if other != made_from:
                 differ = ", ".join(key for key in made_from if made_from[key] != other[key])

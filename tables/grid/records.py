@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from tables.grid.cells import Cell, evaluation
 from tables.grid.networks import before_training, shallow_codes, untrained_network
+from tables.grid.published import DIFFERENCE, PUBLISHED, published_records
 from tables.grid.timing import Times, measure_times
 
 Record = dict[str, Any]
@@ -18,7 +19,9 @@ BY_INDEX = " by index"  # after a metric whose ties are in database order; witho
 
 def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.device, *, baselines: bool,
             timing_seconds: float) -> list[Record]:
-    """The records of all cells, group by group of equal dataset and bits, the shallow codes below each.
+    """The records of all cells, group by group of equal dataset and bits.
+
+    Below each row stands what is published of it, below each group the shallow codes.
 
     Args:
         failed: those of `cells` that are not done.
@@ -33,7 +36,9 @@ def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.devic
         untrained = {cell: before_training(cell, device)
                      for cell in tqdm(done, desc="untrained networks", leave=False, disable=None)}
         times = _times(done, device, timing_seconds / len(groups)) if timing_seconds else {}
-        records += [cell_record(cell, untrained.get(cell), times.get(cell.row.name)) for cell in group]
+        for seeds in _rows(group):
+            own = [cell_record(cell, untrained.get(cell), times.get(cell.row.name)) for cell in seeds]
+            records += own + published_records(seeds[0], by_index(own))
         if baselines:
             records += baseline_records(group[0], shallow_codes(group[0]))
     return records
@@ -69,15 +74,30 @@ def baseline_records(cell: Cell, rows: Iterable[Mapping[str, Any]]) -> list[Reco
     return list(records.values())
 
 
+def by_index(records: Iterable[Record]) -> dict[str, float]:
+    """mAP@K with ties by index, the mean over those `records` of a row that are done."""
+    done = [record for record in records if record["status"] == DONE]
+    names = [name for name in (done[0] if done else ()) if name.startswith("mAP@") and name.endswith(BY_INDEX)]
+    return {name.removesuffix(BY_INDEX): statistics.fmean(record[name] for record in done) for name in names}
+
+
 def table_lines(records: Sequence[Record]) -> list[dict[str, str]]:
     """The printed table: a line for every dataset, length and model, in the order in which the records name them.
 
-    A line maps every column to its text: `0.0502 ± .0027` is mean and standard deviation (n - 1) over the seeds.
+    A line maps every column to its text: `0.0502 ± .0027` is mean and standard deviation (n - 1) over the seeds. A
+    model of which something is published has its ties by index in a line of their own, and a line for each source:
+    `0.18 (-0.0120)` is the published value and ours by index minus it.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        groups.setdefault((record["dataset"], record["bits"], record["model"]), []).append(record)
-    lines = [_line(group) for group in groups.values()]
+        key = record["dataset"], record["bits"], record["model"], record.get("source")
+        groups.setdefault(key, []).append(record)
+    compared = {key[:3] for key in groups if key[3]}
+    lines = []
+    for key, group in groups.items():
+        lines.append(_published_line(group[0]) if key[3] else _line(group))
+        if key[:3] in compared and not key[3] and by_index(group):
+            lines.append(_by_index_line(group))
     columns = _columns(records, several_seeds=any(len(group) > 1 for group in groups.values()))
     return [{column: line.get(column, "-") for column in columns} for line in lines]
 
@@ -108,6 +128,31 @@ def _columns(records: Sequence[Record], several_seeds: bool) -> list[str]:
     columns += [name for name in maps if name.endswith(BY_INDEX)][:1]
     columns += ["untrained", "encoder params", "all params"] if "untrained" in names else []
     return columns + (["train step", "encode"] if "step_ms" in names else [])
+
+
+def _rows(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells of each row, which differ in their seeds."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row.name, []).append(cell)
+    return list(rows.values())
+
+
+def _published_line(record: Record) -> dict[str, str]:
+    line = {"dataset": record["dataset"], "bits": str(record["bits"]),
+            "model": f"{record['model']}, {PUBLISHED}: {record['source']}"}
+    for name, value in record.items():
+        metric = name.removeprefix(f"{PUBLISHED} ")
+        if metric != name:
+            difference = record.get(f"{DIFFERENCE} {metric}")
+            line[metric] = f"{value:g}" + ("" if difference is None else f" ({difference:+.4f})")
+    return line
+
+
+def _by_index_line(group: Sequence[Record]) -> dict[str, str]:
+    first, done = group[0], [record for record in group if record["status"] == DONE]
+    return {"dataset": first["dataset"], "model": f"{first['model']}, ties{BY_INDEX}", "bits": str(first["bits"])} | {
+        metric: spread([record[f"{metric}{BY_INDEX}"] for record in done]) for metric in by_index(group)}
 
 
 def _line(group: Sequence[Record]) -> dict[str, str]:

@@ -21,6 +21,9 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
     lines = [f"mAP@K, GmAP: ties in expectation, AP divided by {normalisers}; `by index`: ties in database order."]
     if any(cell.seed > 1 for cell in cells):
         lines.append("±: standard deviation over the seeds (n - 1); untrained: the mean.")
+    if "source" in names:
+        lines.append("published: what the source says, AP divided by K; in brackets ours, ties by index, minus it. Its "
+                     "rankings break ties in an order of their own; its epoch may have been chosen on the test split.")
     if "untrained" in names:
         lines += ["untrained: the first mAP@K of the same network, drawn from the same seed, before any training.",
                   "encoder params: those that the gradient of the codes reaches; all params: all that the method "

@@ -1,0 +1,200 @@
+"""The tables of the paper: their cells, what is published beside them, data that are not there, and one run."""
+
+import csv
+import hashlib
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.io
+
+import tables
+from tables import Row, Table
+from tables.grid.artefacts import artefacts_of
+from tables.grid.cells import expand
+from tables.grid.preparation import missing_data
+from tables.grid.published import published_records, published_results
+from tables.grid.records import by_index, table_lines
+from tests.pipeline import ROOT, run, write_features
+
+CONFIGS = str(ROOT / "configs")
+FILES = ("train_feats.h5", "test_feats.h5", "query_feats.h5", "re_label.mat", "q_label.mat")
+
+
+def cells_of(name, datasets, **options):
+    return expand(name, tables.load(name), folder=CONFIGS, datasets=datasets, **options)
+
+
+# the cells
+
+@pytest.mark.parametrize("name", tables.names())
+def test_every_table_expands_and_every_cell_has_files_of_its_own(name):
+    cells = cells_of(name, ["digits", "act"], num_seeds=2)
+    num_lengths = len(tables.load(name).bits) or 1
+    assert len(cells) == 2 * 2 * num_lengths * len(tables.load(name).rows)
+    assert len({cell.config.file_path for cell in cells}) == len({cell.config.log_path for cell in cells}) == len(cells)
+    owners = {}
+    for cell in cells:
+        for path, made_from in artefacts_of(cell.config).items():
+            assert owners.setdefault(path, made_from) == made_from, f"{cell}: {path}"
+
+
+def test_run_folders_of_different_tables_differ():
+    folders = [cell.config.file_path for name in tables.names() for cell in cells_of(name, ["digits", "act"])]
+    assert len(set(folders)) == len(folders)
+
+
+def test_the_main_table_is_the_papers():
+    table = tables.load("main")
+    assert table.datasets == ("act", "fcv", "ucf", "hmdb")
+    cells = cells_of("main", table.datasets)
+    assert [cell.group for cell in cells] == [(name, bits) for name in table.datasets for bits in (16, 32, 64)]
+    assert [cell.bits for cell in cells_of("main", ["act"], bits=[8])] == [8]
+
+
+def test_rows_that_need_other_artefacts_get_paths_of_their_own():
+    cells = {cell.row.name: cell.config for cell in cells_of("centres", ["digits"])}
+    plain, few, semantic = cells["fixed"], cells["c25"], cells["semantic"]
+    assert cells["learned"].hash_center_path == plain.hash_center_path == "data/digits/hash_center_16.h5"
+    assert semantic.hash_center_path == "data/digits/hash_center_16_hash_center_assign=semantic.h5"
+    assert semantic.anchor_path == plain.anchor_path
+    assert few.latent_feat_path == plain.latent_feat_path
+    for key in ("anchor_path", "train_assist_path", "semantic_center_path", "hash_center_path"):
+        assert few[key] == plain[key].replace(".h5", "_nclusters=25.h5")
+
+
+def test_a_row_that_names_its_paths_keeps_them():
+    row = Row("few", "few", "S5VH", {"nclusters": 25, "anchor_path": "mine.h5"})
+    cell, = expand("mine", Table("", (), (row,)), folder=CONFIGS, datasets=["digits"])
+    assert cell.config.anchor_path == "mine.h5"
+    assert cell.config.hash_center_path == "data/digits/hash_center_16_nclusters=25.h5"
+
+
+# what is published
+
+def test_the_published_numbers_are_all_there():
+    results = published_results()
+    assert len(results) == 501
+    assert len({(*result[:5], result.source) for result in results}) == len(results)  # no number has two values
+    assert all(result.value > 0 and result.bits in (16, 32, 64) and result.source for result in results)
+    content = (ROOT / "tables/published.csv").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == "62ce43f7a5892422eecd17bd13e175195f7a9dda02a47b8a57d3447fc04ecb42"
+
+
+def test_rows_answer_to_something_published():
+    known = {result[:2] for result in published_results()}
+    rows = [row for name in tables.names() for row in tables.load(name).rows if row.published]
+    assert len(rows) >= 5
+    assert {row.published for row in rows} <= known
+
+
+def test_published_columns_are_those_of_the_file():
+    with open(ROOT / "tables/published.csv", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["method"] == "S5VH" and line["backbone"] == "mamba"]
+    num_compared = 0
+    for cell in cells_of("main", ["act", "fcv", "ucf", "hmdb"]):
+        for record in published_records(cell, {"mAP@5": 0.5}):
+            expected = {f"published {line['metric']}": float(line["value"]) for line in lines
+                        if (line["dataset"], int(line["bits"]), line["source"]) == (*cell.group, record["source"])}
+            assert {name: value for name, value in record.items() if name.startswith("published ")} == expected
+            assert record["difference mAP@5"] == 0.5 - expected["published mAP@5"]
+            assert "difference mAP@20" not in record
+            num_compared += len(expected)
+    assert num_compared == len(lines)
+
+
+def test_sources_are_not_merged():
+    cell = cells_of("main", ["act"], bits=[16])[0]
+    found = {record["source"]: record["published mAP@5"] for record in published_records(cell, {})}
+    assert found == {"S5VH README": 0.18, "S5VH released logs": 0.18,
+                     "AutoSSVH repository issue 2 (author's figure data)": 0.207}
+
+
+def test_what_cannot_be_compared_is_not():
+    hits, = cells_of("main", ["act"], bits=[16], settings={"ap_normaliser": "hits"})
+    assert published_records(hits, {}) == []
+    assert published_records(cells_of("main", ["digits"], bits=[16])[0], {}) == []
+    other = SimpleNamespace(row=Row("", "a", "S5VH"), group=hits.group, config=SimpleNamespace(ap_normaliser="k"))
+    assert published_records(other, {}) == []
+
+
+def test_published_lines_stand_below_ours():
+    def ours(model, seed, value):
+        return {"dataset": "act", "model": model, "bits": 16, "seed": seed, "status": "done", "mAP@5": value + 0.01,
+                "mAP@20": 0.1, "GmAP": 0.1, "mAP@5 by index": value, "mAP@20 by index": 0.1, "GmAP by index": 0.1}
+
+    own = [ours("S5VH", 1, 0.1), ours("S5VH", 2, 0.2)]
+    assert by_index(own) == pytest.approx({"mAP@5": 0.15, "mAP@20": 0.1})
+    cell = cells_of("main", ["act"], bits=[16], settings={"map_at": "[5, 20, 60]"})[0]
+    lines = table_lines([*own, *published_records(cell, by_index(own)), ours("B", 1, 0.3)])
+    assert [(line["model"], line["mAP@5"], line["mAP@20"]) for line in lines] == [
+        ("S5VH", "0.1600 ± .0707", "0.1000 ± .0000"), ("S5VH, ties by index", "0.1500 ± .0707", "0.1000 ± .0000"),
+        ("S5VH, published: S5VH README", "0.18 (-0.0300)", "0.097 (+0.0030)"),
+        ("S5VH, published: S5VH released logs", "0.18 (-0.0300)", "0.0965 (+0.0035)"),
+        ("S5VH, published: AutoSSVH repository issue 2 (author's figure data)", "0.207 (-0.0570)", "0.117 (-0.0170)"),
+        ("B", "0.3100", "0.1000")]
+    failed = {"dataset": "act", "model": "S5VH", "bits": 16, "seed": 1, "status": "failed"}
+    lines = table_lines([failed, *published_records(cell, by_index([failed])), ours("B", 1, 0.3)])
+    assert [line["mAP@5"] for line in lines] == ["-", "0.18", "0.18", "0.207", "0.3100"]
+
+
+# data that are not there
+
+def test_all_missing_files_are_told_before_anything_runs(tmp_path):
+    result = run("reproduce.py", "--table", "main", "--datasets", "act", "hmdb", "--out", tmp_path / "out",
+                 "--set", f"data_root={tmp_path}/", f"home_root={tmp_path}/")
+    assert (result.code, result.output) == (2, "")
+    lines = result.errors.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [str(tmp_path / name) for name in (
+        *FILES, "hmdb_train_feats.h5", "hmdb_test_feats.h5", "hmdb_train_labels.mat", "hmdb_test_labels.mat")]
+    assert all("README of the S5VH release" in line for line in lines)
+    assert not os.listdir(tmp_path)
+
+
+def test_only_what_is_missing_is_told(tmp_path):
+    for name in FILES[1:]:
+        (tmp_path / name).touch()
+    cells = cells_of("main", ["act"], settings={"data_root": f"{tmp_path}/"})
+    assert missing_data(cells) == [
+        f"{tmp_path}/train_feats.h5: not there; act has its training features here. Download it (the README of the "
+        "S5VH release lists the link) or set data_root."]
+
+
+def test_sample_data_are_never_missing(tmp_path):
+    assert missing_data(cells_of("backbones", ["digits"], settings={"data_root": f"{tmp_path}/"})) == []
+
+
+# all of it, on data laid out as ActivityNet's
+
+@pytest.fixture(scope="module")
+def activitynet(tmp_path_factory):
+    """A folder with ActivityNet's files, of few videos, and the result of the main table on them."""
+    folder = tmp_path_factory.mktemp("activitynet")
+    for name, label, key, num_videos in (("train", None, "", 48), ("test", "re_label", "re_label", 30),
+                                         ("query", "q_label", "q_label", 12)):
+        classes = write_features(folder / f"{name}_feats.h5", (num_videos, 30, 2048), seed=num_videos)
+        if label:
+            scipy.io.savemat(folder / f"{label}.mat", {key: np.eye(5, dtype=np.uint8)[classes]})
+    settings = [f"data_root={folder}/", f"home_root={folder}/", "S5VH_type=mini", "num_epochs=1", "batch_size=16",
+                "hidden_size=32", "decoder_size=16", "nclusters=4", "latent_dim_pca=8", "train_num_sample=48",
+                "test_num_sample=30", "query_num_sample=12", "map_at=[5, 20]"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        result = run("reproduce.py", "--table", "main", "--datasets", "act", "--bits", "16", "--no-timing",
+                     "--configs", CONFIGS, "--out", folder / "results", "--gpu", "cpu", "--set", *settings)
+    return SimpleNamespace(folder=folder, result=result, settings=settings)
+
+
+def test_activitynet_from_features_to_published_columns(activitynet):
+    assert activitynet.result.code == 0, activitynet.result.errors + activitynet.result.output
+    with open(activitynet.folder / "results/main.csv", newline="") as file:
+        ours, *published = [row for row in csv.DictReader(file) if row["model"] == "S5VH"]
+    assert [row["source"] for row in published] == ["S5VH README", "S5VH released logs",
+                                                    "AutoSSVH repository issue 2 (author's figure data)"]
+    assert [float(row["published mAP@5"]) for row in published] == [0.18, 0.18, 0.207]
+    difference = float(ours["mAP@5 by index"]) - 0.18
+    assert float(published[0]["difference mAP@5"]) == pytest.approx(difference, abs=1e-12)
+    text = (activitynet.folder / "results/main.md").read_text()
+    assert f"| S5VH, published: S5VH README | 16 | 0.18 ({difference:+.4f}) |" in text
+    assert "ours, ties by index, minus it" in text
