@@ -91,41 +91,41 @@ constexpr int64_t STEP_SIZE = CHUNK * sizeof(Step) / sizeof(V);
 
 Step* take_steps(Arena& arena) { return reinterpret_cast<Step*>(arena.take(STEP_SIZE)); }
 
-void enter(const Scan& s, const Patch& at, Step* m) {
-    const V bias = at.read(s.bias), skip = at.read(s.skip);
-    for (int64_t i = 0; i < at.steps; ++i) {
-        V dt = at.read(s.delta, i) + bias, u = at.read(s.u, i);
-        if (s.softplus) dt = softplus(dt).value;
-        m[i].dt = dt;
-        m[i].drive = dt * u;
-        m[i].sum = skip * u;
-    }
+inline void enter(const Scan& s, const Patch& at, V bias, V skip, Step* m, int64_t i) {
+    V dt = at.read(s.delta, i) + bias, u = at.read(s.u, i);
+    if (s.softplus) dt = softplus(dt).value;
+    m[i].dt = dt;
+    m[i].drive = dt * u;
+    m[i].sum = skip * u;
 }
 
-void leave(const Scan& s, const Patch& at, Step* m) {
-    for (int64_t i = 0; i < at.steps; ++i)
-        at.write(s.y, i, s.z.data ? m[i].sum * silu(at.read(s.z, i)).value : m[i].sum);
-}
-
-// Carries the states of a tile over a patch; with `output` also sums C h.
+// Carries the states of a tile over a patch. The first tile also enters each step, one ahead of its use, and with
+// `output` the last one leaves it: spread like this, misses and long chains of operations hide behind the states.
 template <bool output, int S>
 void advance(const Scan& s, const Patch& at, Step* m, const V* rate, int64_t n0, V* state) {
+    const bool first = n0 == 0, last = n0 + S == s.states;
+    const V bias = at.read(s.bias), skip = at.read(s.skip);
     V h[S];
     for (int n = 0; n < S; ++n) h[n] = state[n0 + n];
+    if (first) enter(s, at, bias, skip, m, 0);
     for (int64_t i = 0; i < at.steps; ++i) {
         const float *B = at.row(s.B, i) + n0, *C = at.row(s.C, i) + n0;
-        if (n0 == 0) {
-            at.next(i, s.u, s.delta, s.z);
-            at.soon(i, s.y);
-        }
         const V dt = at_most(EXP2_LIMIT, m[i].dt), drive = m[i].drive;
         V sum[2] = {m[i].sum, V{}};
+        if (first) {
+            at.next(i, s.u, s.delta, s.z);
+            if (output) at.soon(i, s.y);
+            if (i + 1 < at.steps) enter(s, at, bias, skip, m, i + 1);
+        }
+        V gate = splat(1);
+        if (output && last && s.z.data) gate = silu(at.read(s.z, i)).value;
 #pragma GCC unroll 16  // left as a loop the states would live in memory
         for (int n = 0; n < S; ++n) {
             h[n] = exp2_product(dt, rate[n0 + n]) * h[n] + drive * B[n];
             if (output) sum[n % 2] += h[n] * C[n];
         }
-        if (output) m[i].sum = sum[0] + sum[1];
+        if (output && last) at.write(s.y, i, (sum[0] + sum[1]) * gate);
+        else if (output) m[i].sum = sum[0] + sum[1];
     }
     for (int n = 0; n < S; ++n) state[n0 + n] = h[n];
 }
@@ -149,12 +149,8 @@ void forward_item(const Plan& plan, const Cut::Item& item, Step* m, V* state) {
     for (int64_t b = item.first_row; b < item.end_row; ++b)
         for (int64_t block = item.first_block; block < item.end_block; ++block) {
             std::fill_n(state, plan.s.states, V{});
-            for (int64_t chunk = 0; chunk < plan.chunks; ++chunk) {
-                const Patch at(plan, b, block, chunk);
-                enter(plan.s, at, m);
-                advance_all<true>(plan, at, m, state);
-                leave(plan.s, at, m);
-            }
+            for (int64_t chunk = 0; chunk < plan.chunks; ++chunk)
+                advance_all<true>(plan, Patch(plan, b, block, chunk), m, state);
         }
 }
 
@@ -277,9 +273,7 @@ void save_starts(const Plan& plan, int64_t b, const Cut::Item& item, const Worke
             V* from = w.starts + (chunk * plan.blocks + block - item.first_block) * N;
             V* to = from + plan.blocks * N;
             std::copy_n(from, N, to);
-            const Patch at(plan, b, block, chunk);
-            enter(plan.s, at, w.step);
-            advance_all<false>(plan, at, w.step, to);
+            advance_all<false>(plan, Patch(plan, b, block, chunk), w.step, to);
         }
 }
 

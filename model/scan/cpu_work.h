@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <system_error>
-#include <thread>
 #include <vector>
 
+#include "cpu_pool.h"
 #include "cpu_vector.h"
 
 // A (B, L, .) tensor: `row` and `step` are strides in floats, the last stride is one. No data: the tensor is absent.
@@ -31,21 +30,14 @@ class FlushDenormals {
 #endif
 };
 
-// Calls work(item, worker) for every item, on up to `threads` threads; threads that cannot be had are done without.
+// Calls work(item, worker) for every item, on up to `threads` threads.
 template <class Work>
 void share(int64_t items, int64_t threads, Work work) {
     std::atomic<int64_t> next{0};
-    auto loop = [&](int64_t worker) {
+    Pool::mine().run([&](int64_t worker) {
         FlushDenormals flush;
         for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);
-    };
-    std::vector<std::thread> helpers;
-    try {
-        for (int64_t worker = 1; worker < threads; ++worker) helpers.emplace_back(loop, worker);
-    } catch (const std::system_error&) {
-    }
-    loop(0);
-    for (auto& helper : helpers) helper.join();
+    }, threads - 1);
 }
 
 class Arena {

@@ -1,0 +1,72 @@
+// Threads that outlive a call.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include <unistd.h>
+
+// Threads that wait for work. They are never joined: those that wait are no hindrance to the end of the process, and
+// the pool itself is left alone. A forked child has none of its parent's threads and makes a pool of its own.
+class __attribute__((visibility("hidden"))) Pool {
+    std::mutex busy, state;
+    std::condition_variable wake, done;
+    const std::function<void(int64_t)>* work = nullptr;
+    int64_t started = 0, seats = 0, running = 0;
+    const pid_t owner = getpid();
+
+    void wait_for_work() {
+        std::unique_lock<std::mutex> lock(state);
+        for (;;) {
+            wake.wait(lock, [&] { return seats > 0; });
+            const int64_t worker = seats--;
+            ++running;
+            const auto* task = work;
+            lock.unlock();
+            (*task)(worker);
+            lock.lock();
+            if (--running == 0) done.notify_one();
+        }
+    }
+
+    void start(int64_t wanted) {
+        try {
+            for (; started < wanted; ++started) std::thread([this] { wait_for_work(); }).detach();
+        } catch (const std::system_error&) {  // done without
+        }
+    }
+
+  public:
+    static Pool& mine() {
+        static std::atomic<Pool*> current{nullptr};
+        Pool* pool = current.load();
+        if (pool && pool->owner == getpid()) return *pool;
+        Pool* fresh = new Pool;
+        if (current.compare_exchange_strong(pool, fresh)) return *fresh;
+        delete fresh;
+        return *pool;
+    }
+
+    // Calls task(0) here and task(1) .. task(helpers) on threads that are free in time; all alone if another thread of
+    // the process is at it.
+    void run(const std::function<void(int64_t)>& task, int64_t helpers) {
+        std::unique_lock<std::mutex> alone(busy, std::try_to_lock);
+        if (!helpers || !alone.owns_lock()) return task(0);
+        {
+            std::lock_guard<std::mutex> lock(state);
+            start(helpers);
+            work = &task;
+            seats = std::min(helpers, started);
+        }
+        wake.notify_all();
+        task(0);
+        std::unique_lock<std::mutex> lock(state);
+        seats = 0;
+        done.wait(lock, [&] { return running == 0; });
+    }
+};
