@@ -5,7 +5,7 @@
 
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
 folders of its own. Cells that are done are skipped, one that was cut short continues. The table is written to
-<out>/<table>.md, the raw numbers of every cell to <out>/<table>.csv.
+<out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -21,6 +20,7 @@ from tqdm import tqdm
 import tables
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.page import page_text
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
@@ -34,7 +34,7 @@ TIMING_SECONDS = 40
 
 def main() -> None:
     arguments = _arguments()
-    table = tables.load(arguments.table)
+    table = tables.in_profile(tables.load(arguments.table), arguments.profile)
     cells = _cells(arguments, table)
     if arguments.dry_run:
         print(_listing(cells), end="")
@@ -61,8 +61,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
     parser.add_argument("--table", required=True, choices=tables.names(), help="which table: a file of tables/")
+    parser.add_argument("--profile", choices=tables.PROFILES, default="paper",
+                        help="S5VH as its paper has it, or as its release does: configs/S5VH_release/ (default: paper)")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
-    parser.add_argument("--bits", nargs="+", type=int, metavar="K", help="code lengths; default: each config's own")
+    parser.add_argument("--bits", nargs="+", type=int, metavar="K",
+                        help="code lengths; default: the table's, else each config's")
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
     parser.add_argument("--jobs", type=_count, default=1, metavar="J",
                         help="cells side by side, each with its share of the CPU's threads (default: 1)")
@@ -118,14 +121,16 @@ def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
 
 def _publish(arguments: argparse.Namespace, title: str, cells: Sequence[Cell], records: Sequence[Record],
              made: str) -> None:
-    """Prints the table and writes both files."""
+    """Prints the table and writes its files."""
     lines, columns = table_lines(records), describe_columns(cells, records, torch.get_num_threads())
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
     print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(columns))
-    path = Path(arguments.out) / arguments.table
-    write_text(path.with_suffix(".md"), markdown(title, command, made, lines, columns))
-    write_csv(path.with_suffix(".csv"), records)
-    print(f"\nwritten: {path}.md, {path}.csv")
+    ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
+    path = os.path.join(arguments.out, f"{arguments.table}{ending}")
+    write_text(f"{path}.md", markdown(title, command, made, lines, columns))
+    write_text(f"{path}.html", page_text(title, command, made, lines, columns, records))
+    write_csv(f"{path}.csv", records)
+    print(f"\nwritten: {path}.md, {path}.html, {path}.csv")
 
 
 if __name__ == "__main__":

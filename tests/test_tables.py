@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import xml.etree.ElementTree as xml
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import tables
 from tables import Row, Table
 from tables.grid.artefacts import artefacts_of
 from tables.grid.cells import expand
+from tables.grid.page import page_text
 from tables.grid.preparation import missing_data
 from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
@@ -198,3 +200,54 @@ def test_activitynet_from_features_to_published_columns(activitynet):
     text = (activitynet.folder / "results/main.md").read_text()
     assert f"| S5VH, published: S5VH README | 16 | 0.18 ({difference:+.4f}) |" in text
     assert "ours, ties by index, minus it" in text
+
+
+def test_the_page_has_the_table_and_its_charts(activitynet):
+    text = (activitynet.folder / "results/main.html").read_text(encoding="utf-8")
+    page = xml.fromstring(text)
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert not {"script", "link", "img", "iframe"} & {node.tag for node in page.iter()}
+    with open(activitynet.folder / "results/main.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = ["".join(node.itertext()) for node in page.iter("th") if node.get("scope") == "row"]
+    assert shown[:5] == ["S5VH", "S5VH, ties by index", *(f"S5VH, published: {row['source']}" for row in rows[1:4])]
+    ours, published = page.iter("figure")
+    assert ["".join(node.itertext()) for node in published.iter("li")] == [
+        "S5VH, ties by index", *(row["source"] for row in rows[1:4])]
+    titles = {"".join(node.itertext()) for node in ours.iter("title")}
+    assert f"S5VH: {float(rows[0]['mAP@5']):.4g} at 5" in titles
+
+
+def test_charts_hold_six_lines_and_the_first_is_in_each():
+    def record(model, bits, value):
+        return {"dataset": "act", "model": model, "bits": bits, "seed": 1, "status": "done", "mAP@5": value,
+                "mAP@20": value / 2, "GmAP": value, "mAP@5 by index": 0.0}
+
+    records = [record(f"row {place}", bits, (place + 1) / 10) for bits in (16, 32) for place in range(8)]
+    records.append({"dataset": "act", "model": "gone", "bits": 32, "seed": 1, "status": "failed"})
+    page = xml.fromstring(page_text("A <title>", "python", "today", [{"model": "a & b"}], ["note"], records))
+    figures = {figure.find("h3").text: ["".join(node.itertext()) for node in figure.iter("li")]
+               for figure in page.iter("figure")}
+    assert list(figures) == [f"{what} ({place} of 2)" for what in ("GmAP by code length", "mAP@K, 16 bits",
+                                                                   "mAP@K, 32 bits") for place in (1, 2)]
+    assert set(map(tuple, figures.values())) == {tuple(f"row {place}" for place in range(6)),
+                                                 ("row 0", "row 6", "row 7")}
+    points = [node.text for node in next(page.iter("svg")).iter("title")]
+    assert points[:2] == ["row 0: 0.1 at 16", "row 0: 0.1 at 32"]
+
+
+def test_the_release_profile_takes_the_releases_configs():
+    for name, models in (("main", ["S5VH_release"]), ("backbones", 3 * ["S5VH_release"] + ["LSTM", "RetNet", "RWKV",
+                                                                                           "Transformer"])):
+        table = tables.in_profile(tables.load(name), "release")
+        assert [row.model for row in table.rows] == models
+    cells = expand("main", tables.in_profile(tables.load("main"), "release"), folder=CONFIGS, datasets=["act"])
+    assert {cell.path for cell in cells} == {f"{CONFIGS}/S5VH_release/act.py"}
+    assert {cell.config.select for cell in cells} == {"best_on_test"}
+    assert not {cell.config.file_path for cell in cells} & {cell.config.file_path for cell in cells_of("main", ["act"])}
+
+
+def test_the_release_profile_names_its_missing_configs(tmp_path):
+    result = run("reproduce.py", "--table", "main", "--datasets", "digits", "--profile", "release", "--out", tmp_path)
+    assert result.code == 2
+    assert "S5VH_release/digits.py: no such config" in result.errors
