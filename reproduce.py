@@ -20,6 +20,7 @@ from tqdm import tqdm
 import tables
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.estimate import duration, seconds_left, total
 from tables.grid.page import page_text
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
@@ -37,7 +38,7 @@ def main() -> None:
     table = tables.in_profile(tables.load(arguments.table), arguments.profile)
     cells = _cells(arguments, table)
     if arguments.dry_run:
-        print(_listing(cells), end="")
+        _list(cells, arguments.jobs)
         return
     _end_with(missing_data(cells))
     device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
@@ -69,7 +70,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
     parser.add_argument("--jobs", type=_count, default=1, metavar="J",
                         help="cells side by side, each with its share of the CPU's threads (default: 1)")
-    parser.add_argument("--dry-run", action="store_true", help="list the cells and how far each has come, and stop")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="list the cells, how far each has come and how long it will take, and stop")
     parser.add_argument("--restart", action="store_true", help="discard cells that were made with other settings")
     parser.add_argument("--no-timing", action="store_true", help="leave out the times of training and encoding")
     parser.add_argument("--configs", default=os.path.relpath(ROOT / "configs"), metavar="DIR",
@@ -103,11 +105,17 @@ def _end_with(errors: Sequence[str]) -> None:
         raise SystemExit(2)
 
 
-def _listing(cells: Mapping[Cell, State]) -> str:
-    rows = [{"state": str(found), "dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label,
-             "seed": cell.seed, "config": cell.path, "overrides": " ".join(cell.settings)}
-            for cell, found in cells.items()]
-    return format_table(rows, list(rows[0]))
+def _list(cells: Mapping[Cell, State], jobs: int) -> None:
+    """Prints the cells, with estimates where something like them has run, and the sum of these to stderr."""
+    undone = [cell for cell, found in cells.items() if found is not State.DONE]
+    left = seconds_left(cells)
+    texts = {cell: duration(left[cell]) for cell in undone if cell in left}
+    rows = [{"state": str(found)} | ({"training left": texts.get(cell, "-")} if texts else {}) |
+            {"dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label, "seed": cell.seed,
+             "config": cell.path, "overrides": " ".join(cell.settings)} for cell, found in cells.items()]
+    print(format_table(rows, list(rows[0])), end="")
+    if texts:
+        print(total(left, undone, jobs), file=sys.stderr)
 
 
 def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:

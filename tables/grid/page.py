@@ -14,13 +14,23 @@ _PER_CHART = 6  # as many colours and markers as there are
 
 def page_text(title: str, command: str, made: str, lines: Sequence[Mapping[str, str]], notes: Sequence[str],
               records: Sequence[Record]) -> str:
-    """The whole page: heading, command, circumstances, table, notes, and figures drawn from the raw `records`."""
-    sections = [tag("section", tag("h2", dataset), tag("div", *figures, class_="figures halves"))
-                for dataset, of_dataset in _split(records, "dataset") if (figures := _figures(of_dataset))]
+    """The whole page: heading, command, circumstances; each dataset's lines of the table and figures of the raw
+    `records`; notes.
+    """
+    sections = [tag("section", tag("h2", dataset), _table(lines, dataset),
+                    tag("div", *_figures(of_dataset), class_="figures halves"))
+                for dataset, of_dataset in _split(records, "dataset")]
     return html_page(title, tag("header", tag("h1", title), tag("pre", command, tabindex="0"),
                                 tag("p", f"{made}.", class_="note")),
-                     tag("main", table(list(lines[0]), [list(line.values()) for line in lines], class_="numbers"),
-                         *(tag("p", note, class_="note") for note in notes), *sections))
+                     tag("main", *sections, tag("section", tag("h2", "Columns"),
+                                                *(tag("p", note, class_="note") for note in notes))))
+
+
+def _table(lines: Sequence[Mapping[str, str]], dataset: str) -> Markup:
+    """The lines of one dataset, which the heading names already; where there is but one, lines do not name it."""
+    columns = [column for column in lines[0] if column != "dataset"]
+    rows = [[line[column] for column in columns] for line in lines if line.get("dataset", dataset) == dataset]
+    return table(columns, rows, class_="numbers")
 
 
 def _figures(records: Sequence[Record]) -> list[Markup]:
