@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
@@ -35,7 +36,7 @@ TIMING_SECONDS = 40
 
 def main() -> None:
     arguments = _arguments()
-    table = tables.in_profile(tables.load(arguments.table), arguments.profile)
+    table = _table(arguments)
     cells = _cells(arguments, table)
     if arguments.dry_run:
         _list(cells, arguments.jobs)
@@ -65,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--profile", choices=tables.PROFILES, default="paper",
                         help="S5VH as its paper has it, or as its release does: configs/S5VH_release/ (default: paper)")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, as run folders name them")
     parser.add_argument("--bits", nargs="+", type=int, metavar="K",
                         help="code lengths; default: the table's, else each config's")
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
@@ -85,6 +87,15 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not '{text}'")
     return int(text)
+
+
+def _table(arguments: argparse.Namespace) -> tables.Table:
+    table = tables.in_profile(tables.load(arguments.table), arguments.profile)
+    names = [row.name for row in table.rows]
+    for name in arguments.rows or ():
+        if name not in names:
+            raise UserError(f"--rows {name}: the table '{arguments.table}' has {', '.join(names)}; name some of these.")
+    return replace(table, rows=tuple(row for row in table.rows if row.name in (arguments.rows or names)))
 
 
 def _cells(arguments: argparse.Namespace, table: tables.Table) -> dict[Cell, State]:

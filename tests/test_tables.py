@@ -15,13 +15,15 @@ import scipy.io
 import tables
 from tables import Row, Table
 from tables.grid.artefacts import artefacts_of
-from tables.grid.cells import expand
+from tables.grid.cells import State, expand
 from tables.grid.estimate import duration, seconds_left, total
+from tables.grid.networks import untrained_network
 from tables.grid.page import page_text
-from tables.grid.preparation import missing_data
+from tables.grid.preparation import missing_data, preprocess
 from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
-from tests.pipeline import ROOT, run, write_features
+from tables.grid.runner import Runner
+from tests.pipeline import ROOT, make_project, run, write_features
 from utils.files import write_text
 
 CONFIGS = str(ROOT / "configs")
@@ -75,6 +77,33 @@ def test_a_row_that_names_its_paths_keeps_them():
     cell, = expand("mine", Table("", (), (row,)), folder=CONFIGS, datasets=["digits"])
     assert cell.config.anchor_path == "mine.h5"
     assert cell.config.hash_center_path == "data/digits/hash_center_16_nclusters=25.h5"
+
+
+def test_only_the_rows_asked_for():
+    arguments = "reproduce.py", "--table", "centres", "--datasets", "act", "--configs", CONFIGS, "--dry-run", "--rows"
+    result = run(*arguments, "c200", "fixed")
+    assert re.findall(r"run_name=(\w+)", result.output) == ["centres_fixed_seed1", "centres_c200_seed1"]
+    refused = run(*arguments, "c300")
+    assert refused.code == 2
+    assert "--rows c300" in refused.errors
+    assert "learned" in refused.errors
+
+
+def test_artefacts_of_rows_stand_side_by_side(tmp_path):
+    """Preprocessing and training each row of different centres, whichever comes first."""
+    project = make_project(tmp_path)
+    (tmp_path / "configs/S5VH").mkdir(parents=True)
+    project.config.rename(tmp_path / "configs/S5VH/tiny.py")
+    table = Table("", (), (Row("", "own", "S5VH"), Row("", "few", "S5VH", {"nclusters": 3}),
+                           Row("", "random", "S5VH", {"initWithCSQ": False})))
+    cells = expand("t", table, folder=str(tmp_path / "configs"), datasets=["tiny"], settings={"num_epochs": "1"})
+    with Runner(1, "cpu") as runner:
+        preprocess(dict.fromkeys(cells, State.MISSING), runner, lambda line: None)
+    assert [len(untrained_network(cell).model.hash_centers) for cell in cells] == [4, 3, 4]
+    assert {path.name for path in project.data.glob("*cluster*")} == {
+        "final_train_anchors_nclusters=3.h5", "final_train_train_assit_nclusters=3.h5", "semantic_nclusters=3.h5",
+        "hash_center_8_nclusters=3.h5"}
+    assert len(list(project.data.glob("hash_center_8*"))) == 3
 
 
 # what is published
