@@ -1,5 +1,6 @@
 """Trains and evaluates a grid of cells and prints one table of them.
 
+    python reproduce.py --table main --datasets act --bits 16 64
     python reproduce.py --table backbones --datasets digits --seeds 1
     python reproduce.py --table backbones --datasets ucf hmdb --bits 16 32 --seeds 3 --jobs 2 --dry-run
 

@@ -335,3 +335,10 @@ def test_a_dry_run_tells_what_is_left(activitynet):
     assert re.search(r"^done +- +act +16 ", result.output, re.MULTILINE)
     assert re.search(r"^missing +\d+ s +act +32 ", result.output, re.MULTILINE)
     assert re.fullmatch(r"about \d+ s of training left\n", result.errors)
+
+
+def test_make_tables_makes_them_all():
+    listed = re.search(r"^TABLES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert sorted(listed) == tables.names()
+    cells = [cell for name in listed for cell in cells_of(name, ["digits"], bits=[16])]
+    assert f"{len(cells)} cells" in (ROOT / "Makefile").read_text()
