@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 import re
 import xml.etree.ElementTree as xml
@@ -16,7 +15,6 @@ import tables
 from tables import Row, Table
 from tables.grid.artefacts import artefacts_of
 from tables.grid.cells import State, expand
-from tables.grid.estimate import duration, seconds_left, total
 from tables.grid.networks import untrained_network
 from tables.grid.page import page_text
 from tables.grid.preparation import missing_data, preprocess
@@ -24,7 +22,6 @@ from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
 from tables.grid.runner import Runner
 from tests.pipeline import ROOT, make_project, run, write_features
-from utils.files import write_text
 
 CONFIGS = str(ROOT / "configs")
 FILES = ("train_feats.h5", "test_feats.h5", "query_feats.h5", "re_label.mat", "q_label.mat")
@@ -286,48 +283,6 @@ def test_the_release_profile_names_its_missing_configs(tmp_path):
     assert "S5VH_release/digits.py: no such config" in result.errors
 
 
-# what is left
-
-def epochs_of(cell, *seconds):
-    """What the run of `cell` leaves behind after as many epochs, as far as estimates read it."""
-    cell.config.dump(f"{cell.config.log_path}/config.py")
-    rows = [json.dumps({"epoch": epoch, "seconds": second}) for epoch, second in enumerate(seconds)]
-    write_text(f"{cell.config.log_path}/metrics.jsonl", "\n".join(rows) + "\n")
-
-
-def test_the_time_left_is_that_of_the_videos_left(tmp_path):
-    table = Table("", (), (Row("a", "a", "S5VH", {"alpha": 1}), Row("b", "b", "S5VH", {"alpha": 2})))
-    settings = {"home_root": f"{tmp_path}/", "num_epochs": "10"}
-    first, second, third, fourth = expand("t", table, folder=CONFIGS, datasets=["act", "hmdb"], settings=settings)
-    assert seconds_left([first, second]) == {}
-    assert total({}, [first, second], 1) == ""
-    epochs_of(first, 9722 * 0.01, 9722 * 0.03)  # .02 s a video in the mean
-    left = seconds_left([first, second, third, fourth])
-    assert left == pytest.approx({first: 8 * 9722 * 0.02, second: 10 * 9722 * 0.02, third: 10 * 3570 * 0.02,
-                                  fourth: 10 * 3570 * 0.02})
-    epochs_of(fourth, 3570 * 0.1)
-    left = seconds_left([first, second, third, fourth])
-    assert left[third] == pytest.approx(10 * 3570 * 0.02)  # of its own row
-    assert left[second] == pytest.approx(10 * 9722 * 0.1)
-    assert total(left, [third], 2) == "about 6 min of training left"
-    other = expand("t", table, folder=CONFIGS, datasets=["act"], settings=settings | {"batch_size": "4"})
-    assert seconds_left(other) == {}  # what is there was made with other settings
-
-
-def test_datasets_of_unknown_size_stand_for_themselves(tmp_path):
-    settings = {"home_root": f"{tmp_path}/", "num_epochs": "4", "train_num_sample": "None"}
-    act, hmdb = cells_of("main", ["act", "hmdb"], bits=[16], settings=settings)
-    epochs_of(act, 7.0)
-    left = seconds_left([act, hmdb])
-    assert left == {act: 21.0}
-    assert total(left, [act, hmdb], 1) == "about 21 s of training left, not counting 1 cells unlike any so far"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")])
-def test_durations(seconds, text):
-    assert duration(seconds) == text
-
-
 def test_a_dry_run_tells_what_is_left(activitynet):
     result = run("reproduce.py", "--table", "main", "--datasets", "act", "--bits", "16", "32", "--configs", CONFIGS,
                  "--dry-run", "--set", *activitynet.settings)
@@ -342,3 +297,10 @@ def test_make_tables_makes_them_all():
     assert sorted(listed) == tables.names()
     cells = [cell for name in listed for cell in cells_of(name, ["digits"], bits=[16])]
     assert f"{len(cells)} cells" in (ROOT / "Makefile").read_text()
+
+
+def test_rows_of_the_centres_are_what_they_are_called_in_either_profile():
+    for profile in tables.PROFILES:
+        table = tables.in_profile(tables.load("centres"), profile)
+        for cell in expand("centres", table, folder=CONFIGS, datasets=["act"]):
+            assert cell.row.label.startswith(cell.config.hash_center_mode)
