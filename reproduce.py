@@ -1,11 +1,12 @@
 """Trains and evaluates a grid of cells and prints one table of them.
 
+    python reproduce.py --table main --datasets act --bits 16 64
     python reproduce.py --table backbones --datasets digits --seeds 1
     python reproduce.py --table backbones --datasets ucf hmdb --bits 16 32 --seeds 3 --jobs 2 --dry-run
 
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
 folders of its own. Cells that are done are skipped, one that was cut short continues. The table is written to
-<out>/<table>.md, the raw numbers of every cell to <out>/<table>.csv.
+<out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
@@ -21,6 +22,8 @@ from tqdm import tqdm
 import tables
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.estimate import duration, seconds_left, total
+from tables.grid.page import page_text
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
@@ -34,10 +37,10 @@ TIMING_SECONDS = 40
 
 def main() -> None:
     arguments = _arguments()
-    table = tables.load(arguments.table)
+    table = _table(arguments)
     cells = _cells(arguments, table)
     if arguments.dry_run:
-        print(_listing(cells), end="")
+        _list(cells, arguments.jobs)
         return
     _end_with(missing_data(cells))
     device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
@@ -61,12 +64,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
     parser.add_argument("--table", required=True, choices=tables.names(), help="which table: a file of tables/")
+    parser.add_argument("--profile", choices=tables.PROFILES, default="paper",
+                        help="S5VH as its paper has it, or as its release does: configs/S5VH_release/ (default: paper)")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
-    parser.add_argument("--bits", nargs="+", type=int, metavar="K", help="code lengths; default: each config's own")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, as run folders name them")
+    parser.add_argument("--bits", nargs="+", type=int, metavar="K",
+                        help="code lengths; default: the table's, else each config's")
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
     parser.add_argument("--jobs", type=_count, default=1, metavar="J",
                         help="cells side by side, each with its share of the CPU's threads (default: 1)")
-    parser.add_argument("--dry-run", action="store_true", help="list the cells and how far each has come, and stop")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="list the cells, how far each has come and how long it will take, and stop")
     parser.add_argument("--restart", action="store_true", help="discard cells that were made with other settings")
     parser.add_argument("--no-timing", action="store_true", help="leave out the times of training and encoding")
     parser.add_argument("--configs", default=os.path.relpath(ROOT / "configs"), metavar="DIR",
@@ -80,6 +88,15 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not '{text}'")
     return int(text)
+
+
+def _table(arguments: argparse.Namespace) -> tables.Table:
+    table = tables.in_profile(tables.load(arguments.table), arguments.profile)
+    names = [row.name for row in table.rows]
+    for name in arguments.rows or ():
+        if name not in names:
+            raise UserError(f"--rows {name}: the table '{arguments.table}' has {', '.join(names)}; name some of these.")
+    return replace(table, rows=tuple(row for row in table.rows if row.name in (arguments.rows or names)))
 
 
 def _cells(arguments: argparse.Namespace, table: tables.Table) -> dict[Cell, State]:
@@ -100,11 +117,17 @@ def _end_with(errors: Sequence[str]) -> None:
         raise SystemExit(2)
 
 
-def _listing(cells: Mapping[Cell, State]) -> str:
-    rows = [{"state": str(found), "dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label,
-             "seed": cell.seed, "config": cell.path, "overrides": " ".join(cell.settings)}
-            for cell, found in cells.items()]
-    return format_table(rows, list(rows[0]))
+def _list(cells: Mapping[Cell, State], jobs: int) -> None:
+    """Prints the cells, with estimates where something like them has run, and the sum of these to stderr."""
+    undone = [cell for cell, found in cells.items() if found is not State.DONE]
+    left = seconds_left(cells)
+    texts = {cell: duration(left[cell]) for cell in undone if cell in left}
+    rows = [{"state": str(found)} | ({"training left": texts.get(cell, "-")} if texts else {}) |
+            {"dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label, "seed": cell.seed,
+             "config": cell.path, "overrides": " ".join(cell.settings)} for cell, found in cells.items()]
+    print(format_table(rows, list(rows[0])), end="")
+    if texts:
+        print(total(left, undone, jobs), file=sys.stderr)
 
 
 def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
@@ -118,14 +141,16 @@ def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
 
 def _publish(arguments: argparse.Namespace, title: str, cells: Sequence[Cell], records: Sequence[Record],
              made: str) -> None:
-    """Prints the table and writes both files."""
+    """Prints the table and writes its files."""
     lines, columns = table_lines(records), describe_columns(cells, records, torch.get_num_threads())
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
     print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(columns))
-    path = Path(arguments.out) / arguments.table
-    write_text(path.with_suffix(".md"), markdown(title, command, made, lines, columns))
-    write_csv(path.with_suffix(".csv"), records)
-    print(f"\nwritten: {path}.md, {path}.csv")
+    ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
+    path = os.path.join(arguments.out, f"{arguments.table}{ending}")
+    write_text(f"{path}.md", markdown(title, command, made, lines, columns))
+    write_text(f"{path}.html", page_text(title, command, made, lines, columns, records))
+    write_csv(f"{path}.csv", records)
+    print(f"\nwritten: {path}.md, {path}.html, {path}.csv")
 
 
 if __name__ == "__main__":

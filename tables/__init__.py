@@ -4,7 +4,10 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+# Profile -> model -> the model whose configs stand in for its own: S5VH as its paper has it, or as its release does.
+PROFILES: dict[str, dict[str, str]] = {"paper": {}, "release": {"S5VH": "S5VH_release"}}
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,9 @@ def names() -> list[str]:
 def load(name: str) -> Table:
     """The table `name`, one of `names()`."""
     return importlib.import_module(f"{__name__}.{name}").TABLE
+
+
+def in_profile(table: Table, profile: str) -> Table:
+    """`table` with the configs of `profile`, a key of `PROFILES`."""
+    models = PROFILES[profile]
+    return replace(table, rows=tuple(replace(row, model=models.get(row.model, row.model)) for row in table.rows))

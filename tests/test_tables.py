@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import os
+import re
+import xml.etree.ElementTree as xml
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +14,14 @@ import scipy.io
 import tables
 from tables import Row, Table
 from tables.grid.artefacts import artefacts_of
-from tables.grid.cells import expand
-from tables.grid.preparation import missing_data
+from tables.grid.cells import State, expand
+from tables.grid.networks import untrained_network
+from tables.grid.page import page_text
+from tables.grid.preparation import missing_data, preprocess
 from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
-from tests.pipeline import ROOT, run, write_features
+from tables.grid.runner import Runner
+from tests.pipeline import ROOT, make_project, run, write_features
 
 CONFIGS = str(ROOT / "configs")
 FILES = ("train_feats.h5", "test_feats.h5", "query_feats.h5", "re_label.mat", "q_label.mat")
@@ -69,6 +74,33 @@ def test_a_row_that_names_its_paths_keeps_them():
     cell, = expand("mine", Table("", (), (row,)), folder=CONFIGS, datasets=["digits"])
     assert cell.config.anchor_path == "mine.h5"
     assert cell.config.hash_center_path == "data/digits/hash_center_16_nclusters=25.h5"
+
+
+def test_only_the_rows_asked_for():
+    arguments = "reproduce.py", "--table", "centres", "--datasets", "act", "--configs", CONFIGS, "--dry-run", "--rows"
+    result = run(*arguments, "c200", "fixed")
+    assert re.findall(r"run_name=(\w+)", result.output) == ["centres_fixed_seed1", "centres_c200_seed1"]
+    refused = run(*arguments, "c300")
+    assert refused.code == 2
+    assert "--rows c300" in refused.errors
+    assert "learned" in refused.errors
+
+
+def test_artefacts_of_rows_stand_side_by_side(tmp_path):
+    """Preprocessing and training each row of different centres, whichever comes first."""
+    project = make_project(tmp_path)
+    (tmp_path / "configs/S5VH").mkdir(parents=True)
+    project.config.rename(tmp_path / "configs/S5VH/tiny.py")
+    table = Table("", (), (Row("", "own", "S5VH"), Row("", "few", "S5VH", {"nclusters": 3}),
+                           Row("", "random", "S5VH", {"initWithCSQ": False})))
+    cells = expand("t", table, folder=str(tmp_path / "configs"), datasets=["tiny"], settings={"num_epochs": "1"})
+    with Runner(1, "cpu") as runner:
+        preprocess(dict.fromkeys(cells, State.MISSING), runner, lambda line: None)
+    assert [len(untrained_network(cell).model.hash_centers) for cell in cells] == [4, 3, 4]
+    assert {path.name for path in project.data.glob("*cluster*")} == {
+        "final_train_anchors_nclusters=3.h5", "final_train_train_assit_nclusters=3.h5", "semantic_nclusters=3.h5",
+        "hash_center_8_nclusters=3.h5"}
+    assert len(list(project.data.glob("hash_center_8*"))) == 3
 
 
 # what is published
@@ -198,3 +230,77 @@ def test_activitynet_from_features_to_published_columns(activitynet):
     text = (activitynet.folder / "results/main.md").read_text()
     assert f"| S5VH, published: S5VH README | 16 | 0.18 ({difference:+.4f}) |" in text
     assert "ours, ties by index, minus it" in text
+
+
+def test_the_page_has_the_table_and_its_charts(activitynet):
+    text = (activitynet.folder / "results/main.html").read_text(encoding="utf-8")
+    page = xml.fromstring(text)
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert not {"script", "link", "img", "iframe"} & {node.tag for node in page.iter()}
+    with open(activitynet.folder / "results/main.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = ["".join(node.itertext()) for node in page.iter("th") if node.get("scope") == "row"]
+    assert shown[:5] == ["S5VH", "S5VH, ties by index", *(f"S5VH, published: {row['source']}" for row in rows[1:4])]
+    ours, published = page.iter("figure")
+    assert ["".join(node.itertext()) for node in published.iter("li")] == [
+        "S5VH, ties by index", *(row["source"] for row in rows[1:4])]
+    titles = {"".join(node.itertext()) for node in ours.iter("title")}
+    assert f"S5VH: {float(rows[0]['mAP@5']):.4g} at 5" in titles
+
+
+def test_charts_hold_six_lines_and_the_first_is_in_each():
+    def record(model, bits, value):
+        return {"dataset": "act", "model": model, "bits": bits, "seed": 1, "status": "done", "mAP@5": value,
+                "mAP@20": value / 2, "GmAP": value, "mAP@5 by index": 0.0}
+
+    records = [record(f"row {place}", bits, (place + 1) / 10) for bits in (16, 32) for place in range(8)]
+    records.append({"dataset": "act", "model": "gone", "bits": 32, "seed": 1, "status": "failed"})
+    page = xml.fromstring(page_text("A <title>", "python", "today", [{"model": "a & b"}], ["note"], records))
+    figures = {figure.find("h3").text: ["".join(node.itertext()) for node in figure.iter("li")]
+               for figure in page.iter("figure")}
+    assert list(figures) == [f"{what} ({place} of 2)" for what in ("GmAP by code length", "mAP@K, 16 bits",
+                                                                   "mAP@K, 32 bits") for place in (1, 2)]
+    assert set(map(tuple, figures.values())) == {tuple(f"row {place}" for place in range(6)),
+                                                 ("row 0", "row 6", "row 7")}
+    points = [node.text for node in next(page.iter("svg")).iter("title")]
+    assert points[:2] == ["row 0: 0.1 at 16", "row 0: 0.1 at 32"]
+
+
+def test_the_release_profile_takes_the_releases_configs():
+    for name, models in (("main", ["S5VH_release"]), ("backbones", 3 * ["S5VH_release"] + ["LSTM", "RetNet", "RWKV",
+                                                                                           "Transformer"])):
+        table = tables.in_profile(tables.load(name), "release")
+        assert [row.model for row in table.rows] == models
+    cells = expand("main", tables.in_profile(tables.load("main"), "release"), folder=CONFIGS, datasets=["act"])
+    assert {cell.path for cell in cells} == {f"{CONFIGS}/S5VH_release/act.py"}
+    assert {cell.config.select for cell in cells} == {"best_on_test"}
+    assert not {cell.config.file_path for cell in cells} & {cell.config.file_path for cell in cells_of("main", ["act"])}
+
+
+def test_the_release_profile_names_its_missing_configs(tmp_path):
+    result = run("reproduce.py", "--table", "main", "--datasets", "digits", "--profile", "release", "--out", tmp_path)
+    assert result.code == 2
+    assert "S5VH_release/digits.py: no such config" in result.errors
+
+
+def test_a_dry_run_tells_what_is_left(activitynet):
+    result = run("reproduce.py", "--table", "main", "--datasets", "act", "--bits", "16", "32", "--configs", CONFIGS,
+                 "--dry-run", "--set", *activitynet.settings)
+    assert result.code == 0
+    assert re.search(r"^done +- +act +16 ", result.output, re.MULTILINE)
+    assert re.search(r"^missing +\d+ s +act +32 ", result.output, re.MULTILINE)
+    assert re.fullmatch(r"about \d+ s of training left\n", result.errors)
+
+
+def test_make_tables_makes_them_all():
+    listed = re.search(r"^TABLES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert sorted(listed) == tables.names()
+    cells = [cell for name in listed for cell in cells_of(name, ["digits"], bits=[16])]
+    assert f"{len(cells)} cells" in (ROOT / "Makefile").read_text()
+
+
+def test_rows_of_the_centres_are_what_they_are_called_in_either_profile():
+    for profile in tables.PROFILES:
+        table = tables.in_profile(tables.load("centres"), profile)
+        for cell in expand("centres", table, folder=CONFIGS, datasets=["act"]):
+            assert cell.row.label.startswith(cell.config.hash_center_mode)

@@ -32,13 +32,17 @@ def write_page(folder: str | os.PathLike, subject: Subject) -> Path:
 def page_text(subject: Subject) -> str:
     """The page, well-formed as XML too; nothing in it is loaded from elsewhere."""
     title = f"{subject.config.model_name} on {subject.config.dataset}, {subject.config.nbits} bits"
+    sections = [tag("section", tag("h2", name), make(subject), id=key) for key, (name, make) in _SECTIONS.items()]
+    return html_page(title, _header(subject, title), tag("main", *sections, _config(subject)))
+
+
+def html_page(title: str, *content: Markup) -> str:
+    """A whole page of `content`, in light and dark mode, that loads nothing; well-formed as XML too."""
     style = Markup(_STYLE.read_text(encoding="utf-8"))
     head = tag("head", tag("meta", charset="utf-8"),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("meta", name="color-scheme", content="light dark"), tag("title", title), tag("style", style))
-    sections = [tag("section", tag("h2", name), make(subject), id=key) for key, (name, make) in _SECTIONS.items()]
-    body = tag("body", _header(subject, title), tag("main", *sections, _config(subject)))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', *content), lang='en')}\n"
 
 
 def _header(subject: Subject, title: str) -> Markup:

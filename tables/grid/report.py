@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -51,7 +52,7 @@ def markdown(title: str, command: str, made: str, lines: Sequence[Mapping[str, s
                       *(f"- {note}" for note in notes), ""])
 
 
-def write_csv(path: Path, records: Sequence[Record]) -> None:
+def write_csv(path: str | os.PathLike, records: Sequence[Record]) -> None:
     """Writes all records, one line each, a column for every key that any of them has."""
     names = list(dict.fromkeys(name for record in records for name in record))
     table = io.StringIO()

@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tables.grid.cells import Cell, State, state
+from tables.grid.estimate import seconds_left, total
 from utils.errors import UserError
 from utils.files import make_folder
 
@@ -110,6 +111,9 @@ def run_cells(cells: Mapping[Cell, State], runner: Runner, jobs: int, say: Calla
                 if failure := future.result():
                     failures[futures[future]] = failure
                 bar.update()
+                unfinished = [cell for other, cell in futures.items() if not other.done()]
+                if left := total(seconds_left(cells), unfinished, jobs):
+                    say(f"{len(cells) - len(unfinished)} of {len(cells)} cells are through, {left}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # before a worker is free to take the next cell
             runner.stop()

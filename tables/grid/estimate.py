@@ -1,0 +1,56 @@
+"""How long training will still take, from the epochs that cells of the same table have run."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from tables.grid.cells import Cell, other_settings
+from utils.run import read_metrics
+
+
+def seconds_left(cells: Iterable[Cell]) -> dict[Cell, float]:
+    """Seconds of training that each cell still needs; cells of which nothing like them has run are left out.
+
+    The measure is a video in an epoch, at the mean of all epochs that cells of the same row have run, else of all rows.
+    A dataset whose config does not say how many videos it has is compared with itself alone.
+    """
+    epochs = {cell: _seconds_per_epoch(cell) for cell in cells}
+    rates: dict[tuple, list[float]] = {}
+    for cell, seconds in epochs.items():
+        for key in _keys(cell):
+            rates.setdefault(key, []).extend(second / _num_videos(cell) for second in seconds)
+    left = {}
+    for cell, seconds in epochs.items():
+        rate = next((statistics.fmean(rates[key]) for key in _keys(cell) if rates[key]), None)
+        if rate is not None:
+            left[cell] = rate * _num_videos(cell) * (cell.config.num_epochs - len(seconds))
+    return left
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    units = (90, 1, "s", 0), (5400, 60, "min", 0), (float("inf"), 3600, "h", 1)
+    return next(f"{seconds / size:.{digits}f} {unit}" for limit, size, unit, digits in units if seconds < limit)
+
+
+def total(left: Mapping[Cell, float], cells: Sequence[Cell], jobs: int) -> str:
+    """What to say of the training that `cells` still need, `jobs` side by side; "" where nothing of it is known."""
+    known = [left[cell] for cell in cells if cell in left]
+    if not known:
+        return ""
+    more = f", not counting {len(cells) - len(known)} cells unlike any so far" if len(known) < len(cells) else ""
+    return f"about {duration(sum(known) / jobs)} of training left{more}"
+
+
+def _seconds_per_epoch(cell: Cell) -> list[float]:
+    if other_settings(cell.config):
+        return []
+    return [epoch["seconds"] for epoch in read_metrics(cell.config.log_path)]
+
+
+def _keys(cell: Cell) -> tuple[tuple, tuple]:
+    dataset = "" if cell.config.train_num_sample else cell.dataset
+    return (dataset, cell.row.name), (dataset, "")
+
+
+def _num_videos(cell: Cell) -> int:
+    return cell.config.train_num_sample or 1

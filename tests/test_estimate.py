@@ -1,0 +1,55 @@
+"""How long the training that is left will take."""
+
+import json
+
+import pytest
+
+import tables
+from tables import Row, Table
+from tables.grid.cells import expand
+from tables.grid.estimate import duration, seconds_left, total
+from tests.pipeline import ROOT
+from utils.files import write_text
+
+CONFIGS = str(ROOT / "configs")
+
+
+def epochs_of(cell, *seconds):
+    """What the run of `cell` leaves behind after as many epochs, as far as estimates read it."""
+    cell.config.dump(f"{cell.config.log_path}/config.py")
+    rows = [json.dumps({"epoch": epoch, "seconds": second}) for epoch, second in enumerate(seconds)]
+    write_text(f"{cell.config.log_path}/metrics.jsonl", "\n".join(rows) + "\n")
+
+
+def test_the_time_left_is_that_of_the_videos_left(tmp_path):
+    table = Table("", (), (Row("a", "a", "S5VH", {"alpha": 1}), Row("b", "b", "S5VH", {"alpha": 2})))
+    settings = {"home_root": f"{tmp_path}/", "num_epochs": "10"}
+    first, second, third, fourth = expand("t", table, folder=CONFIGS, datasets=["act", "hmdb"], settings=settings)
+    assert seconds_left([first, second]) == {}
+    assert total({}, [first, second], 1) == ""
+    epochs_of(first, 9722 * 0.01, 9722 * 0.03)  # .02 s a video in the mean
+    left = seconds_left([first, second, third, fourth])
+    assert left == pytest.approx({first: 8 * 9722 * 0.02, second: 10 * 9722 * 0.02, third: 10 * 3570 * 0.02,
+                                  fourth: 10 * 3570 * 0.02})
+    epochs_of(fourth, 3570 * 0.1)
+    left = seconds_left([first, second, third, fourth])
+    assert left[third] == pytest.approx(10 * 3570 * 0.02)  # of its own row
+    assert left[second] == pytest.approx(10 * 9722 * 0.1)
+    assert total(left, [third], 2) == "about 6 min of training left"
+    other = expand("t", table, folder=CONFIGS, datasets=["act"], settings=settings | {"batch_size": "4"})
+    assert seconds_left(other) == {}  # what is there was made with other settings
+
+
+def test_datasets_of_unknown_size_stand_for_themselves(tmp_path):
+    settings = {"home_root": f"{tmp_path}/", "num_epochs": "4", "train_num_sample": "None"}
+    act, hmdb = expand("main", tables.load("main"), folder=CONFIGS, datasets=["act", "hmdb"], bits=[16],
+                       settings=settings)
+    epochs_of(act, 7.0)
+    left = seconds_left([act, hmdb])
+    assert left == {act: 21.0}
+    assert total(left, [act, hmdb], 1) == "about 21 s of training left, not counting 1 cells unlike any so far"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text
