@@ -61,8 +61,15 @@ class VideoFeatures:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+    @property
+    def contiguous(self) -> bool:
+        """Whether every file holds its videos unfiltered and in one piece, so that several threads read at once."""
+        return all(file.contiguous for file in self._files)
+
+    def rows(self, index: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed.
+
+        `out`, C-contiguous and of that shape and type, is filled and returned where it is given.
 
         Raises:
             UserError: a file has become unreadable, or a row holds NaN or Inf.
@@ -75,7 +82,8 @@ class VideoFeatures:
             raise IndexError(f"expected a vector of integers, got {wanted.dtype} {wanted.shape}")
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"video indices {wanted.min()}..{wanted.max()} leave 0..{len(self) - 1}")
-        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
+        if out is None:
+            out = np.empty((len(wanted), *self.shape[1:]), np.float32)
         self._read(wanted.astype(np.int64), out)
         return out
 
