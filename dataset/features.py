@@ -58,8 +58,18 @@ class VideoFeatures:
     def paths(self) -> list[str]:
         return [file.path for file in self._files]
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type in which the first file stores them."""
+        return self._files[0].dtype
+
     def __len__(self) -> int:
         return self.shape[0]
+
+    def locate(self, row: int) -> tuple[str, int]:
+        """The file that holds the video `row`, and its row there."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._files[number].path, row - int(self._starts[number])
 
     @property
     def contiguous(self) -> bool:
@@ -106,7 +116,7 @@ class VideoFeatures:
         It depends on the content alone: paths, dates, compression and the division into files do not enter.
         """
         picked = np.unique(np.linspace(0, len(self) - 1, FINGERPRINT_ROWS).round().astype(np.int64))
-        digest = hashlib.sha256(f"{self.shape} {self._files[0].dtype.name}".encode())
+        digest = hashlib.sha256(f"{self.shape} {self.dtype.name}".encode())
         for some in np.array_split(picked, 8):
             digest.update(self.rows(some).astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
