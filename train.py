@@ -16,8 +16,9 @@ from collections.abc import Mapping
 import torch
 from tqdm import tqdm
 
-from dataset.batches import iterate_epoch, open_source
+from dataset.batches import iterate_epoch
 from dataset.protocol import check_clusters, open_retrieval, open_train
+from dataset.sources import open_source
 from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
 from model import initial_model, load_weights, method_class
@@ -74,7 +75,7 @@ class Trainer:
         self.fingerprint = features.fingerprint()
         artefacts = load_artefacts(method_class(config).required_artefacts(config), config, self.fingerprint,
                                    len(features), command=preprocess, log=log.info)
-        self.source = open_source(features, device)
+        self.source, self.source_choice = open_source(features, device, config.batch_source)
         self.model = initial_model(config, len(features), artefacts)
         if config.use_checkpoint:
             load_weights(self.model, read_checkpoint(config.use_checkpoint)["model_state_dict"], config.use_checkpoint)
@@ -172,6 +173,7 @@ class Trainer:
         log.info("%s on %s, %d bits, %d videos, %.2f M parameters, device %s", config.model_name, config.dataset,
                  config.nbits, len(self.source), num_parameters / 1e6, self.device)
         log.info(self.scan_engine)
+        log.info(self.source_choice)
         if config.select == "best_on_test":
             log.info("note: select = 'best_on_test' keeps the epoch that is best on the test split; "
                      "such numbers are optimistic")

@@ -3,18 +3,15 @@
 B batch, T frames, F features, U uniforms.
 """
 
-import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from dataset.features import VideoFeatures
 from dataset.views import EpochDraws
 from utils.errors import UserError
-
-GPU_SHARE = 0.5  # of a GPU's free memory that a split may take
 
 
 @dataclass(frozen=True)
@@ -38,74 +35,16 @@ class Batch:
 
 
 class BatchSource(Protocol):
-    """Anything that hands out videos by index, wherever it keeps them."""
+    """Anything that hands out videos by index, wherever it keeps them.
+
+    A source with a true attribute `reads_ahead` is asked for the next batch, in a thread, before the last is used up.
+    """
 
     def __len__(self) -> int: ...
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
         """(B, T, F) float32: the videos `index` (B,) int64, in that order."""
         ...
-
-
-class HostResident:
-    """A split held whole in main memory as float32.
-
-    Raises:
-        UserError: a video holds NaN or Inf, or the memory does not suffice.
-    """
-
-    def __init__(self, features: VideoFeatures) -> None:
-        try:
-            self._videos = torch.from_numpy(features.load())
-        except MemoryError as error:
-            num_videos, num_frames, num_features = features.shape
-            size = num_videos * num_frames * num_features * 4 / 2**30
-            raise UserError(f"{', '.join(features.paths)}: the {features.role} features need {size:.1f} GiB "
-                            "of main memory. Use a machine with more, or fewer videos.") from error
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, T, F)."""
-        num_videos, num_frames, num_features = self._videos.shape
-        return num_videos, num_frames, num_features
-
-    def __len__(self) -> int:
-        return len(self._videos)
-
-    def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32: the videos `index` (B,) int64, in that order."""
-        return self._videos[index]
-
-
-class DeviceResident:
-    """A split held whole in the memory of a device as float32, so that no batch has to travel.
-
-    Raises:
-        UserError: a video holds NaN or Inf.
-    """
-
-    def __init__(self, features: VideoFeatures, device: torch.device) -> None:
-        self.shape = features.shape
-        self._videos = torch.empty(self.shape, device=device)
-        for start, block in features.blocks():
-            self._videos[start:start + len(block)] = torch.from_numpy(block)
-
-    def __len__(self) -> int:
-        return len(self._videos)
-
-    def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32 on the device: the videos `index` (B,) int64, in that order."""
-        return self._videos[index.to(self._videos.device, non_blocking=True)]
-
-
-def open_source(features: VideoFeatures, device: torch.device) -> HostResident | DeviceResident:
-    """The split in the memory of `device` where that is a GPU with room for it in half of what is free, else in
-    main memory."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if math.prod(features.shape) * 4 <= free * GPU_SHARE:
-            return DeviceResident(features, device)
-    return HostResident(features)
 
 
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
@@ -116,7 +55,7 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
     needs another one to compare with.
 
     Raises:
-        UserError: batch_size is below 2, or no batch results.
+        UserError: batch_size is below 2, or no batch results; while iterating, what reading a batch raises.
     """
     if len(source) != draws.num_videos:
         raise ValueError(f"the draws are for {draws.num_videos} videos, the source holds {len(source)}")
@@ -128,6 +67,22 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
 
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
-    for index in draws.order.split(batch_size):
-        if len(index) >= smallest:
-            yield Batch(index, source.batch(index), draws.masks(index), draws.uniforms(index))
+    indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+    read = _read_ahead if getattr(source, "reads_ahead", False) else _read
+    for index, videos in zip(indices, read(source, indices), strict=True):
+        yield Batch(index, videos, draws.masks(index), draws.uniforms(index))
+
+
+def _read(source: BatchSource, indices: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    return map(source.batch, indices)
+
+
+def _read_ahead(source: BatchSource, indices: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The same, each read by a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1, "read ahead") as reader:
+        pending = reader.submit(source.batch, indices[0])
+        for following in indices[1:]:
+            videos = pending.result()
+            pending = reader.submit(source.batch, following)
+            yield videos
+        yield pending.result()

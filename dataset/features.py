@@ -58,11 +58,28 @@ class VideoFeatures:
     def paths(self) -> list[str]:
         return [file.path for file in self._files]
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type in which the first file stores them."""
+        return self._files[0].dtype
+
     def __len__(self) -> int:
         return self.shape[0]
 
-    def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+    def locate(self, row: int) -> tuple[str, int]:
+        """The file that holds the video `row`, and its row there."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._files[number].path, row - int(self._starts[number])
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether every file holds its videos unfiltered and in one piece, so that several threads read at once."""
+        return all(file.contiguous for file in self._files)
+
+    def rows(self, index: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed.
+
+        `out`, C-contiguous and of that shape and type, is filled and returned where it is given.
 
         Raises:
             UserError: a file has become unreadable, or a row holds NaN or Inf.
@@ -75,7 +92,8 @@ class VideoFeatures:
             raise IndexError(f"expected a vector of integers, got {wanted.dtype} {wanted.shape}")
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"video indices {wanted.min()}..{wanted.max()} leave 0..{len(self) - 1}")
-        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
+        if out is None:
+            out = np.empty((len(wanted), *self.shape[1:]), np.float32)
         self._read(wanted.astype(np.int64), out)
         return out
 
@@ -98,7 +116,7 @@ class VideoFeatures:
         It depends on the content alone: paths, dates, compression and the division into files do not enter.
         """
         picked = np.unique(np.linspace(0, len(self) - 1, FINGERPRINT_ROWS).round().astype(np.int64))
-        digest = hashlib.sha256(f"{self.shape} {self._files[0].dtype.name}".encode())
+        digest = hashlib.sha256(f"{self.shape} {self.dtype.name}".encode())
         for some in np.array_split(picked, 8):
             digest.update(self.rows(some).astype("<f4", copy=False).tobytes())
         return digest.hexdigest()

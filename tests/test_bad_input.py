@@ -215,11 +215,11 @@ def test_full_disk(script, prepared, tmp_path, small_disk):
 
 
 def test_interrupt_ends_with_130(prepared, tmp_path, monkeypatch):
-    import dataset.batches
+    import dataset.sources
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
     project = copy_of(prepared, tmp_path / "project")
-    monkeypatch.setattr(dataset.batches.HostResident, "batch", interrupt)
+    monkeypatch.setattr(dataset.sources.HostResident, "batch", interrupt)
     assert run("train.py", "--config", project.config, "--restart", "--run-name", "cut").code == 130

@@ -1,9 +1,12 @@
 """Frame means, PCA, k-means, nearest anchors and the anchor graph against naive constructions."""
 
+import re
+
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from utils import clustering
+from utils import clustering, files
 from utils.anchor_graph import AnchorGraph, graph_block, rbf_weights
 from utils.errors import UserError
 
@@ -40,6 +43,33 @@ def test_latents_keep_the_distances(shape, rng):
     np.testing.assert_allclose(np.linalg.norm(latents[:, None] - latents[None], axis=2), distances, atol=1e-5)
     variances = latents.var(axis=0)
     assert (np.diff(variances) <= 1e-6).all()
+
+
+@pytest.mark.parametrize(("shape", "num_dims"), [((60, 12), 5), ((60, 12), 12), ((9, 30), 4), ((20, 20), 7)])
+def test_latents_are_those_of_scikit_learn(shape, num_dims, rng, monkeypatch):
+    """Signs included, from means far from zero, in one block and in several."""
+    means = 100 + rng.standard_normal(shape) * np.linspace(1, 3, shape[1])
+    expected = PCA(num_dims, svd_solver="full").fit_transform(means)
+    for num_rows in (4096, 7):
+        monkeypatch.setattr(clustering, "MEANS_PER_BLOCK", num_rows)
+        np.testing.assert_allclose(clustering.project(means, num_dims), expected, atol=2e-5)
+
+
+def test_latents_of_a_mapped_file_are_those_of_memory(rng, tmp_path, monkeypatch):
+    array = rng.standard_normal((50, 3, 12)).astype(np.float32)
+    expected = clustering.project(clustering.frame_means(FakeFeatures(array)), 5)
+    monkeypatch.setattr(files, "SCRATCH_IN_MEMORY", 50 * 12 * 8 - 1)
+    with files.scratch_array((50, 12), tmp_path / "new") as means:
+        assert isinstance(means, np.memmap)
+        assert clustering.frame_means(FakeFeatures(array), out=means) is means
+        np.testing.assert_array_equal(clustering.project(means, 5), expected)
+        assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_scratch_file_too_large_for_the_disk_is_told(tmp_path):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: cannot keep")), \
+            files.scratch_array((1 << 53,), tmp_path):
+        pass
 
 
 def test_latents_are_the_same_each_time(rng):

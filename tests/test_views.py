@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.batches import DeviceResident, HostResident, iterate_epoch, open_source
+from dataset.batches import iterate_epoch
 from dataset.features import open_features
+from dataset.sources import HostResident
 from dataset.views import EpochDraws, frame_views
 from utils.errors import UserError
 
@@ -106,24 +107,6 @@ def features(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["feats"] = stored
     return open_features(tmp_path / "a.h5", feature_size=F, max_frames=T, role="training")
-
-
-def test_every_source_gives_the_same_batches(features):
-    wanted = [(batch.index, batch.features) for batch in iterate_epoch(HostResident(features), draws(), 10)]
-    source = DeviceResident(features, torch.device("cpu"))
-    assert source.shape == features.shape
-    for (index, videos), batch in zip(wanted, iterate_epoch(source, draws(), 10), strict=True):
-        assert torch.equal(batch.index, index)
-        assert torch.equal(batch.features, videos)
-
-
-def test_a_split_goes_to_the_gpu_where_it_fits(features, monkeypatch):
-    size = 4 * N * T * F
-    monkeypatch.setattr("dataset.batches.DeviceResident", lambda features, device: "on the device")
-    assert isinstance(open_source(features, torch.device("cpu")), HostResident)
-    for free, fits in ((2 * size, True), (2 * size - 1, False)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 0))
-        assert (open_source(features, torch.device("cuda", 0)) == "on the device") == fits
 
 
 @pytest.mark.parametrize("batch_size", [2, 4, 13, 26, 53, 64])

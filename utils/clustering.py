@@ -5,28 +5,30 @@ Letters: N videos, T frames, F features, P latent dimensions, C anchors (cluster
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
+import scipy.linalg
 from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from utils.errors import UserError
 
 ROWS_PER_BLOCK = 256
+MEANS_PER_BLOCK = 4096
 RESTARTS = 4
 COINCIDENCE = 1e-5
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def frame_means(features, progress=None) -> np.ndarray:
+def frame_means(features, progress=None, out: np.ndarray | None = None) -> np.ndarray:
     """The mean frame of each video: (N,F) float64, in one pass over `features` (N,T,F) in blocks.
 
-    `progress(num_videos)` is told of each block.
+    `progress(num_videos)` is told of each block. `out` is filled and returned where it is given.
     """
     num_videos, _, num_features = features.shape
-    means = np.empty((num_videos, num_features))
+    means = np.empty((num_videos, num_features)) if out is None else out
     for start, block in features.blocks(ROWS_PER_BLOCK):
         block.mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
         if progress is not None:
@@ -37,13 +39,41 @@ def frame_means(features, progress=None) -> np.ndarray:
 def project(means: np.ndarray, num_dims: int) -> np.ndarray:
     """The latents (N,P) float32: `means` (N,F) on their first `num_dims` <= min(N,F) principal components.
 
-    The solvers used are exact and their signs are fixed, so equal means give equal latents.
+    The solvers used are exact, and of each component the largest entry is positive, so equal means give equal
+    latents. Beside the result, memory is taken for F x F numbers and a block of means, however many videos there are:
+    `means` may be mapped from a file.
     """
     num_videos, num_features = means.shape
-    solver = "covariance_eigh" if num_features <= 2 * num_videos else "full"
-    with np.errstate(invalid="ignore", divide="ignore"):  # variance ratios of means that are all the same
-        latents = PCA(num_dims, svd_solver=solver).fit_transform(means)
-    return latents.astype(np.float32)
+    centre = sum(block.sum(axis=0) for _, block in _blocks(means)) / num_videos
+    solve = _axes_by_covariance if num_features <= 2 * num_videos else _axes_by_svd
+    axes = solve(means, centre, num_dims)
+    axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) < 0, -1.0, 1.0)
+    latents = np.empty((num_videos, num_dims), np.float32)
+    for start, block in _blocks(means):
+        latents[start:start + len(block)] = (block - centre) @ axes
+    return latents
+
+
+def _blocks(means: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(means), MEANS_PER_BLOCK):
+        yield start, means[start:start + MEANS_PER_BLOCK]
+
+
+def _axes_by_covariance(means: np.ndarray, centre: np.ndarray, num_dims: int) -> np.ndarray:
+    """The leading eigenvectors of the scatter matrix, (F,P), largest first."""
+    num_features = len(centre)
+    scatter = np.zeros((num_features, num_features), order="F")
+    for _, block in _blocks(means):
+        scatter = scipy.linalg.blas.dsyrk(1.0, (block - centre).T, beta=1.0, c=scatter, overwrite_c=1)  # upper half
+    _, axes = scipy.linalg.eigh(scatter, lower=False, overwrite_a=True, check_finite=False,
+                                subset_by_index=(num_features - num_dims, num_features - 1))
+    return axes[:, ::-1]
+
+
+def _axes_by_svd(means: np.ndarray, centre: np.ndarray, num_dims: int) -> np.ndarray:
+    """The same where the videos are few, so that the means themselves are smaller than F x F."""
+    _, _, axes = scipy.linalg.svd(means - centre, full_matrices=False, overwrite_a=True, check_finite=False)
+    return axes[:num_dims].T
 
 
 def cluster(latents: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:

@@ -1,12 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and scratch files that never appear."""
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from utils.errors import UserError
+
+SCRATCH_IN_MEMORY = 1 << 28
 
 
 def make_folder(path: str | os.PathLike) -> Path:
@@ -61,6 +66,36 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` (UTF-8) to `path`, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def scratch_array(shape: tuple[int, ...], folder: str | os.PathLike) -> Iterator[np.ndarray]:
+    """A float64 array to fill, in memory while it is small, else in a nameless file in `folder` that ends with it.
+
+    Raises:
+        UserError: there is no room for the file.
+    """
+    size = math.prod(shape) * 8
+    if size <= SCRATCH_IN_MEMORY:
+        yield np.empty(shape)
+        return
+    place = make_folder(folder)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=place))
+            _reserve(file.fileno(), size)
+        except OSError as error:
+            raise UserError(f"{place}: cannot keep {size / 2**30:.1f} GiB of intermediate results here "
+                            f"({error.strerror}). Free some space or set data_root to another folder.") from error
+        yield np.memmap(file, np.float64, "r+", shape=shape)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Makes a file that long, its room taken where the system can: a mapped file that finds the disk full kills us."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
 
 
 def _is_write_failure(error: BaseException) -> bool:

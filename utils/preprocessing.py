@@ -6,12 +6,14 @@ K bits, P latent dimensions.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from utils import artefacts, clustering
 from utils.artefacts import inspect_artefact, read_artefact, write_artefact
+from utils.files import scratch_array
 from utils.hash_center_measures import CenterMeasures
 from utils.hash_centers import HashCenters, check_settings, solve_hash_centers
 
@@ -79,9 +81,10 @@ def _latents(shop: Workshop, config, features, fingerprint: str) -> np.ndarray:
                  f"{num_features} features have; {num_dims} are used.")
 
     def make() -> dict:
-        with tqdm(total=num_videos, desc="frame means", disable=None, leave=False) as bar:
-            means = clustering.frame_means(features, bar.update)
-        return {"feats": clustering.project(means, num_dims)}
+        with scratch_array((num_videos, num_features), Path(config.latent_feat_path).parent) as means:
+            with tqdm(total=num_videos, desc="frame means", disable=None, leave=False) as bar:
+                clustering.frame_means(features, bar.update, means)
+            return {"feats": clustering.project(means, num_dims)}
 
     return shop.provide(config.latent_feat_path, "feats", make, shape=(num_videos, num_dims),
                         made_from=artefacts.latent_settings(config, fingerprint), check=artefacts.finite)

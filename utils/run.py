@@ -20,8 +20,8 @@ log = logging.getLogger("run")
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 FREE_SETTINGS = frozenset({
-    "workers", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint", "ap_normaliser",
-    "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
+    "workers", "batch_source", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint",
+    "ap_normaliser", "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
     "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
     "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
 })

@@ -1,0 +1,157 @@
+"""Where the videos of a split lie while batches are drawn from them: main memory, a GPU, or their files.
+
+B batch, N videos, T frames, F features.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from dataset.features import VideoFeatures
+from utils.errors import UserError
+from utils.memory import available_memory
+
+SHARE = 0.5  # of the free memory that a split may take
+READERS = 8  # threads; a disk needs several requests at once to be quick
+
+
+class HostResident:
+    """A split held whole in main memory as float32.
+
+    Raises:
+        UserError: a video holds NaN or Inf, or the memory does not suffice.
+    """
+
+    reads_ahead = False
+
+    def __init__(self, features: VideoFeatures) -> None:
+        try:
+            self._videos = torch.from_numpy(features.load())
+        except MemoryError as error:
+            raise UserError(f"{', '.join(features.paths)}: the {features.role} features need "
+                            f"{_gib(_size(features))} of main memory. Set batch_source = file to read them from "
+                            "disk as training goes.") from error
+        self.shape = features.shape
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) float32: the videos `index` (B,) int64, in that order."""
+        out = torch.from_numpy(_empty(len(index), self.shape))
+        return torch.index_select(self._videos, 0, index, out=out)
+
+
+class DeviceResident:
+    """A split held whole in the memory of a device as float32, so that no batch has to travel.
+
+    Raises:
+        UserError: a video holds NaN or Inf, or the memory does not suffice.
+    """
+
+    reads_ahead = False
+
+    def __init__(self, features: VideoFeatures, device: torch.device) -> None:
+        self.shape = features.shape
+        try:
+            self._videos = torch.empty(self.shape, device=device)
+        except torch.OutOfMemoryError as error:
+            raise UserError(f"{', '.join(features.paths)}: the {features.role} features need "
+                            f"{_gib(_size(features))} of the memory of {device}. Set batch_source = auto.") from error
+        for start, block in features.blocks():
+            self._videos[start:start + len(block)] = torch.from_numpy(block)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) float32 on the device: the videos `index` (B,) int64, in that order."""
+        return self._videos[index.to(self._videos.device, non_blocking=True)]
+
+
+class FileSource:
+    """A split left in its files: a batch is read when it is asked for, by several threads at once.
+
+    Plain reads at the row's place in the file serve both a file in the page cache, where they cost what a memory
+    map does, and one on disk, where a memory map is several times slower. Datasets that do not lie in one piece
+    are read by HDF5, one batch after another.
+    """
+
+    reads_ahead = True
+
+    def __init__(self, features: VideoFeatures) -> None:
+        self.shape = features.shape
+        self._features = features
+        self._pool = ThreadPoolExecutor(READERS if features.contiguous else 1, "read features")
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) float32: the videos `index` (B,) int64, in that order.
+
+        Raises:
+            UserError: a video holds NaN or Inf, or a file has become unreadable.
+        """
+        wanted = index.numpy()
+        out = _empty(len(wanted), self.shape)
+        share = -(-len(wanted) // self._pool._max_workers)
+        spans = [slice(start, start + share) for start in range(0, len(wanted), max(1, share))]
+        for _ in self._pool.map(lambda span: self._features.rows(wanted[span], out=out[span]), spans):
+            pass
+        return torch.from_numpy(out)
+
+
+Source = HostResident | DeviceResident | FileSource
+
+
+def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto") -> tuple[Source, str]:
+    """The source of a split's batches, and a line that says which it is and why.
+
+    Args:
+        kind: "host", "device" or "file"; "auto" takes `device` where that is a GPU with room for the split in half
+            of its free memory, else main memory under the same condition, else the files.
+    """
+    size = f"the training features ({_gib(_size(features))} as float32)"
+    if kind == "auto":
+        kind, reason = _choose(features, device)
+    else:
+        reason = f"batch_source = {kind}"
+    if kind == "device":
+        return DeviceResident(features, device), f"{size} stay in the memory of {device}: {reason}"
+    if kind == "host":
+        return HostResident(features), f"{size} stay in main memory: {reason}"
+    advice = "" if features.contiguous else (
+        "; they are compressed or chunked, so reading is slow: rewrite them once with python -m dataset.repack")
+    return FileSource(features), f"{size} are read from their files batch by batch: {reason}{advice}"
+
+
+def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
+    """The kind that "auto" means here, and why."""
+    size = _size(features)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if size <= free * SHARE:
+            return "device", f"they fit in half of its free {_gib(free)}"
+    free_here = available_memory()
+    if free_here is None:
+        return "host", "the system does not tell how much is free"
+    if size <= free_here * SHARE:
+        return "host", f"they fit in half of the available {_gib(free_here)}"
+    return "file", f"they do not fit in half of the available {_gib(free_here)}"
+
+
+def _empty(num_videos: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Room for a batch from numpy, which asks for huge pages: touching torch's own fresh memory for the first time
+    takes several times as long as filling it."""
+    return np.empty((num_videos, *shape[1:]), np.float32)
+
+
+def _size(features: VideoFeatures) -> int:
+    return math.prod(features.shape) * 4
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB"

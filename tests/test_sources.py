@@ -1,0 +1,196 @@
+"""Every source hands out the same batches, reads ahead where it should, and is chosen by what fits."""
+
+import threading
+import weakref
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from dataset import sources
+from dataset.batches import iterate_epoch
+from dataset.features import open_features
+from dataset.sources import DeviceResident, FileSource, HostResident, open_source
+from dataset.views import EpochDraws
+from tests.pipeline import make_project, message_of, succeed
+from utils import memory
+
+N, T, F = 53, 4, 70
+CPU = torch.device("cpu")
+
+
+def values(dtype):
+    rng = np.random.default_rng(0)
+    if dtype == "uint8":
+        return rng.integers(0, 256, (N, T, F), dtype=np.uint8)
+    return rng.normal(size=(N, T, F)).astype(dtype)
+
+
+def write(folder, stored, cuts=(), **layout):
+    """The features in as many files as there are pieces between `cuts`."""
+    paths = []
+    for number, piece in enumerate(np.split(stored, list(cuts))):
+        paths.append(folder / f"{number}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            file.create_dataset("feats", data=piece, **layout)
+    return open_features(paths, feature_size=F, max_frames=T, role="training")
+
+
+def epoch(source, batch_size=10, number=0):
+    return list(iterate_epoch(source, EpochDraws(1, number, N, T, 0.5, 6), batch_size))
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 20)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", ">f4", ">f2", "float64"])
+def test_every_source_gives_the_same_batches(tmp_path, dtype, cuts):
+    stored = values(dtype)
+    features = write(tmp_path, stored, cuts)
+    expected = torch.from_numpy(stored / np.float32(255) if dtype == "uint8" else stored.astype(np.float32))
+    for source in (HostResident(features), DeviceResident(features, CPU), FileSource(features)):
+        assert source.shape == (N, T, F)
+        for number in (0, 1):
+            draws = EpochDraws(1, number, N, T, 0.5, 6)
+            batches = epoch(source, number=number)
+            assert torch.equal(torch.cat([batch.index for batch in batches]), draws.order)
+            for batch in batches:
+                assert batch.features.dtype == torch.float32
+                assert torch.equal(batch.features, expected[batch.index])
+                assert torch.equal(batch.masks, draws.masks(batch.index))
+                assert torch.equal(batch.uniforms, draws.uniforms(batch.index))
+
+
+def test_compressed_files_serve_the_same_batches(tmp_path):
+    stored = values("float32")
+    source = FileSource(write(tmp_path, stored, chunks=(3, 2, 7), compression="gzip"))
+    for batch in epoch(source, 17):
+        np.testing.assert_array_equal(batch.features.numpy(), stored[batch.index])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 53])
+def test_batches_of_any_size_divide_over_the_readers(tmp_path, count):
+    stored = values("float16")
+    index = np.random.default_rng(count).integers(0, N, count)
+    got = FileSource(write(tmp_path, stored, (30,))).batch(torch.from_numpy(index))
+    assert got.shape == (count, T, F)
+    np.testing.assert_array_equal(got.numpy(), stored[index].astype(np.float32))
+
+
+def test_every_float16_widens_to_its_value(tmp_path):
+    """All 63,488 finite patterns, subnormals included, by numpy's own conversion."""
+    patterns = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = patterns[np.isfinite(patterns)]
+    stored = np.resize(finite, (2, 25, 4096))  # pieces for torch are smaller than a row
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["feats"] = stored
+    features = open_features(tmp_path / "a.h5", feature_size=4096, max_frames=25, role="training")
+    np.testing.assert_array_equal(features.load().view(np.uint32), stored.astype(np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_video_is_refused_when_its_batch_is_read(tmp_path, bad):
+    stored = values("float16")
+    stored[31, 2, 3] = bad
+    features = write(tmp_path, stored, (20,))
+    text = message_of(lambda: epoch(FileSource(features)))
+    assert text.startswith(f"{features.paths[1]}: row 11 of 'feats'")
+    assert "row 11" in message_of(lambda: HostResident(features))
+
+
+class Watched:
+    """A source that counts which of its batches are still alive when the next is read, and in which thread."""
+
+    def __init__(self, reads_ahead):
+        self.reads_ahead, self.given, self.alive, self.threads = reads_ahead, [], [], set()
+
+    def __len__(self):
+        return N
+
+    def batch(self, index):
+        self.threads.add(threading.current_thread())
+        self.alive.append(sum(given() is not None for given in self.given))
+        videos = index[:, None, None].expand(-1, T, F).float()
+        self.given.append(weakref.ref(videos))
+        return videos
+
+
+def test_the_next_batch_is_read_while_one_is_in_use():
+    source = Watched(reads_ahead=True)
+    batches = iterate_epoch(source, EpochDraws(1, 0, N, T, 0.5, 6), 10)
+    first = next(batches)
+    deadline = threading.Event()
+    while len(source.given) < 2 and not deadline.wait(0.001):
+        pass
+    assert torch.equal(first.features[:, 0, 0].long(), first.index)
+    del first
+    for batch in batches:
+        assert torch.equal(batch.features[:, 0, 0].long(), batch.index)
+    assert len(source.given) == 6
+    assert max(source.alive) <= 3
+    assert threading.main_thread() not in source.threads
+    resident = Watched(reads_ahead=False)
+    epoch(resident)
+    assert resident.threads == {threading.main_thread()}
+
+
+def test_an_epoch_left_early_leaves_no_reader(tmp_path):
+    source = FileSource(write(tmp_path, values("float32")))
+    batches = iterate_epoch(source, EpochDraws(1, 0, N, T, 0.5, 6), 10)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read ahead")]
+
+
+def test_the_choice_follows_the_memory(tmp_path, monkeypatch):
+    features, size = write(tmp_path, values("float16")), 4 * N * T * F
+    monkeypatch.setattr(sources, "DeviceResident", lambda features, device: "on the device")
+
+    def choose(free, free_on_gpu=None):
+        monkeypatch.setattr(sources, "available_memory", lambda: free)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_on_gpu, 0))
+        return open_source(features, CPU if free_on_gpu is None else torch.device("cuda", 0))[0]
+
+    assert isinstance(choose(2 * size), HostResident)
+    assert isinstance(choose(None), HostResident)
+    assert isinstance(choose(2 * size - 1), FileSource)
+    assert choose(0, 2 * size) == "on the device"
+    assert isinstance(choose(2 * size, 2 * size - 1), HostResident)
+    assert isinstance(choose(2 * size - 1, 2 * size - 1), FileSource)
+
+
+@pytest.mark.parametrize(("kind", "source", "place"), [("host", HostResident, "main memory"),
+                                                       ("device", DeviceResident, "the memory of cpu"),
+                                                       ("file", FileSource, "files")])
+def test_a_named_source_is_taken_and_told(tmp_path, kind, source, place):
+    opened, line = open_source(write(tmp_path, values("float16")), CPU, kind)
+    assert isinstance(opened, source)
+    assert place in line
+    assert f"batch_source = {kind}" in line
+    assert "repack" not in line
+
+
+def test_slow_files_come_with_advice(tmp_path):
+    assert "python -m dataset.repack" in open_source(write(tmp_path, values("float16"), chunks=True), CPU, "file")[1]
+
+
+def test_memory_is_what_the_container_and_the_machine_leave(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
+    assert memory.available_memory() == 5000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available_memory() == 5000 * 1024
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1000000\nfile 1900000\n")
+    assert memory.available_memory() == 2_000_000
+
+
+def test_training_does_not_depend_on_the_source(tmp_path):
+    project = make_project(tmp_path)
+    succeed("preprocess.py", "--config", project.config)
+    weights = []
+    for kind in ("host", "file"):
+        result = succeed("train.py", "--config", project.config, "--restart", "--batch-source", kind)
+        assert f"batch_source = {kind}" in result.output
+        weights.append(torch.load(project.checkpoint, weights_only=True)["model_state_dict"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
