@@ -18,7 +18,6 @@ from utils.errors import UserError
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
-_HALF_PIECE = 1 << 15  # torch's own threshold for threads
 
 
 @dataclass(frozen=True)
@@ -176,22 +175,12 @@ def _widen(raw: np.ndarray, out: np.ndarray) -> None:
     if raw.dtype == np.uint8:
         np.divide(raw, np.float32(255), out=out)
     elif raw.dtype == np.float16 and raw.dtype.isnative:
-        _widen_half(raw.reshape(-1), out.reshape(-1))
+        from dataset.half import widen_half  # numba's import, spared to whoever reads no float16
+
+        widen_half(raw.reshape(-1), out.reshape(-1))
     else:
         with np.errstate(over="ignore"):
             out[...] = raw
-
-
-def _widen_half(raw: np.ndarray, out: np.ndarray) -> None:
-    """The same for vectors of float16 by torch, which has the processor's own instruction for it.
-
-    In pieces for which torch starts no threads: several of ours may be at it.
-    """
-    import torch  # seconds of import, spared to whoever reads no float16
-
-    source, target = torch.from_numpy(raw), torch.from_numpy(out)
-    for start in range(0, len(raw), _HALF_PIECE):
-        target[start:start + _HALF_PIECE].copy_(source[start:start + _HALF_PIECE])
 
 
 def _require_file(path: str, role: str) -> None:

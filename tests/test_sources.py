@@ -80,7 +80,7 @@ def test_every_float16_widens_to_its_value(tmp_path):
     """All 63,488 finite patterns, subnormals included, by numpy's own conversion."""
     patterns = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     finite = patterns[np.isfinite(patterns)]
-    stored = np.resize(finite, (2, 25, 4096))  # pieces for torch are smaller than a row
+    stored = np.resize(finite, (2, 25, 4096))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["feats"] = stored
     features = open_features(tmp_path / "a.h5", feature_size=4096, max_frames=25, role="training")
