@@ -1,24 +1,34 @@
-"""Times the engines of the selective scan side by side: forward, and forward + backward.
+"""Times the engines of the selective scan side by side, and those of the convolution before it: forward, and
+forward + backward.
 
     python -m benchmarks.scan [--batch 128] [--lengths 7 15 30] [--threads 2] [--repeats 9] [--device cuda]
 
 Every repeat runs each engine once, in turn, so that a busy machine slows all of them. Printed are the medians
 over the repeats, and the median of the ratio to the first engine. The first touch of fresh memory is a large
 part of the loops' time: compare runs under one allocator setting only (it is printed). On CUDA a time ends when the
-device has finished; what launching costs is in it.
+device has finished; what launching costs is in it. With --cpu-time the process's CPU seconds count instead of the
+clock's: on one thread of a busy machine they are steadier.
+
+Extra memory is how far the process's resident memory rises while an engine runs once, after the allocator gave
+back what it held: outputs, whatever is kept for the backward pass and scratch, whoever allocates it (Linux only; on
+CUDA what torch allocates there). Errors are those of the gradients, relative to the largest value of each, in float64
+over at most 16 rows.
 """
 
 import argparse
+import ctypes
 import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.scan import cpu, mamba_ssm, numba_engine, pytorch, reference, triton_engine
+from model import causal_conv
+from model.scan import cpu, cpu_conv, mamba_ssm, numba_engine, pytorch, reference, triton_engine
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
@@ -71,8 +81,35 @@ def make_inputs(batch: int, length: int, channels: int, states: int, device: str
     return [x.to(device) for x in inputs]
 
 
-def time_engines(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor], repeats: int,
-                 backward: bool) -> dict[str, list[float]]:
+def conv1d_and_silu(u, weight, bias) -> Tensor:
+    """What a convolution library makes of it: channels first, padded."""
+    x = F.conv1d(u.transpose(1, 2), weight[:, None], bias, padding=weight.shape[1] - 1, groups=len(weight))
+    return F.silu(x[..., :u.shape[1]]).transpose(1, 2)
+
+
+CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {
+    "conv1d": conv1d_and_silu,
+    "readable": lambda u, weight, bias: causal_conv._CausalConvSilu.apply(u, weight, bias, 0),
+}
+CONVOLUTION_KERNELS = {"cpu": {"cpu": cpu_conv}, "cuda": {"triton": triton_engine}}
+
+
+def usable_convolutions(device: str) -> dict[str, Callable[..., Tensor]]:
+    """The convolutions in torch, and the kernels that work on `device`."""
+    return CONVOLUTIONS | {name: kernel.causal_conv_silu for name, kernel in CONVOLUTION_KERNELS[device].items()
+                           if kernel.unavailable() is None}
+
+
+def make_convolution_inputs(batch: int, length: int, channels: int, device: str) -> list[Tensor]:
+    """u (half of a wider projection, as in the model), weight (four taps), bias."""
+    random = torch.Generator().manual_seed(1)
+    u = torch.randn(batch, length, 2 * channels, generator=random)[..., :channels]
+    inputs = [u, 0.5 * torch.randn(channels, 4, generator=random), 0.1 * torch.randn(channels, generator=random)]
+    return [x.to(device) for x in inputs]
+
+
+def time_engines(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor], repeats: int, backward: bool,
+                 clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
     """Milliseconds of every engine in every repeat; one unmeasured round first."""
     wait = torch.cuda.synchronize if inputs[0].is_cuda else lambda: None
     weight = torch.randn_like(inputs[0])
@@ -81,14 +118,72 @@ def time_engines(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor]
     for _ in range(repeats + 1):
         for name, engine in engines.items():
             wait()
-            start = time.perf_counter()
+            start = clock()
             y = engine(*inputs)
             if backward:
                 torch.autograd.grad(y, inputs, weight)
             wait()
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name].append(1000 * (clock() - start))
             del y
     return {name: each[1:] for name, each in times.items()}
+
+
+def extra_memory(engine: Callable[..., Tensor], inputs: list[Tensor]) -> float:
+    """MB by which the peak of resident memory rises during a forward and a backward pass."""
+    def resident(field: str) -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1000
+
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    weight = torch.randn_like(inputs[0])
+    if weight.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        torch.autograd.grad(engine(*leaves), leaves, weight)
+        return (torch.cuda.max_memory_allocated() - held) / 1e6
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
+    before = resident("VmRSS")
+    torch.autograd.grad(engine(*leaves), leaves, weight)
+    return resident("VmHWM") - before
+
+
+def gradient_errors(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor]) -> dict[str, float]:
+    """The largest error of any gradient over the largest value of that gradient."""
+    batch = len(inputs[0])
+    inputs = [x[:16] if len(x) == batch and x.dim() == 3 else x for x in inputs]
+    weight = torch.randn_like(inputs[0])
+
+    def gradients(engine, dtype):
+        leaves = [x.detach().to(dtype).requires_grad_() for x in inputs]
+        return torch.autograd.grad(engine(*leaves), leaves, weight.to(dtype))
+
+    truth = gradients(next(iter(engines.values())), torch.float64)
+    return {name: max(((ours - true).abs().max() / true.abs().max()).item()
+                      for ours, true in zip(gradients(engine, torch.float32), truth, strict=True))
+            for name, engine in engines.items()}
+
+
+def print_comparison(title: str, engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor], repeats: int,
+                     clock: Callable[[], float]) -> None:
+    """Times and ratios to the first engine, extra memory and errors of the engines."""
+    for label, backward in (("forward", False), ("forward + backward", True)):
+        times = time_engines(engines, inputs, repeats, backward, clock)
+        first = next(iter(times.values()))
+        print_line(title, label, {
+            name: f"{statistics.median(each):9.2f} "
+                  f"({statistics.median(a / b for a, b in zip(first, each, strict=True)):6.1f}x)"
+            for name, each in times.items()})
+    if os.access("/proc/self/clear_refs", os.W_OK):
+        print_line(title, "extra memory, MB", {name: f"{extra_memory(engine, inputs):9.1f}          "
+                                               for name, engine in engines.items()})
+    print_line(title, "gradient error", {name: f"{error:9.1e}          "
+                                         for name, error in gradient_errors(engines, inputs).items()})
+
+
+def print_line(title: str, label: str, cells: dict[str, str]) -> None:
+    """One line: what is measured, then a cell per engine."""
+    print(f"{title} {label:<19} " + "   ".join(f"{name} {cell}" for name, cell in cells.items()).rstrip(), flush=True)
 
 
 def main() -> None:
@@ -101,24 +196,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--device", choices=KERNELS, default="cpu")
+    parser.add_argument("--cpu-time", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    engines = usable_engines(args.device)
+    engines, convolutions = usable_engines(args.device), usable_convolutions(args.device)
     machine = (torch.cuda.get_device_name() if args.device == "cuda" else
                f"{args.threads} threads, {torch.backends.cpu.get_cpu_capability()}")
     print(f"torch {torch.__version__}, {machine}; GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')!r} "
           f"THP_MEM_ALLOC_ENABLE={os.environ.get('THP_MEM_ALLOC_ENABLE', '')!r}")
-    print(f"B={args.batch} D={args.channels} N={args.states}, median of {args.repeats}, ms")
+    print(f"B={args.batch} D={args.channels} N={args.states}, median of {args.repeats}, "
+          f"{'CPU ' if args.cpu_time else ''}ms")
+    clock = time.process_time if args.cpu_time else time.perf_counter
     for length in args.lengths:
-        inputs = make_inputs(args.batch, length, args.channels, args.states, args.device)
-        for label, backward in (("forward", False), ("forward + backward", True)):
-            times = time_engines(engines, inputs, args.repeats, backward)
-            cells = []
-            first = next(iter(times.values()))
-            for name, each in times.items():
-                ratio = statistics.median(a / b for a, b in zip(first, each, strict=True))
-                cells.append(f"{name} {statistics.median(each):9.2f} ({ratio:6.1f}x)")
-            print(f"L={length:<4} {label:<19} " + "   ".join(cells), flush=True)
+        print_comparison(f"L={length:<4} scan", engines,
+                         make_inputs(args.batch, length, args.channels, args.states, args.device), args.repeats, clock)
+        print_comparison(f"L={length:<4} conv", convolutions,
+                         make_convolution_inputs(args.batch, length, args.channels, args.device), args.repeats, clock)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from model.scan import ENGINES, explain, reference, selective_scan
-from model.scan import __main__ as check
 from model.scan.dispatch import flip_last_rows
 from utils.errors import UserError
 
@@ -120,15 +119,3 @@ def test_reversed_rows_are_flipped_ones(engine, num_reversed, length):
     assert_close(y.detach(), truth.detach(), 2e-6, "y")
     for name, mine, theirs in zip(NAMES, ours, gradients, strict=True):
         assert_close(mine, theirs, 1e-5, name)
-
-
-def test_the_check_prints_every_engine_and_refuses_a_wrong_one(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["scan", "--check", "--length", "3"])
-    monkeypatch.setattr(check, "REPEATS", 1)
-    check.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == list(ENGINES)
-    assert next(line for line in lines if line.startswith("pytorch")).split()[-1] == "1.00x"
-    monkeypatch.setattr(ENGINES["pytorch"], "selective_scan", lambda u, *rest: 2 * reference.selective_scan(u, *rest))
-    with pytest.raises(SystemExit, match="pytorch disagrees"):
-        check.main()

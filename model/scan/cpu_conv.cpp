@@ -45,56 +45,77 @@ struct ConvPlan : Cut {
     }
 };
 
-// One step of a row.
-struct At {
-    int64_t b, i, step, direction;
-    At(const Conv& c, int64_t b, int64_t i) : b(b), i(i), step(i), direction(1) {
-        if (b >= c.rows - c.reversed) step = c.length - 1 - i, direction = -1;
+// One block of one row. Steps count in the direction of the row.
+struct Strip {
+    int64_t b, channel, lanes, origin, stride;
+    Strip(const ConvPlan& plan, int64_t b, int64_t block)
+        : b(b), channel(block * W), lanes(plan.lanes(block)), origin(0), stride(1) {
+        if (b >= plan.c.rows - plan.c.reversed) origin = plan.c.length - 1, stride = -1;
     }
-    float* in(const Series& x) const { return x.at(b, step); }
-    int64_t back(const Series& x) const { return -direction * x.step; }  // from a step to the one before it
+    float* at(const Series& x, int64_t i) const { return x.at(b, origin + stride * i) + channel; }
+    V read(const Series& x, int64_t i) const { return load(at(x, i), lanes); }
+    void write(const Series& x, int64_t i, V v) const { store(at(x, i), v, lanes); }
+    // Asks for the next block's line of an input and this block's of an output: one line per step is a pattern that no
+    // hardware prefetcher follows.
+    void next(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 0, 3); }
+    void soon(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 1, 3); }
 };
 
-// bias + sum over the first `seen` taps, from the step at `u` back.
-inline V convolve(const V* w, int64_t taps, int64_t seen, const float* u, int64_t back, int64_t lanes) {
-    V x = w[taps];
-    for (int64_t k = 0; k < seen; ++k) x += w[k] * load(u + k * back, lanes);
-    return x;
-}
-
-void forward_step(const ConvPlan& plan, const Cut::Item& item, const At& at) {
+// TAPS is K where the compiler knows it, and then keeps all that belongs to a tap in registers; else it is 0 and
+// `scratch` holds 3 K + 1 vectors.
+template <int TAPS>
+void forward_strip(const ConvPlan& plan, const Strip& strip, const V* w, V* scratch) {
     const Conv& c = plan.c;
-    const int64_t seen = std::min(c.taps, at.i + 1), back = at.back(c.u);
-    const float* u = at.in(c.u);
-    float* y = at.in(c.y);
-    for (int64_t block = item.first_block; block < item.end_block; ++block) {
-        const int64_t channel = block * W, lanes = plan.lanes(block);
-        const V* w = plan.weights + block * plan.width();
-        store(y + channel, silu(convolve(w, c.taps, seen, u + channel, back, lanes)).value, lanes);
+    const int64_t taps = TAPS ? TAPS : c.taps;
+    V registers[TAPS ? TAPS : 1];
+    V* u = TAPS ? registers : scratch;  // of this step and of the K - 1 before it
+    for (int64_t k = 0; k < taps; ++k) u[k] = V{};
+    for (int64_t i = 0; i < c.length; ++i) {
+        strip.next(c.u, i);
+        strip.soon(c.y, i);
+        for (int64_t k = taps - 1; k > 0; --k) u[k] = u[k - 1];
+        u[0] = strip.read(c.u, i);
+        V x = w[taps];
+        for (int64_t k = 0; k < taps; ++k) x += w[k] * u[k];
+        strip.write(c.y, i, silu(x).value);
     }
 }
 
-// Takes a row from its last step to its first. `recent` holds dx of the last K steps, (K, blocks); `sums` gathers dw
-// and dbias like `weights`.
-void backward_step(const ConvPlan& plan, const ConvGradient& g, const Cut::Item& item, const At& at, V* recent,
-                   V* sums) {
+// From the last step to the first; adds to `sums`, which lie like `w`.
+template <int TAPS>
+void backward_strip(const ConvPlan& plan, const ConvGradient& g, const Strip& strip, const V* w, V* scratch, V* sums) {
     const Conv& c = plan.c;
-    const int64_t seen = std::min(c.taps, at.i + 1), later = std::min(c.taps, c.length - at.i), back = at.back(c.u);
-    const float *u = at.in(c.u), *dy = at.in(g.dy);
-    float* du = at.in(g.du);
-    for (int64_t block = item.first_block; block < item.end_block; ++block) {
-        const int64_t channel = block * W, lanes = plan.lanes(block);
-        const V* w = plan.weights + block * plan.width();
-        V* sum = sums + block * plan.width();
-        const V x = convolve(w, c.taps, seen, u + channel, back, lanes);
-        const V dx = load(dy + channel, lanes) * silu(x).slope;
-        for (int64_t k = 0; k < seen; ++k) sum[k] += dx * load(u + channel + k * back, lanes);
-        sum[c.taps] += dx;
-        recent[at.i % c.taps * plan.blocks + block] = dx;
-        V back_u = w[0] * dx;
-        for (int64_t k = 1; k < later; ++k) back_u += w[k] * recent[(at.i + k) % c.taps * plan.blocks + block];
-        store(du + channel, back_u, lanes);
+    const int64_t taps = TAPS ? TAPS : c.taps;
+    V registers[TAPS ? 3 * TAPS + 1 : 1];
+    V* u = TAPS ? registers : scratch;  // of this step and of the K - 1 before it
+    V *dx = u + taps, *dw = dx + taps;  // dx of this step and of the K - 1 after it
+    for (int64_t k = 0; k < taps; ++k) u[k] = k < c.length ? strip.read(c.u, c.length - 1 - k) : V{}, dx[k] = V{};
+    for (int64_t k = 0; k <= taps; ++k) dw[k] = sums[k];
+    for (int64_t i = c.length; i-- > 0;) {
+        strip.next(c.u, i);
+        strip.next(g.dy, i);
+        strip.soon(g.du, i);
+        V x = w[taps];
+        for (int64_t k = 0; k < taps; ++k) x += w[k] * u[k];
+        for (int64_t k = taps - 1; k > 0; --k) dx[k] = dx[k - 1];
+        dx[0] = strip.read(g.dy, i) * silu(x).slope;
+        V du = w[0] * dx[0];
+        for (int64_t k = 1; k < taps; ++k) du += w[k] * dx[k];
+        strip.write(g.du, i, du);
+        for (int64_t k = 0; k < taps; ++k) dw[k] += dx[0] * u[k];
+        dw[taps] += dx[0];
+        for (int64_t k = 0; k + 1 < taps; ++k) u[k] = u[k + 1];
+        u[taps - 1] = i >= taps ? strip.read(c.u, i - taps) : V{};
     }
+    for (int64_t k = 0; k <= taps; ++k) sums[k] = dw[k];
+}
+
+// Calls act(row, block, its weights, their place) for all that belongs to an item.
+template <class Act>
+void for_strips(const ConvPlan& plan, const Cut::Item& item, Act act) {
+    for (int64_t b = item.first_row; b < item.end_row; ++b)
+        for (int64_t block = item.first_block; block < item.end_block; ++block)
+            act(Strip(plan, b, block), block * plan.width());
 }
 
 void gather(const ConvPlan& plan, const ConvGradient& g, V* sums) {
@@ -115,31 +136,36 @@ void gather(const ConvPlan& plan, const ConvGradient& g, V* sums) {
 // Both return 0, or 1 when memory ran out. Rows, length, channels and taps are at least 1.
 extern "C" int conv_forward(const Conv* conv) {
     ConvPlan plan(*conv);
-    Arena arena(plan.blocks * plan.width());
+    const int64_t threads = plan.threads(), size = plan.blocks * plan.width();
+    Arena arena(size + threads * conv->taps);
     if (arena.failed()) return 1;
-    plan.set_weights(arena.take(plan.blocks * plan.width()));
-    share(plan.items(), plan.threads(), [&](int64_t index, int64_t) {
-        const Cut::Item item = plan.item(index);
-        for (int64_t b = item.first_row; b < item.end_row; ++b)
-            for (int64_t i = 0; i < conv->length; ++i) forward_step(plan, item, At(*conv, b, i));
+    plan.set_weights(arena.take(size));
+    V* scratch = arena.take(threads * conv->taps);
+    const auto strip = conv->taps == 4 ? forward_strip<4> : forward_strip<0>;
+    share(plan.items(), threads, [&](int64_t index, int64_t worker) {
+        for_strips(plan, plan.item(index), [&](const Strip& at, int64_t place) {
+            strip(plan, at, plan.weights + place, scratch + worker * conv->taps);
+        });
     });
     return 0;
 }
 
 extern "C" int conv_backward(const Conv* conv, const ConvGradient* gradient) {
     ConvPlan plan(*conv);
-    const int64_t threads = plan.threads(), size = plan.blocks * plan.width(), ring = plan.blocks * conv->taps;
-    Arena arena((1 + plan.row_groups) * size + threads * ring);
+    const int64_t threads = plan.threads(), size = plan.blocks * plan.width(), scratch_size = 3 * conv->taps + 1;
+    Arena arena((1 + plan.row_groups) * size + threads * scratch_size);
     if (arena.failed()) return 1;
     plan.set_weights(arena.take(size));
     V* sums = arena.take(plan.row_groups * size);
     std::fill_n(sums, plan.row_groups * size, V{});
-    V* recent = arena.take(threads * ring);
+    V* scratch = arena.take(threads * scratch_size);
+    const auto strip = conv->taps == 4 ? backward_strip<4> : backward_strip<0>;
     share(plan.items(), threads, [&](int64_t index, int64_t worker) {
         const Cut::Item item = plan.item(index);
-        for (int64_t b = item.first_row; b < item.end_row; ++b)
-            for (int64_t i = conv->length; i-- > 0;)
-                backward_step(plan, *gradient, item, At(*conv, b, i), recent + worker * ring, sums + item.rows * size);
+        for_strips(plan, item, [&](const Strip& at, int64_t place) {
+            strip(plan, *gradient, at, plan.weights + place, scratch + worker * scratch_size,
+                  sums + item.rows * size + place);
+        });
     });
     gather(plan, *gradient, sums);
     return 0;

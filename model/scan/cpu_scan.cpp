@@ -291,7 +291,9 @@ void backward_patch(const Plan& plan, const Gradient& g, const Worker& w, const 
     leave_backward(plan.s, g, at, w.step, sums[N], sums[N + 1]);
 }
 
-// dB and dC (L, N) of one row from some of its blocks, the last chunk first.
+// dB and dC (L, N) of one row from some of its blocks, the last chunk first. Inlined it would be compiled several times,
+// and worse.
+__attribute__((noinline))
 void backward_row(const Plan& plan, const Gradient& g, int64_t b, const Cut::Item& item, const Worker& w,
                   const Partial& partial, float* dB, float* dC) {
     const int64_t N = plan.s.states;

@@ -95,7 +95,9 @@ inline V power(V rounded, V rest) {
 constexpr float EXP2_LIMIT = 8589934592;
 inline V exp2_product(V x, V y) {
     V product = x * y;
-#if !defined(__AVX512F__)
+#if defined(__AVX512F__)
+    asm("" : "+v"(product));  // fused into what follows, it would load the multipliers, which are the busier units
+#else
     product = at_most(128, at_least(-127, product));  // 2^-127 comes out as zero and 2^128 as infinity
 #endif
     V rounded = product + ROUNDER;
