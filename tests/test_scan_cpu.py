@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from model.scan import cpu, native
+from model.scan.dispatch import flip_last_rows
 
 REASON = cpu.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -148,6 +150,72 @@ def test_repeats_and_threads_change_no_bit(shape):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 5, 3), (4, 7, 37, 16), (5, 70, 24, 4), (40, 3, 48, 8)])
+@pytest.mark.parametrize("num_reversed", [1, 3])
+def test_reversed_rows_are_flipped_ones_to_the_bit(shape, num_reversed):
+    inputs = make_inputs(*shape)
+    series = {"u", "delta", "Bm", "C", "z"}
+
+    def flipped(*tensors):
+        turned = [flip_last_rows(x, num_reversed) if name in series else x
+                  for name, x in zip(NAMES, tensors, strict=True)]
+        return flip_last_rows(cpu.selective_scan(*turned), num_reversed)
+
+    wanted = outputs_and_gradients(flipped, inputs, torch.float32)
+    got = outputs_and_gradients(cpu.selective_scan, inputs, torch.float32, num_reversed=num_reversed)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, got, strict=True))
+
+
+def test_several_threads_may_scan_at_once():
+    inputs = make_inputs(32, 15, 64, 16)
+    wanted = cpu.selective_scan(*inputs)
+    results = []
+    threads = [Thread(target=lambda: results.append(cpu.selective_scan(*inputs))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8
+    assert all(torch.equal(result, wanted) for result in results)
+
+
+def test_a_forked_process_scans_on_its_own():
+    """The child has none of its parent's threads; neither may wait for ever. torch's own threads stay out of it."""
+    code = """
+import os
+from unittest import mock
+import torch
+from model.scan import cpu
+torch.set_num_threads(1)
+inputs = [torch.ones(64, 9, 64), torch.zeros(64, 9, 64), -torch.ones(64, 16), *[torch.ones(64, 9, 16)] * 2]
+with mock.patch("torch.get_num_threads", return_value=3):
+    wanted = cpu.selective_scan(*inputs).numpy().tobytes()
+    child = os.fork()
+    same = cpu.selective_scan(*inputs).numpy().tobytes() == wanted
+if not child:
+    os._exit(0 if same else 1)
+print(same, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "0"]
+
+
+def test_large_outputs_are_ordinary_tensors():
+    """They lie on memory that is aligned for huge pages."""
+    x = torch.zeros(3, 700, 500).transpose(0, 1)
+    made = native.empty_like(x)
+    assert made.shape == x.shape
+    assert made.is_contiguous()
+    assert made.dtype == x.dtype
+    assert made.data_ptr() % native.HUGE_PAGE == 0 or native.ASK_FOR_HUGE_PAGES is None
+    leaf = torch.zeros(64, 20, 512, requires_grad=True)
+    inputs = make_inputs(64, 20, 512, 1)
+    y = cpu.selective_scan(leaf, *inputs[1:])
+    y.add_(1.0)  # which autograd refuses for a view made in a custom function
+    y.sum().backward()
+    assert leaf.grad.shape == leaf.shape
+
+
 def test_strided_inputs():
     """As a model passes them: slices of a wider projection, transposed and expanded tensors."""
     plain = make_inputs(2, 13, 24, 4)
@@ -217,20 +285,34 @@ def test_only_float32_on_the_cpu_is_supported():
         cpu.selective_scan(*[x.double() for x in inputs])
 
 
-def test_two_processes_build_at_once(tmp_path):
+@pytest.fixture
+def copying_compiler(tmp_path, monkeypatch):
+    """A compiler that takes a moment and then makes the library that this process has: nothing is compiled."""
+    library = native._library(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""))
+    script = tmp_path / "copying-c++"
+    script.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && exit\nsleep 0.5\n"
+                      f"for last; do :; done\ncp {library._name} \"$last\"\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+
+
+def test_two_processes_build_at_once(copying_compiler, monkeypatch, tmp_path):
     code = "from model.scan import cpu; print(cpu.unavailable())"
-    environment = {**os.environ, "VIDEO_HASHING_CACHE": str(tmp_path), "VIDEO_HASHING_SCAN_ISA": "plain"}
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", "plain")
+    running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE) for _ in range(2)]
     results = [process.communicate() for process in running]
     assert [out.strip() for out, _ in results] == ["None", "None"], results
-    assert [path.name for path in tmp_path.glob("*/*")] == ["cpu_scan_plain.so"]
+    assert [path.name for path in tmp_path.glob("cache/*/*")] == ["cpu_scan_plain.so"]
 
 
-def test_an_unwritable_cache_is_replaced_by_a_private_folder(monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_replaced_by_a_private_folder(copying_compiler, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "file"))
-    assert not isinstance(native._load.__wrapped__("plain"), str)
+    library = native._load.__wrapped__("plain")
+    assert not isinstance(library, str), library
+    assert not library._name.startswith(str(tmp_path))
 
 
 def test_no_compiler_is_told(monkeypatch, tmp_path):

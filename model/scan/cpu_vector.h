@@ -108,7 +108,7 @@ constexpr float LOG2E = 1.44269504f, LN2 = 0.693147181f;
 
 // exp(-|x|), exact to about an ulp: ln 2 is taken off in two parts.
 inline V exp_minus(V x) {
-    x = at_least(-87, (V)((Bits)x | INT32_MIN));
+    x = at_least(-88, (V)((Bits)x | INT32_MIN));  // whose power comes out as zero
     V rounded = x * LOG2E + ROUNDER, k = rounded - ROUNDER;
     V rest = (x - k * 0.693359375f) + k * 2.12194440e-4f;
     return power(rounded, rest * LOG2E);
