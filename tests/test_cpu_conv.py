@@ -17,7 +17,8 @@ def readable(*inputs, num_reversed=0):
 
 def make_inputs(rows, length, channels, taps=4):
     random = torch.Generator().manual_seed(length + 100 * channels + taps)
-    return [torch.randn(*shape, generator=random) for shape in ((rows, length, channels), (channels, taps), (channels,))]
+    shapes = (rows, length, channels), (channels, taps), (channels,)
+    return [torch.randn(*shape, generator=random) for shape in shapes]
 
 
 def output_and_gradients(conv, inputs, dtype=torch.float32, **options):

@@ -196,7 +196,8 @@ if not child:
     os._exit(0 if same else 1)
 print(same, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60,
+                          check=True)
     assert done.stdout.split() == ["True", "0"]
 
 
