@@ -1,5 +1,5 @@
-// Causal depth-wise convolution and SiLU, and their gradient, on CPUs. Vectors run over channels; a pass over memory
-// goes step by step through a row, so that the steps a tap reaches back to are still in the cache.
+// Causal depth-wise convolution and SiLU, and their gradient, on CPUs. Vectors run over channels; a block of channels
+// is carried through all steps of a row, the steps that the taps reach back to in registers: one pass over memory.
 //
 //   x_t = bias + sum_k w_k u_(t-k)     y_t = silu(x_t)     dx_t = dy_t silu'(x_t), x_t computed again
 //   du_t = sum_k w_k dx_(t+k)          dw_k = sum_t dx_t u_(t-k)          dbias = sum_t dx_t
@@ -55,8 +55,8 @@ struct Strip {
     float* at(const Series& x, int64_t i) const { return x.at(b, origin + stride * i) + channel; }
     V read(const Series& x, int64_t i) const { return load(at(x, i), lanes); }
     void write(const Series& x, int64_t i, V v) const { store(at(x, i), v, lanes); }
-    // Asks for the next block's line of an input and this block's of an output: one line per step is a pattern that no
-    // hardware prefetcher follows.
+    // Ask for the next block's line of an input and of an output: one line per step is a pattern that no hardware
+    // prefetcher follows.
     void next(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 0, 3); }
     void soon(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 1, 3); }
 };
@@ -110,7 +110,7 @@ void backward_strip(const ConvPlan& plan, const ConvGradient& g, const Strip& st
     for (int64_t k = 0; k <= taps; ++k) sums[k] = dw[k];
 }
 
-// Calls act(row, block, its weights, their place) for all that belongs to an item.
+// Calls act(strip, where the weights of its block begin) for all strips of an item.
 template <class Act>
 void for_strips(const ConvPlan& plan, const Cut::Item& item, Act act) {
     for (int64_t b = item.first_row; b < item.end_row; ++b)

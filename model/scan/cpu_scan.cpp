@@ -277,7 +277,7 @@ void save_starts(const Plan& plan, int64_t b, const Cut::Item& item, const Worke
         }
 }
 
-// One block over one chunk of a row; `offset` is where its states lie in `starts` and `carry`.
+// The gradient of one patch from the states before it; `carry` holds dh of what follows it, then of what it follows.
 void backward_patch(const Plan& plan, const Gradient& g, const Worker& w, const Patch& at, const V* start, V* carry,
                     V* sums) {
     const int64_t N = plan.s.states;
@@ -291,8 +291,8 @@ void backward_patch(const Plan& plan, const Gradient& g, const Worker& w, const 
     leave_backward(plan.s, g, at, w.step, sums[N], sums[N + 1]);
 }
 
-// dB and dC (L, N) of one row from some of its blocks, the last chunk first. Inlined it would be compiled several times,
-// and worse.
+// dB and dC (L, N) of one row from some of its blocks, the last chunk first. Inlined it would be compiled more than
+// once, and worse.
 __attribute__((noinline))
 void backward_row(const Plan& plan, const Gradient& g, int64_t b, const Cut::Item& item, const Worker& w,
                   const Partial& partial, float* dB, float* dC) {

@@ -28,10 +28,8 @@ ISA_FLAGS = {
     "plain": (),
 }
 
-
 HUGE_PAGE = 2 << 20
-ASK_FOR_HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
-LIBC = ctypes.CDLL(None)
+ASK_FOR_HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux alone has it
 
 
 class Series(ctypes.Structure):
@@ -84,15 +82,16 @@ def unit_stride(x: Tensor) -> Tensor:
 def empty_like(x: Tensor) -> Tensor:
     """A new contiguous tensor, a large one on huge pages where the system gives them when asked.
 
-    On small ones the first touch of the outputs costs a third of the time of a scan and its gradient.
+    On small ones the first touch of the outputs is a large part of the time of a scan and its gradient.
     """
     size = x.numel() * x.element_size()
     pages = round(size / HUGE_PAGE)
     if not pages or ASK_FOR_HUGE_PAGES is None:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
-    memory = torch.empty(HUGE_PAGE + max(size, pages * HUGE_PAGE), dtype=torch.uint8)
+    memory = torch.empty(HUGE_PAGE + max(size, pages * HUGE_PAGE), dtype=torch.uint8, device=x.device)
     start = -memory.data_ptr() % HUGE_PAGE
-    LIBC.madvise(ctypes.c_void_p(memory.data_ptr() + start), ctypes.c_size_t(pages * HUGE_PAGE), ASK_FOR_HUGE_PAGES)
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(memory.data_ptr() + start), ctypes.c_size_t(pages * HUGE_PAGE),
+                              ASK_FOR_HUGE_PAGES)
     return memory[start:start + size].view(x.dtype).view(x.shape).detach()
 
 
