@@ -4,13 +4,13 @@ B batch, T frames, F features, U uniforms.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from dataset.views import EpochDraws
+from utils.ahead import read_ahead
 from utils.errors import UserError
 
 
@@ -68,21 +68,8 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
     indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
-    read = _read_ahead if getattr(source, "reads_ahead", False) else _read
-    for index, videos in zip(indices, read(source, indices), strict=True):
+    batches: Iterator[torch.Tensor] = map(source.batch, indices)
+    if getattr(source, "reads_ahead", False):
+        batches = read_ahead(batches)
+    for index, videos in zip(indices, batches, strict=True):
         yield Batch(index, videos, draws.masks(index), draws.uniforms(index))
-
-
-def _read(source: BatchSource, indices: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-    return map(source.batch, indices)
-
-
-def _read_ahead(source: BatchSource, indices: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same, each read by a thread while the one before it is in use."""
-    with ThreadPoolExecutor(1, "read ahead") as reader:
-        pending = reader.submit(source.batch, indices[0])
-        for following in indices[1:]:
-            videos = pending.result()
-            pending = reader.submit(source.batch, following)
-            yield videos
-        yield pending.result()

@@ -1,11 +1,12 @@
 """Real codes of a feature set, batch by batch. N videos, T frames, F features, K bits, B batch."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
+
+from utils.ahead import read_ahead
 
 FRAMES_AT_ONCE = 8192  # memory is bounded by it, however long the videos
 
@@ -44,7 +45,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
         raise ValueError("there are no videos to encode.")
     parts = []
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp == "bf16"):
-        for block in _read_ahead(features, min(batch_size, max(1, FRAMES_AT_ONCE // features.shape[1]))):
+        num_rows = min(batch_size, max(1, FRAMES_AT_ONCE // features.shape[1]))
+        for _, block in read_ahead(features.blocks(num_rows)):
             # A block may be a read-only view of the file; torch wants memory it could write to.
             x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)
             part = encode(x)
@@ -58,13 +60,3 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     rows = np.concatenate(parts)
     assert len(rows) == num_videos
     return rows
-
-
-def _read_ahead(features: Features, num_rows: int) -> Iterator[np.ndarray]:
-    """The blocks of `features`, the next one read by a thread while the caller works on the last."""
-    blocks = features.blocks(num_rows)
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, blocks, None)
-        while (item := coming.result()) is not None:
-            coming = reader.submit(next, blocks, None)
-            yield item[1]
