@@ -29,11 +29,11 @@ from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_artefacts
 from utils.checkpoints import read_checkpoint
 from utils.cli import add_config_arguments, config_from_arguments, run_script
-from utils.distributed import check_alike, from_first, join, num_processes, one_voice, share_weights
+from utils.distributed import check_alike, from_first, join, num_processes, one_voice, rank, share_weights
 from utils.errors import UserError
 from utils.run import Run, log_to_console, open_run, peak_memory, plain_settings
 
-EPOCHS_PER_SEED = 1_000_003  # keeps the streams of (seed, epoch) apart
+EPOCHS_PER_SEED, EPOCHS_PER_PROCESS = 1_000_003, 100_003  # keep the streams of (seed, epoch, process) apart
 log = logging.getLogger("train")
 
 
@@ -125,7 +125,8 @@ class Trainer:
             group["lr"] = rate
         draws = EpochDraws(config.seed, epoch, len(self.source), config.max_frames, config.mask_ratio,
                            self.model.num_uniforms)
-        torch.manual_seed(config.seed * EPOCHS_PER_SEED + epoch)  # for whatever a model draws by itself (dropout)
+        # For whatever a model draws by itself (dropout).
+        torch.manual_seed(config.seed * EPOCHS_PER_SEED + rank() * EPOCHS_PER_PROCESS + epoch)
         self.model.train()
         sums: dict[str, torch.Tensor] = {}
         num_steps = 0

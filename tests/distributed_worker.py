@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.pipeline import ROOT
 from utils.cli import run_script
 from utils.config import load_config
-from utils.distributed import Share, from_first, join, least, one_voice, sum_gradients
+from utils.distributed import Share, anywhere, from_first, join, least, one_voice, sum_gradients
 from utils.errors import UserError
 from utils.run import open_run
 
@@ -86,7 +86,8 @@ def main() -> None:
     torch.save({"losses": trainer.seen, "state": trainer.model.state_dict(), "source": trainer.source_choice,
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
-                "first": from_first(lambda: rank), "least": least(10 - rank)}, f"{out}/{rank}.pt")
+                "first": from_first(lambda: rank), "least": least(10 - rank),
+                "anywhere": (anywhere(rank == 1), anywhere(False))}, f"{out}/{rank}.pt")
     train(config_path, RESUMED, until=2)
     if rank == 2:
         raise UserError("the last process has failed.")

@@ -165,6 +165,11 @@ def least(value: int) -> int:
     return int(box)
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether `flag` holds in any process."""
+    return least(int(not flag)) == 0
+
+
 def check_alike(value: object, what: str) -> None:
     """Raises UserError in a process whose `value` is not the first one's; `what` names it, in the plural."""
     if from_first(lambda: value) != value:
