@@ -9,7 +9,6 @@ processes that know nothing of each other, would need a hook to undo that and a 
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +24,6 @@ from utils.cli import choose_device
 from utils.errors import UserError
 
 PATIENCE = timedelta(days=1)  # the others wait while the first evaluates; torchrun ends them where one has died
-QUIET_EXIT = 2
 Value = TypeVar("Value")
 
 
@@ -66,7 +64,7 @@ def one_voice() -> Iterator[None]:
             yield
         except (Exception, KeyboardInterrupt):
             if not _fails_first():
-                raise SystemExit(QUIET_EXIT) from None
+                raise SystemExit(2) from None
             raise
     if _joined():
         dist.destroy_process_group()
@@ -232,6 +230,5 @@ def _fails_first() -> bool:
         store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
                               timeout=timedelta(seconds=10))
         return store.add(f"failed in attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", 1) == 1
-    except RuntimeError:  # torchrun itself is gone
-        print("torchrun cannot be reached", file=sys.stderr)
+    except RuntimeError:  # torchrun itself is gone, so nobody can tell
         return True
