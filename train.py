@@ -3,6 +3,7 @@
     python train.py --config configs/S5VH/act.py --gpu 0
     python train.py --config configs/S5VH/act.py --nbits 16 --set run_name=seed2 seed=2
     python train.py --config configs/S5VH/act.py --resume
+    torchrun --nproc_per_node 4 train.py --config configs/S5VH/act.py
 
 Checkpoints go to checkpoint/<dataset>/<model>_<nbits>bit/, the log and the metrics of every epoch to
 logs/<dataset>/<model>_<nbits>bit/.
@@ -27,14 +28,16 @@ from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_artefacts
 from utils.checkpoints import read_checkpoint
-from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.cli import add_config_arguments, config_from_arguments, run_script
+from utils.distributed import check_alike, from_first, join, num_processes, one_voice, rank, share_weights
 from utils.errors import UserError
-from utils.run import Run, log_to_console, peak_memory, plain_settings
+from utils.run import Run, log_to_console, open_run, peak_memory, plain_settings
 
-EPOCHS_PER_SEED = 1_000_003  # keeps the streams of (seed, epoch) apart
+EPOCHS_PER_SEED, EPOCHS_PER_PROCESS = 1_000_003, 100_003  # keep the streams of (seed, epoch, process) apart
 log = logging.getLogger("train")
 
 
+@one_voice()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
@@ -49,30 +52,33 @@ def main() -> None:
     if arguments.summary:
         print(summarise(config).as_text(), end="")
         return
-    device = choose_device(arguments.gpu)
+    device = join(arguments.gpu)
     log_to_console()
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     trainer = Trainer(config, device, preprocess=f"python preprocess.py --config {arguments.config}")
     if arguments.dry_run:
         trainer.dry_run()
     else:
-        trainer.fit(Run(config, resume=arguments.resume, restart=arguments.restart))
+        trainer.fit(open_run(config, resume=arguments.resume, restart=arguments.restart))
 
 
 class Trainer:
     """Everything a run needs, checked and built: data, artefacts, model, optimiser.
 
+    Where several processes train (`utils.distributed`), each has a trainer, and they take every step together.
     `preprocess` is the command that messages name where an artefact is missing.
     """
 
     def __init__(self, config, device: torch.device, preprocess: str):
         self.config, self.device = config, device
+        check_alike(plain_settings(config), "settings")
         self.scan_engine = explain(config.scan_engine, device)
         self._learning_rate(epoch=0)
         features = open_train(config)
         check_clusters(config, features)
         self.retrieval = open_retrieval(config)
         self.fingerprint = features.fingerprint()
+        check_alike(self.fingerprint, "training features")
         artefacts = load_artefacts(method_class(config).required_artefacts(config), config, self.fingerprint,
                                    len(features), command=preprocess, log=log.info)
         self.source, self.source_choice = open_source(features, device, config.batch_source)
@@ -80,6 +86,7 @@ class Trainer:
         if config.use_checkpoint:
             load_weights(self.model, read_checkpoint(config.use_checkpoint)["model_state_dict"], config.use_checkpoint)
         self.model.to(device)
+        share_weights(self.model)
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
 
@@ -95,7 +102,7 @@ class Trainer:
             last = epoch + 1 == config.num_epochs
             row = self._train_epoch(epoch)
             if last or (config.eval_every and (epoch + 1) % config.eval_every == 0):
-                row |= self._evaluate()
+                row |= from_first(self._evaluate)
                 improved = row[self._first_metric] > best
                 best, stale = max(best, row[self._first_metric]), 0 if improved else stale + 1
                 if improved and config.select == "best_on_test":
@@ -118,7 +125,8 @@ class Trainer:
             group["lr"] = rate
         draws = EpochDraws(config.seed, epoch, len(self.source), config.max_frames, config.mask_ratio,
                            self.model.num_uniforms)
-        torch.manual_seed(config.seed * EPOCHS_PER_SEED + epoch)  # for whatever a model draws by itself (dropout)
+        # For whatever a model draws by itself (dropout).
+        torch.manual_seed(config.seed * EPOCHS_PER_SEED + rank() * EPOCHS_PER_PROCESS + epoch)
         self.model.train()
         sums: dict[str, torch.Tensor] = {}
         num_steps = 0
@@ -172,6 +180,8 @@ class Trainer:
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         log.info("%s on %s, %d bits, %d videos, %.2f M parameters, device %s", config.model_name, config.dataset,
                  config.nbits, len(self.source), num_parameters / 1e6, self.device)
+        if num_processes() > 1:
+            log.info("%d processes share every batch of %d", num_processes(), config.batch_size)
         log.info(self.scan_engine)
         log.info(self.source_choice)
         if config.select == "best_on_test":

@@ -4,13 +4,14 @@ B batch, T frames, F features, U uniforms.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 
 from dataset.views import EpochDraws
 from utils.ahead import read_ahead
+from utils.distributed import Share, own_share
 from utils.errors import UserError
 
 
@@ -26,12 +27,14 @@ class Batch:
     """(B, 2, T) bool, True = hidden."""
     uniforms: torch.Tensor
     """(B, 2, U) float32 in [0, 1)."""
+    share: Share = field(default_factory=Share)
+    """Which rows of the whole batch these are: `gather` and `mean` for the losses, see `HashingMethod.losses`."""
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`."""
-        moved = (tensor.to(device, non_blocking=True)
-                 for tensor in (self.index, self.features, self.masks, self.uniforms))
-        return Batch(*moved)
+        moved = {name: getattr(self, name).to(device, non_blocking=True)
+                 for name in ("index", "features", "masks", "uniforms")}
+        return replace(self, **moved)
 
 
 class BatchSource(Protocol):
@@ -49,7 +52,7 @@ class BatchSource(Protocol):
 
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
                   drop_last: bool = False) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`.
+    """The batches of one epoch, in the order of `draws`; of each batch the share of this process.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -67,9 +70,11 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
 
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
-    indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+    whole = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+    shares = [own_share(len(index)) for index in whole]
+    indices = [share.take(index) for share, index in zip(shares, whole, strict=True)]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)
     if getattr(source, "reads_ahead", False):
         batches = read_ahead(batches)
-    for index, videos in zip(indices, batches, strict=True):
-        yield Batch(index, videos, draws.masks(index), draws.uniforms(index))
+    for index, videos, share in zip(indices, batches, shares, strict=True):
+        yield Batch(index, videos, draws.masks(index), draws.uniforms(index), share)

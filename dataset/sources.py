@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dataset.features import VideoFeatures
+from utils.distributed import least, num_local_processes
 from utils.errors import UserError
 from utils.memory import available_memory
 
@@ -115,7 +116,8 @@ def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto
 
     Args:
         kind: "host", "device" or "file"; "auto" takes `device` where that is a GPU with room for the split in half
-            of its free memory, else main memory under the same condition, else the files.
+            of its free memory, else main memory under the same condition, else the files. Several processes decide
+            alike; those of one machine divide its main memory, of which each would fill a part of its own.
     """
     size = f"the training features ({_gib(_size(features))} as float32)"
     if kind == "auto":
@@ -135,15 +137,18 @@ def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
     """The kind that "auto" means here, and why."""
     size = _size(features)
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
+        free = least(torch.cuda.mem_get_info(device)[0])
         if size <= free * SHARE:
             return "device", f"they fit in half of its free {_gib(free)}"
     free_here = available_memory()
     if free_here is None:
         return "host", "the system does not tell how much is free"
+    num_copies = num_local_processes()
+    free_here = least(free_here) // num_copies
+    available = f"available {_gib(free_here)}" + (f" of each of {num_copies} processes" if num_copies > 1 else "")
     if size <= free_here * SHARE:
-        return "host", f"they fit in half of the available {_gib(free_here)}"
-    return "file", f"they do not fit in half of the available {_gib(free_here)}"
+        return "host", f"they fit in half of the {available}"
+    return "file", f"they do not fit in half of the {available}"
 
 
 def _size(features: VideoFeatures) -> int:

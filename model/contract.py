@@ -34,14 +34,22 @@ class HashingMethod(nn.Module):
     def losses(self, batch, epoch: int) -> Mapping[str, Tensor]:
         """The named loss terms of one step; `total` is what to descend.
 
+        Where several processes train, `batch` is one's share of the rows and the losses are those of the whole batch.
+        So every term passes through one of two functions, which do nothing in a process alone: what each video gives
+        to a loss that compares videos is `batch.share.gather(rows)`, with no learned parameter after it; a mean over
+        videos, or a term that no video enters, is `batch.share.mean(value)`.
+
         Args:
-            batch: `index` (B,), `features` (B, T, F), `masks` (B, 2, T), `uniforms` (B, 2, U) or None.
+            batch: `index` (B,), `features` (B, T, F), `masks` (B, 2, T), `uniforms` (B, 2, U) or None, `share`.
             epoch: from 0.
         """
         raise NotImplementedError
 
     def before_step(self, batch, epoch: int) -> None:
-        """Moves the method's own targets (pseudo-labels, a teacher), without gradient. Does nothing here."""
+        """Moves the method's own targets (pseudo-labels, a teacher), without gradient. Does nothing here.
+
+        Every process holds all of them: rows of a batch are gathered (`batch.share.gather`), `batch.index` too.
+        """
 
     def step_losses(self, batch, epoch: int) -> Mapping[str, Tensor]:
         """`before_step`, then `losses`: what a training step calls. A method may share work between the two."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from utils.distributed import sum_gradients
 from utils.errors import UserError
 
 OPTIMIZERS = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}
@@ -28,6 +29,9 @@ def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *,
                   grad_clip: float = 0.0) -> Mapping[str, Tensor]:
     """The named losses of one step of a hashing method on `batch`, after descending `total`.
 
+    Where several processes train, all of them take this step, each on its share; losses and gradients are those of
+    the whole batch.
+
     Args:
         model: a hashing method, in training mode. batch, epoch: what its `step_losses` takes.
         amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
@@ -37,6 +41,7 @@ def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *,
         losses = model.step_losses(batch, epoch)
     optimizer.zero_grad(set_to_none=True)
     losses["total"].backward()
+    sum_gradients(model.parameters())
     if grad_clip > 0:
         nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     optimizer.step()

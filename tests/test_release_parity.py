@@ -19,6 +19,7 @@ from model import build_model, load_weights
 from model.autoencoder import binarise, split_frames, take_frames
 from model.scan import ENGINES
 from optim import build_optimizer
+from utils.distributed import Share
 from utils.hash_center_measures import gilbert_varshamov, release_score
 from utils.hash_centers import solve_row
 
@@ -68,7 +69,7 @@ def golden(request):
     tensors = {name: torch.from_numpy(value) for name, value in data.items() if value.ndim}
     model = load(case, "release_checkpoint.pth", settings, len(data["x"]), engine)
     model.pseudo_labels.copy_(tensors["soft_label"])
-    batch = SimpleNamespace(index=torch.arange(len(data["x"])), features=tensors["x"], uniforms=None,
+    batch = SimpleNamespace(index=torch.arange(len(data["x"])), features=tensors["x"], uniforms=None, share=Share(),
                             masks=torch.stack([tensors["mask1"], tensors["mask2"]], dim=1))
     return SimpleNamespace(model=model, data=data, batch=batch)
 
@@ -136,6 +137,7 @@ def test_three_training_steps(engine):
     for step in range(3):
         index = torch.from_numpy(trace[f"step{step}/index"])
         batch = SimpleNamespace(index=index, features=torch.from_numpy(trace["feats"])[index], uniforms=None,
+                                share=Share(),
                                 masks=torch.from_numpy(trace[f"step{step}/mask"]))
         model.before_step(batch, epoch=step)
         loss = model.losses(batch, epoch=step)["total"]

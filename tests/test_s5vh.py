@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dataset.batches import Batch
 from model import build_model, load_weights
 from model.autoencoder import binarise, split_frames
 from model.blocks import BidirectionalBlock, Stack
@@ -33,8 +34,8 @@ def make_batch(size=5, frames=8, features=12, hidden=4, depth=1, seed=0):
     masks = torch.zeros(size, 2, frames, dtype=torch.bool)
     for row in masks.view(-1, frames):
         row[torch.randperm(frames, generator=generator)[:hidden]] = True
-    return SimpleNamespace(index=torch.arange(size), features=torch.randn(size, frames, features, generator=generator),
-                           masks=masks, uniforms=torch.rand(size, 2, depth, generator=generator))
+    return Batch(index=torch.arange(size), features=torch.randn(size, frames, features, generator=generator),
+                 masks=masks, uniforms=torch.rand(size, 2, depth, generator=generator))
 
 
 @pytest.mark.parametrize("directions", ["tied", "separate", "forward"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from utils.checkpoints import BEST, LAST, read_checkpoint, write_checkpoint
+from utils.distributed import from_first, rank
 from utils.errors import UserError
 from utils.files import make_folder, write_text
 
@@ -114,6 +115,32 @@ class Run:
         if text := changed_settings(before, self.config):
             raise UserError(f"{path}: this run was made with other settings ({text}). Resume with its own "
                             "settings, or set run_name to begin another run.")
+
+
+class Onlooker(Run):
+    """The run as every process but the first has it: the state to begin from; its folders are left alone."""
+
+    def __init__(self, config, state: dict | None):
+        self.config, self.state = config, state
+
+    def begin(self) -> None:
+        pass
+
+    def record(self, row: dict[str, float]) -> None:
+        pass
+
+    def save(self, content: dict, *, best: bool = False) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def open_run(config, *, resume: bool = False, restart: bool = False) -> Run:
+    """The `Run` of the first process; the others' `Onlooker` with the checkpoint that the first has read."""
+    run = Run(config, resume=resume, restart=restart) if rank() == 0 else None
+    state = from_first(lambda: run.state if run else None)
+    return run or Onlooker(config, state)
 
 
 def read_metrics(folder: str | os.PathLike) -> list[dict]:

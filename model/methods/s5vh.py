@@ -132,18 +132,18 @@ class Method(HashingMethod):
 
     def losses(self, batch, epoch: int, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`; `tokens` as in `views`."""
-        config = self.config
+        config, share = self.config, batch.share
         views = self.views(batch.features, batch.masks, batch.uniforms, tokens)
         with torch.autocast(batch.features.device.type, enabled=False):
-            reconstruction = sum(
+            reconstruction = share.mean(sum(
                 reconstruction_loss(predicted.float(), target)
-                for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True))
-            z1, z2 = views.frame_codes.float().mean(dim=1).chunk(2)
+                for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True)))
+            z1, z2 = (share.gather(z) for z in views.frame_codes.float().mean(dim=1).chunk(2))
             contrastive = debiased_contrastive_loss(z1, z2, temperature=config.temperature,
                                                     tau_plus=config.tau_plus)
             logits = views.center_logits.float() / (config.nbits * config.temperature_cluster)
             labels = self.pseudo_labels[batch.index]
-            center = sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2
+            center = share.mean(sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2)
         total = reconstruction + config.alpha * contrastive + config.a_cluster * center
         return {"total": total, "reconstruction": reconstruction, "contrastive": contrastive, "center": center}
 
@@ -160,7 +160,8 @@ class Method(HashingMethod):
     def _move_labels(self, batch, tokens: Tensor) -> None:
         alpha = self.config.smoothing_alpha
         predicted = self.pseudo_label_logits(tokens).softmax(dim=1)
-        self.pseudo_labels[batch.index] = (1 - alpha) * self.pseudo_labels[batch.index] + alpha * predicted
+        moved = (1 - alpha) * self.pseudo_labels[batch.index] + alpha * predicted
+        self.pseudo_labels[batch.share.gather(batch.index)] = batch.share.gather(moved)
 
     def pseudo_label_logits(self, tokens: Tensor) -> Tensor:
         """Logits (B, C) whose softmax the pseudo-labels follow, from the embedded frames (B, T, D) of whole videos.

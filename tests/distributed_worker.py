@@ -1,0 +1,98 @@
+"""What `test_distributed.py` has torchrun start in each of three processes, with a config and a folder as arguments.
+
+The folder gets what each process saw, by rank. Then the last process fails, while the others wait for it.
+"""
+
+import runpy
+import sys
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tests.pipeline import ROOT
+from utils.cli import run_script
+from utils.config import load_config
+from utils.distributed import Share, anywhere, from_first, join, least, one_voice, sum_gradients
+from utils.errors import UserError
+from utils.run import open_run
+
+SHARES = ((3, 2, 2), (1, 1, 0), (0, 4, 1))
+# 40 videos make 51 steps of 19, 19 and 2, whose shares are 7 + 6 + 6 and 1 + 1 + 0 rows.
+COMPARED = {"S5VH_type": "small", "batch_size": 19, "num_epochs": 17, "eval_every": 0, "grad_clip": 0.5,
+            "run_name": "compared"}
+RESUMED = {"num_epochs": 6, "run_name": "resumed"}
+Trainer = runpy.run_path(str(ROOT / "train.py"))["Trainer"]
+
+
+class Cut(Exception):
+    """Ends a run early, as a kill does between two epochs."""
+
+
+class WatchedTrainer(Trainer):
+    """Keeps the losses of every step in `seen`; is cut short before the epoch `until`."""
+
+    def __init__(self, config, until=None):
+        super().__init__(config, torch.device("cpu"), preprocess="preprocess.py")
+        self.until, self.seen = until, []
+
+    def _step(self, batch, epoch):
+        losses = super()._step(batch, epoch)
+        self.seen.append([float(value.detach()) for value in losses.values()])
+        return losses
+
+    def _train_epoch(self, epoch):
+        if epoch == self.until:
+            raise Cut
+        return super()._train_epoch(epoch)
+
+
+def train(config_path, changes: dict, until: int | None = None) -> WatchedTrainer:
+    """A trainer that has continued the run that `changes` name."""
+    config = load_config(str(config_path), changes)
+    trainer, run = WatchedTrainer(config, until), open_run(config, resume=True)
+    try:
+        trainer.fit(run)
+    except Cut:
+        run.close()
+    return trainer
+
+
+def gathered_loss(rows: Tensor, weight: Tensor, share: Share) -> Tensor:
+    """A loss over all pairs of rows (B, 4) plus a mean over rows, with learned weights (4,)."""
+    h = torch.tanh(share.take(rows) * weight)
+    whole = share.gather(h)
+    return (whole @ whole.T).exp().mean() + share.mean((h**3).sum(1).mean())
+
+
+def loss_and_gradient(sizes: tuple[int, ...], share: Share) -> tuple[Tensor, Tensor]:
+    """Of `gathered_loss` of a batch of the sum of `sizes`, with the gradient of its weights."""
+    rows = torch.randn(sum(sizes), 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.nn.Parameter(torch.linspace(-1, 1, 4))
+    loss = gathered_loss(rows, weight, share)
+    loss.backward()
+    sum_gradients([weight])
+    return loss.detach(), weight.grad
+
+
+@one_voice()
+def main() -> None:
+    config_path, out = sys.argv[1:]
+    join("cpu")
+    rank = dist.get_rank()
+    print(f"process {rank} speaks")
+    trainer = train(config_path, COMPARED)
+    share = Share(SHARES[0], rank)
+    torch.save({"losses": trainer.seen, "state": trainer.model.state_dict(), "source": trainer.source_choice,
+                "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
+                "gathered": share.gather(share.take(torch.arange(7))),
+                "first": from_first(lambda: rank), "least": least(10 - rank),
+                "anywhere": (anywhere(rank == 1), anywhere(False))}, f"{out}/{rank}.pt")
+    train(config_path, RESUMED, until=2)
+    if rank == 2:
+        raise UserError("the last process has failed.")
+    dist.barrier()
+
+
+if __name__ == "__main__":
+    run_script(main)

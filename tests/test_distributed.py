@@ -1,0 +1,144 @@
+"""Several processes, started by torchrun, train as one does: the same losses, gradients, labels and checkpoints."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dataset import sources
+from tests import distributed_worker as worker
+from tests.distributed_worker import COMPARED, RESUMED, SHARES, loss_and_gradient, train
+from tests.pipeline import ROOT, make_project, message_of, succeed
+from utils import distributed
+from utils.distributed import Share, join, own_share
+
+# Of weights: Adam divides a gradient by its own size, so that one which is all rounding still moves its weight.
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def torchrun(num_processes, *arguments):
+    """The finished process of `torchrun` on the CPU of this machine, at a free port."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", num_processes]
+    return subprocess.run([*map(str, command), *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("distributed"))
+    succeed("preprocess.py", "--config", project.config, "--gpu", "cpu")
+    return project
+
+
+@pytest.fixture(scope="module")
+def three(project):
+    """What `distributed_worker` printed in three processes, as `ended`, and what each saw, as `seen`."""
+    three = torchrun(3, "-m", worker.__name__, project.config, project.folder)
+    assert "the last process has failed" in three.stderr, three.stderr
+    three.seen = [torch.load(project.folder / f"{rank}.pt") for rank in range(3)]
+    return three
+
+
+@pytest.fixture(scope="module")
+def alone(project):
+    return train(project.config, COMPARED | {"run_name": "alone"})
+
+
+def test_every_step_is_that_of_one_process(three, alone):
+    """Stochastic depth, moving labels, clipping; shares that differ, one of them empty at the end of an epoch."""
+    steps = torch.tensor(three.seen[0]["losses"]), torch.tensor(alone.seen)
+    assert steps[1].shape == (51, 4)
+    torch.testing.assert_close(*steps, rtol=1e-5, atol=0)
+    for name, value in alone.model.state_dict().items():
+        torch.testing.assert_close(three.seen[0]["state"][name], value, **TOLERANCE)
+
+
+def test_what_the_comparison_rests_on(alone):
+    assert [block.drop_rate > 0 for block in alone.model.encoder.blocks] == [False] + 5 * [True]
+    assert alone.model.tracked()["label_entropy"] > 0.1
+    assert alone.seen[-1][0] < 0.7 * alone.seen[0][0]
+
+
+def test_all_processes_hold_the_same(three):
+    first, *others = three.seen
+    for other in others:
+        assert other["losses"] == first["losses"]
+        assert all(torch.equal(other["state"][name], value) for name, value in first["state"].items())
+        assert other["source"] == first["source"]
+    for seen in three.seen:
+        assert seen["gathered"].tolist() == list(range(7))
+        assert (seen["first"], seen["least"], seen["anywhere"]) == (0, 8, (True, False))
+
+
+@pytest.mark.parametrize("place", range(len(SHARES)))
+def test_gathered_losses_and_gradients_are_those_of_one_process(three, place):
+    loss, gradient = loss_and_gradient(SHARES[place], Share())
+    for seen in three.seen:
+        torch.testing.assert_close(seen["shares"][place][0], loss)
+        torch.testing.assert_close(seen["shares"][place][1], gradient)
+
+
+def test_one_process_speaks_and_one_tells_the_error(three):
+    assert three.stdout == "process 0 speaks\n"
+    assert three.stderr.count("error: the last process has failed.\n") == 1
+    assert [line for line in three.stderr.splitlines() if "error: " in line] == ["error: the last process has failed."]
+    assert "exitcode  : 2" in three.stderr
+    assert "RuntimeError" not in three.stderr  # the others, whose partner is gone, keep quiet
+
+
+def test_a_run_goes_on_in_another_number_of_processes(project, three):
+    """Three processes, then one, then two, against one process all the way."""
+    train(project.config, RESUMED, until=4)
+    settings = [f"{name}={value}" for name, value in RESUMED.items()]
+    two = torchrun(2, ROOT / "train.py", "--config", project.config, "--resume", "--gpu", "cpu", "--set", *settings)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("resuming after epoch 4 of 6") == two.stdout.count("epoch 5/6 ") == 1
+    assert "2 processes share every batch of 16" in two.stdout
+
+    whole = train(project.config, RESUMED | {"run_name": "whole"})
+    checkpoint = project.checkpoint.parent.parent / "S5VH_8bit_resumed/last.pth"
+    resumed = torch.load(checkpoint, weights_only=True)["model_state_dict"]
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed[name], value, **TOLERANCE)
+    logs = project.logs.parent / "S5VH_8bit_resumed"
+    rows = [json.loads(line) for line in (logs / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 7))
+    assert ["mAP@5" in row for row in rows] == 3 * [False, True]
+    log = (logs / "log.txt").read_text()
+    assert log.count(" epoch 5/6 ") == log.count(" epoch 6/6 ") == 1
+
+
+def test_a_batch_is_divided_in_order(monkeypatch):
+    assert own_share(10) == Share()
+    monkeypatch.setattr(distributed, "num_processes", lambda: 4)
+    assert own_share(10).sizes == (3, 3, 2, 2)
+    assert own_share(2).sizes == (1, 1, 0, 0)
+    rows = torch.arange(10, 20)
+    assert [Share((3, 3, 2, 2), rank).take(rows).tolist() for rank in range(4)] == [[10, 11, 12], [13, 14, 15],
+                                                                                   [16, 17], [18, 19]]
+    assert Share((1, 1, 0, 0), 3).take(rows[:2]).tolist() == [10]
+    assert Share().take(rows) is rows
+
+
+def test_processes_of_one_machine_divide_its_memory(monkeypatch):
+    monkeypatch.setattr(sources, "available_memory", lambda: 5 << 30)
+    monkeypatch.setattr(sources, "_size", lambda features: 1 << 30)
+    assert sources._choose(None, torch.device("cpu")) == ("host", "they fit in half of the available 5.0 GiB")
+    monkeypatch.setattr(sources, "num_local_processes", lambda: 4)
+    assert sources._choose(None, torch.device("cpu")) == (
+        "file", "they do not fit in half of the available 1.2 GiB of each of 4 processes")
+
+
+def test_every_process_takes_its_own_gpu(monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert "Leave --gpu out" in message_of(lambda: join("1"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert "Use --nproc_per_node 2" in message_of(lambda: join(None))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert distributed._own_device(None) == torch.device("cuda", 2)
+    assert distributed._own_device(" CPU ") == torch.device("cpu")
