@@ -47,9 +47,9 @@ class BatchSource(Protocol):
         ...
 
 
-def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
-                  drop_last: bool = False) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`.
+def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_last: bool = False,
+                  first: int = 0) -> Iterator[Batch]:
+    """The batches of one epoch, in the order of `draws`, from number `first` on.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -63,11 +63,11 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
     if batch_size < 2 or len(source) < smallest:
         raise UserError(f"batch_size = {batch_size} makes no batch of two or more from {len(source)} "
                         f"training videos. Set batch_size between 2 and {max(2, len(source))}.")
-    return _batches(source, draws, batch_size, smallest)
+    return _batches(source, draws, batch_size, smallest, first)
 
 
-def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
-    indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int, first: int) -> Iterator[Batch]:
+    indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest][first:]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)
     if getattr(source, "reads_ahead", False):
         batches = read_ahead(batches)
