@@ -80,7 +80,7 @@ def keep_as(path: str | os.PathLike, second: str | os.PathLike) -> None:
         UserError: the operating system refused to write.
     """
     source, target = Path(path), Path(second)
-    if not source.exists():
+    if not source.exists() or (target.exists() and source.samefile(target)):  # renaming would leave the part there
         return
     with whole_file(target) as part:
         part.unlink()

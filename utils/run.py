@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -197,6 +197,10 @@ def peak_memory() -> float:
 
 class _LogFile(logging.FileHandler):
     """A log whose failure to write is the user's to know, once, and not a traceback for every line."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # of lines that were told to be lost already
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
