@@ -202,7 +202,7 @@ class Soak:
         if draw.random() < 0.5:
             time.sleep(draw.uniform(0, _LIFE))
         else:
-            self._wait_for(life, draw.randrange(len(PHASES) - 1))
+            self._wait_for(life, draw.randrange(START + 1, len(PHASES) - 1))
             time.sleep(draw.uniform(0, _WITHIN))
         return not life.ended()
 
@@ -210,7 +210,7 @@ class Soak:
         skipped = self._moments.uniform(0, _LIFE)
         begun = time.monotonic()
         while not life.ended() and time.monotonic() - begun < _PATIENCE:
-            if life.phase == phase and (phase == START or time.monotonic() - begun > skipped):
+            if life.phase == phase and time.monotonic() - begun > skipped:
                 return
             time.sleep(0.0002)
 

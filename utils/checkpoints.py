@@ -54,15 +54,16 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     if not path.is_file():
         raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or set "
                         "use_checkpoint to an existing file.")
-    if _is_damaged(path):
-        raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        damaged = _is_damaged(path)
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
                         "loaded, since that could run code. Save its state_dict alone.") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
+    if damaged:
+        raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
     return content

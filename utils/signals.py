@@ -57,7 +57,7 @@ class StopRequest:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """A block within in which the first signal, or one that has come before, raises too."""
+        """A block in which the first signal, or one that has come before, raises too."""
         self._at_once = True
         try:
             self.check()
