@@ -31,6 +31,7 @@ from tables.grid.runner import ROOT, Runner, run_cells, threads_per_cell
 from utils.cli import add_shared_arguments, choose_device, run_script
 from utils.errors import UserError
 from utils.files import write_text
+from utils.lock import Lock
 
 TIMING_SECONDS = 40
 
@@ -43,6 +44,12 @@ def main() -> None:
         _list(cells, arguments.jobs)
         return
     _end_with(missing_data(cells))
+    with Lock(f"{_stem(arguments)}.lock", "Wait until it is done or end it, or name another folder with --out."):
+        _make(arguments, table, cells)
+
+
+def _make(arguments: argparse.Namespace, table: tables.Table, cells: dict[Cell, State]) -> None:
+    """Brings all cells to their end and publishes the table; exit status 1 if one failed."""
     device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
     if not arguments.restart:
         _refuse_other_settings(cells)
@@ -139,14 +146,19 @@ def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
                         "home_root to keep them.")
 
 
+def _stem(arguments: argparse.Namespace) -> str:
+    """The path of the table's files, without their endings."""
+    ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
+    return os.path.join(arguments.out, f"{arguments.table}{ending}")
+
+
 def _publish(arguments: argparse.Namespace, title: str, cells: Sequence[Cell], records: Sequence[Record],
              made: str) -> None:
     """Prints the table and writes its files."""
     lines, columns = table_lines(records), describe_columns(cells, records, torch.get_num_threads())
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
     print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(columns))
-    ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
-    path = os.path.join(arguments.out, f"{arguments.table}{ending}")
+    path = _stem(arguments)
     write_text(f"{path}.md", markdown(title, command, made, lines, columns))
     write_text(f"{path}.html", page_text(title, command, made, lines, columns, records))
     write_csv(f"{path}.csv", records)

@@ -28,10 +28,12 @@ from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_artefacts
 from utils.checkpoints import read_checkpoint
-from utils.cli import add_config_arguments, config_from_arguments, run_script
-from utils.distributed import check_alike, from_first, join, num_processes, one_voice, rank, share_weights
+from utils.cli import add_config_arguments, config_from_arguments, resume_command, run_script
+from utils.distributed import check_alike, from_first, join, largest, num_processes, one_voice, rank, share_weights
 from utils.errors import UserError
+from utils.progress import Progress
 from utils.run import Run, log_to_console, open_run, peak_memory, plain_settings
+from utils.signals import Stopped, StopRequest
 
 EPOCHS_PER_SEED, EPOCHS_PER_PROCESS = 1_000_003, 100_003  # keep the streams of (seed, epoch, process) apart
 log = logging.getLogger("train")
@@ -54,12 +56,14 @@ def main() -> None:
         return
     device = join(arguments.gpu)
     log_to_console()
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    if config.deterministic:  # else left alone: the call itself imports for seconds
+        torch.use_deterministic_algorithms(True, warn_only=True)
     trainer = Trainer(config, device, preprocess=f"python preprocess.py --config {arguments.config}")
     if arguments.dry_run:
         trainer.dry_run()
     else:
-        trainer.fit(open_run(config, resume=arguments.resume, restart=arguments.restart))
+        with open_run(config, resume=arguments.resume, restart=arguments.restart) as run:
+            trainer.fit(run)
 
 
 class Trainer:
@@ -91,18 +95,36 @@ class Trainer:
                                          config.weight_decay)
 
     def fit(self, run: Run) -> None:
-        """Trains from the run's first epoch to the last, saving and evaluating as the config says."""
-        config = self.config
+        """Trains from the run's first epoch to the last, saving and evaluating as the config says.
+
+        A signal is heeded when the step in progress is done: all goes into a checkpoint, then `Stopped` is raised.
+        """
         run.begin()
         self._log_setup()
         best, stale, finished = self._restore(run)
         if finished:
             log.info("this run is finished; nothing to do")
-        for epoch in range(run.first_epoch, 0 if finished else config.num_epochs):
+            return
+        with StopRequest(agree=largest) as stop:
+            self._epochs(run, stop, best, stale)
+            stop.found()
+            stop.check()
+
+    def _epochs(self, run: Run, stop: StopRequest, best: float, stale: int) -> None:
+        config = self.config
+        for epoch in range(run.first_epoch, config.num_epochs):
             last = epoch + 1 == config.num_epochs
-            row = self._train_epoch(epoch)
-            if last or (config.eval_every and (epoch + 1) % config.eval_every == 0):
-                row |= from_first(self._evaluate)
+            evaluates = last or (config.eval_every and (epoch + 1) % config.eval_every == 0)
+            progress = self._train_epoch(epoch, run.unfinished(epoch), stop)
+            try:
+                row = self._row(progress, stop, evaluates)
+            except Stopped as stopped:
+                run.save(self._state(epoch - 1) | {"best": best, "stale": stale, "finished": False,
+                                                   "unfinished": progress.state()})
+                log.info("%s: stopped after %d steps of epoch %d, which are kept. Continue with:\n%s", stopped,
+                         progress.num_steps, epoch + 1, resume_command())
+                raise
+            if evaluates:
                 improved = row[self._first_metric] > best
                 best, stale = max(best, row[self._first_metric]), 0 if improved else stale + 1
                 if improved and config.select == "best_on_test":
@@ -115,11 +137,10 @@ class Trainer:
             if stopping:
                 log.info("stopping early: no better %s in %d evaluations", self._first_metric, stale)
                 break
-        run.close()
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the training videos; the mean of every loss term, the rate and the time."""
-        config, started = self.config, time.perf_counter()
+    def _train_epoch(self, epoch: int, unfinished: dict | None, stop: StopRequest) -> Progress:
+        """One pass over the training videos, or what is left of an `unfinished` one, until a signal is noted."""
+        config = self.config
         rate = self._learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -127,20 +148,28 @@ class Trainer:
                            self.model.num_uniforms)
         # For whatever a model draws by itself (dropout).
         torch.manual_seed(config.seed * EPOCHS_PER_SEED + rank() * EPOCHS_PER_PROCESS + epoch)
+        progress = Progress(epoch, rate, self.device, unfinished)
         self.model.train()
-        sums: dict[str, torch.Tensor] = {}
-        num_steps = 0
-        for batch in tqdm(iterate_epoch(self.source, draws, config.batch_size), desc=f"epoch {epoch + 1}",
+        batches = iterate_epoch(self.source, draws, config.batch_size, first=progress.num_steps)
+        for batch in tqdm(batches, desc=f"epoch {epoch + 1}", initial=progress.num_steps,
                           total=-(-len(self.source) // config.batch_size), leave=False, disable=None):
-            losses = self._step(batch.to(self.device), epoch)
-            sums = {name: sums.get(name, 0.0) + value.detach() for name, value in losses.items()}
-            num_steps += 1
-        means = {f"loss/{name}": float(value) / num_steps for name, value in sums.items()}
-        if not all(abs(value) < float("inf") for value in means.values()):
-            raise UserError(f"epoch {epoch + 1}: the loss is not finite ({means}) at learning rate {rate:g}. Lower "
-                            "lr or set grad_clip; the last checkpoint is from before this epoch.")
-        return {"epoch": epoch + 1, "lr": rate, **means, **self.model.tracked(),
-                "seconds": round(time.perf_counter() - started, 3)}
+            progress.add(self._step(batch.to(self.device), epoch))
+            if stop.found():
+                break
+        return progress
+
+    def _row(self, progress: Progress, stop: StopRequest, evaluates: bool) -> dict[str, float]:
+        """What is recorded of an epoch: the mean of every loss term, the rate, the time, and the metrics if it
+        `evaluates`.
+
+        Raises:
+            Stopped: a signal has come during the steps.
+        """
+        stop.check()
+        means = {f"loss/{name}": value for name, value in progress.means().items()}
+        row = {"epoch": progress.epoch + 1, "lr": progress.rate, **means, **self.model.tracked(),
+               "seconds": round(progress.seconds, 3)}
+        return row | from_first(lambda: self._evaluate(stop)) if evaluates else row
 
     def _step(self, batch, epoch: int) -> Mapping[str, torch.Tensor]:
         return training_step(self.model, self.optimizer, batch, epoch, amp=self.config.amp,
@@ -154,10 +183,11 @@ class Trainer:
     def _first_metric(self) -> str:
         return f"mAP@{self.config.map_at[0]}"
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, stop: StopRequest) -> dict[str, float]:
+        """The metrics of the model as it is. A signal stops at once: nothing learned is lost with them."""
         self.model.eval()
-        evaluation = evaluate_retrieval(self.model.encode, self.retrieval, self.config, self.device)
-        return evaluation.summary()
+        with stop.at_once():
+            return evaluate_retrieval(self.model.encode, self.retrieval, self.config, self.device).summary()
 
     def _state(self, epoch: int) -> dict:
         return {"model_state_dict": self.model.state_dict(), "optimizer_state_dict": self.optimizer.state_dict(),

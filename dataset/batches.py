@@ -50,9 +50,9 @@ class BatchSource(Protocol):
         ...
 
 
-def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
-                  drop_last: bool = False) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`; of each batch the share of this process.
+def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_last: bool = False,
+                  first: int = 0) -> Iterator[Batch]:
+    """The batches of one epoch, in the order of `draws`, from number `first` on; of each the share of this process.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -66,11 +66,11 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
     if batch_size < 2 or len(source) < smallest:
         raise UserError(f"batch_size = {batch_size} makes no batch of two or more from {len(source)} "
                         f"training videos. Set batch_size between 2 and {max(2, len(source))}.")
-    return _batches(source, draws, batch_size, smallest)
+    return _batches(source, draws, batch_size, smallest, first)
 
 
-def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
-    whole = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int, first: int) -> Iterator[Batch]:
+    whole = [index for index in draws.order.split(batch_size) if len(index) >= smallest][first:]
     shares = [own_share(len(index)) for index in whole]
     indices = [share.take(index) for share, index in zip(shares, whole, strict=True)]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)

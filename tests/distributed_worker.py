@@ -5,6 +5,7 @@ The folder gets what each process saw, by rank. Then the last process fails, whi
 
 import runpy
 import sys
+from contextlib import suppress
 
 import torch
 import torch.distributed as dist
@@ -13,7 +14,7 @@ from torch import Tensor
 from tests.pipeline import ROOT
 from utils.cli import run_script
 from utils.config import load_config
-from utils.distributed import Share, anywhere, from_first, join, least, one_voice, sum_gradients
+from utils.distributed import Share, from_first, join, largest, least, one_voice, sum_gradients
 from utils.errors import UserError
 from utils.run import open_run
 
@@ -41,20 +42,18 @@ class WatchedTrainer(Trainer):
         self.seen.append([float(value.detach()) for value in losses.values()])
         return losses
 
-    def _train_epoch(self, epoch):
+    def _train_epoch(self, epoch, *unfinished_and_stop):
         if epoch == self.until:
             raise Cut
-        return super()._train_epoch(epoch)
+        return super()._train_epoch(epoch, *unfinished_and_stop)
 
 
 def train(config_path, changes: dict, until: int | None = None) -> WatchedTrainer:
     """A trainer that has continued the run that `changes` name."""
     config = load_config(str(config_path), changes)
-    trainer, run = WatchedTrainer(config, until), open_run(config, resume=True)
-    try:
+    trainer = WatchedTrainer(config, until)
+    with open_run(config, resume=True) as run, suppress(Cut):
         trainer.fit(run)
-    except Cut:
-        run.close()
     return trainer
 
 
@@ -87,7 +86,7 @@ def main() -> None:
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
                 "first": from_first(lambda: rank), "least": least(10 - rank),
-                "anywhere": (anywhere(rank == 1), anywhere(False))}, f"{out}/{rank}.pt")
+                "largest": largest(8 + rank)}, f"{out}/{rank}.pt")
     train(config_path, RESUMED, until=2)
     if rank == 2:
         raise UserError("the last process has failed.")

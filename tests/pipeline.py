@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import torch
 
 from utils.errors import UserError
 
@@ -65,6 +66,30 @@ def make_project(folder: Path, num_frames: int = 6, num_features: int = 8) -> Si
     return SimpleNamespace(folder=folder, data=data, config=config,
                            checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth",
                            logs=folder / "logs/tiny/S5VH_8bit")
+
+
+def checkpoint_tensors(path) -> dict[str, torch.Tensor]:
+    """Every tensor of the checkpoint at `path` by its place in it."""
+    def walk(prefix, value):
+        if torch.is_tensor(value):
+            yield prefix, value
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                yield from walk(f"{prefix}/{name}", item)
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                yield from walk(f"{prefix}/{place}", item)
+    return dict(walk("", torch.load(path, weights_only=True)))
+
+
+def assert_same_tensors(first, second):
+    """That two checkpoints are equal in every bit of weights, pseudo-labels and optimiser."""
+    ours, theirs = checkpoint_tensors(first), checkpoint_tensors(second)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 60  # weights and both moments of the optimiser
+    for name, value in ours.items():
+        assert value.dtype == theirs[name].dtype, name
+        assert value.numpy().tobytes() == theirs[name].numpy().tobytes(), name
 
 
 def message_of(call: Callable[[], object]) -> str:

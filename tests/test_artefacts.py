@@ -9,6 +9,7 @@ import pytest
 
 from utils import preprocessing
 from utils.artefacts import (
+    digest,
     load_hash_centers,
     load_pseudo_labels,
     read_artefact,
@@ -147,6 +148,30 @@ def test_damaged_files_are_refused_in_one_line(damage, tmp_path):
     with pytest.raises(UserError, match=r"a\.h5: cannot be read as an artefact") as raised:
         read_plain(path)
     assert "\n" not in str(raised.value)
+
+
+def test_digest_tells_shape_type_and_content():
+    array = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+    changed = array.copy()
+    changed[0, 0] += 1
+    variants = [array, array.reshape(6, 4), array.astype(np.float64), changed]
+    assert len({digest(variant) for variant in variants}) == 4
+    assert digest(array) == digest(np.asfortranarray(array))
+
+
+@pytest.mark.parametrize("bit", [0, 7, 8 * 799 + 3])
+def test_a_flipped_bit_is_found(bit, tmp_path):
+    path = tmp_path / "a.h5"
+    array = np.random.default_rng(0).integers(0, 9, (2, 50))
+    write_artefact(path, {"feats": array}, {"seed": 1})
+    content = bytearray(path.read_bytes())
+    content[content.index(array.tobytes()) + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="'feats' does not fit its checksum"):
+        read_plain(path)
+    with h5py.File(path, "a") as file:  # as a file of an earlier version
+        del file["feats"].attrs["sha256"]
+    assert not np.array_equal(read_plain(path), array)
 
 
 @pytest.mark.parametrize(("arrays", "complaint"), [

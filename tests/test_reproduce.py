@@ -168,7 +168,8 @@ def test_other_settings(project):
 def test_a_restart_discards_the_evaluation_too(project):
     config = pair_cells(project)[0].config
     leave_run(config)
-    Run(config, restart=True)
+    with Run(config, restart=True):
+        pass
     assert not os.path.exists(f"{config.log_path}/metrics.json")
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from tests.pipeline import ROOT, make_project, run, succeed
+from tests.pipeline import ROOT, assert_same_tensors, checkpoint_tensors, make_project, run, succeed
 from utils.config import load_config
 
 
@@ -20,28 +20,6 @@ def project(tmp_path):
     project = make_project(tmp_path)
     succeed("preprocess.py", "--config", project.config, "--gpu", "cpu")
     return project
-
-
-def checkpoint_tensors(path) -> dict[str, torch.Tensor]:
-    def walk(prefix, value):
-        if torch.is_tensor(value):
-            yield prefix, value
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                yield from walk(f"{prefix}/{name}", item)
-        elif isinstance(value, list):
-            for place, item in enumerate(value):
-                yield from walk(f"{prefix}/{place}", item)
-    return dict(walk("", torch.load(path, weights_only=True)))
-
-
-def assert_same_tensors(first, second):
-    ours, theirs = checkpoint_tensors(first), checkpoint_tensors(second)
-    assert ours.keys() == theirs.keys()
-    assert len(ours) > 60  # weights and both moments of the optimiser
-    for name, value in ours.items():
-        assert value.dtype == theirs[name].dtype, name
-        assert value.numpy().tobytes() == theirs[name].numpy().tobytes(), name
 
 
 def test_from_features_to_map(project):

@@ -1,10 +1,12 @@
 """What preprocess makes and training reads: HDF5 files that say what they were made from.
 
 Every file carries `format_version` and `made_from`, the JSON of each input fingerprint and setting that
-shaped it. Files without `made_from` (downloaded) are taken after a check of shapes and values.
+shaped it, and every array its SHA-256. Files without `made_from` (downloaded) are taken after a check of shapes
+and values.
 Letters: N videos, C clusters, K bits.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +20,7 @@ from utils.errors import UserError
 from utils.files import whole_file
 
 FORMAT_VERSION = 1
+CHECKSUM = "sha256"  # attribute of an array
 PREPROCESS = "python preprocess.py --config <your config>"
 
 Check = Callable[[np.ndarray], str | None]
@@ -40,7 +43,7 @@ def write_artefact(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], ma
     """
     with whole_file(path) as part, h5py.File(part, "w") as file:
         for key, array in arrays.items():
-            file.create_dataset(key, data=array)
+            file.create_dataset(key, data=array).attrs[CHECKSUM] = digest(np.asarray(array))
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["made_from"] = json.dumps(_plain(made_from), sort_keys=True)
         for name, value in (attributes or {}).items():
@@ -160,6 +163,12 @@ def center_settings(config, features_fingerprint: str) -> dict:
             "hash_center_assign": config.hash_center_assign}
 
 
+def digest(array: np.ndarray) -> str:
+    """A fingerprint of an array's shape, dtype and content."""
+    array = np.ascontiguousarray(array)
+    return hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode() + array.tobytes()).hexdigest()
+
+
 def finite(array: np.ndarray) -> str | None:
     """A complaint where `array` holds NaN or Inf."""
     return None if np.isfinite(array).all() else "holds NaN or Inf"
@@ -191,11 +200,14 @@ def _read(path, key: str) -> np.ndarray:
             if not isinstance(file.get(key), h5py.Dataset):
                 raise UserError(f"{path}: has no array '{key}' (it holds {sorted(file) or 'nothing'}). "
                                 f"Make it anew with `{PREPROCESS} --force`.")
-            array = file[key][()]
+            array, checksum = file[key][()], file[key].attrs.get(CHECKSUM)
     except (OSError, RuntimeError) as error:
         raise _unreadable(path, error) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
+    if checksum is not None and checksum != digest(array):
+        raise UserError(f"{path}: damaged, '{key}' does not fit its checksum. Delete it and make it anew with "
+                        f"`{PREPROCESS}`.")
     return array
 
 

@@ -2,13 +2,17 @@
 
 import argparse
 import errno
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from utils.config import Config, load_config
 from utils.errors import UserError
 from utils.schema import REQUIRED, SCHEMA, Key, nearest_key
+from utils.signals import stopping_at_once
 
 if TYPE_CHECKING:
     import torch
@@ -75,13 +79,15 @@ def config_from_arguments(arguments: argparse.Namespace) -> Config:
 
 
 def run_script(main: Callable[[], object]) -> None:
-    """Calls `main`. What a user can mend ends in one line on stderr and exit status 2; an interrupt in 130.
+    """Calls `main`. What a user can mend ends in one line on stderr and exit status 2; an interrupt in 130, SIGTERM in
+    143.
 
-    That is a UserError, or an OSError of the file system: disk full, no permission, nothing there. All other
+    The former is a UserError, or an OSError of the file system: disk full, no permission, nothing there. All other
     exceptions are faults of the program and keep their traceback.
     """
     try:
-        main()
+        with stopping_at_once():
+            main()
     except UserError as error:
         _fail(str(error))
     except OSError as error:
@@ -90,9 +96,18 @@ def run_script(main: Callable[[], object]) -> None:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{where}{error.strerror}.")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as stop:
+        signum = getattr(stop, "signum", signal.SIGINT)
+        with suppress(OSError):  # a closed terminal
+            print("interrupted" if signum == signal.SIGINT else f"ended by {stop}", file=sys.stderr)
+        raise SystemExit(128 + signum) from None
+
+
+def resume_command() -> str:
+    """The command line that continues what this process was asked to do: its own, with --resume, without --restart."""
+    typed = sys.orig_argv[-len(sys.argv):] == sys.argv  # also the interpreter and its flags; not so under `python -m`
+    words = [word for word in (sys.orig_argv if typed else ["python", *sys.argv]) if word != "--restart"]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 
 def choose_device(gpu: str | int | None) -> "torch.device":

@@ -3,7 +3,6 @@
 Letters: N videos, T frames, F features, P latent dimensions, C anchors (cluster centroids), S neighbours.
 """
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 
@@ -121,12 +120,6 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     """`rows` (C,P) divided by their L2 norms, float32; a row of zeros stays."""
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     return (rows / np.maximum(norms, TINY)).astype(np.float32)
-
-
-def digest(array: np.ndarray) -> str:
-    """A fingerprint of an array's shape, dtype and content."""
-    array = np.ascontiguousarray(array)
-    return hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode() + array.tobytes()).hexdigest()
 
 
 def _count_distinct(anchors: np.ndarray, scale: float) -> int:

@@ -163,9 +163,9 @@ def least(value: int) -> int:
     return int(box)
 
 
-def anywhere(flag: bool) -> bool:
-    """Whether `flag` holds in any process."""
-    return least(int(not flag)) == 0
+def largest(value: int) -> int:
+    """The largest of the processes' values."""
+    return -least(-value)
 
 
 def check_alike(value: object, what: str) -> None:

@@ -2,9 +2,11 @@
 
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,32 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             raise UserError(f"{target}: cannot write ({error}). Free some space or name another output "
                             "folder in the config; nothing was changed.") from error
         raise
+
+
+def remove_parts(path: str | os.PathLike) -> None:
+    """Removes what killed writers of `path` left beside it; only for who knows that nobody is writing it."""
+    target = Path(path)
+    for part in target.parent.glob(f".{escape(target.name)}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def keep_as(path: str | os.PathLike, second: str | os.PathLike) -> None:
+    """Gives the file at `path`, if there is one, a second name, whatever had that before; both hold at every moment.
+
+    A copy where the file system has no hard links.
+
+    Raises:
+        UserError: the operating system refused to write.
+    """
+    source, target = Path(path), Path(second)
+    if not source.exists() or (target.exists() and source.samefile(target)):  # renaming would leave the part there
+        return
+    with whole_file(target) as part:
+        part.unlink()
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

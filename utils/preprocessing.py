@@ -6,6 +6,7 @@ K bits, P latent dimensions.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from tqdm import tqdm
 
 from utils import artefacts, clustering
 from utils.artefacts import inspect_artefact, read_artefact, write_artefact
-from utils.files import scratch_array
+from utils.files import remove_parts, scratch_array
 from utils.hash_center_measures import CenterMeasures
 from utils.hash_centers import HashCenters, check_settings, solve_hash_centers
+from utils.lock import Lock
 
 MAX_SWEEPS = 20
 LABEL_NEIGHBOURS = 3
@@ -38,19 +40,30 @@ class Workshop:
         Raises:
             UserError: a file that no preprocess wrote does not fit: it is not overwritten without `force`.
         """
-        state = None if self.force else inspect_artefact(path, made_from)
-        if state is not None and state.kind in ("fresh", "foreign"):
-            array = read_artefact(path, key, expected=made_from, shape=shape, check=check,
-                                  command=self.command, log=self.log)
-            if state.kind == "fresh":
-                self.log(f"{path}: up to date, reused.")
+        read = partial(read_artefact, path, key, expected=made_from, shape=shape, check=check, command=self.command,
+                       log=self.log)
+        if (array := self._reuse(path, made_from, read)) is not None:
             return array
-        if state is not None and state.kind == "stale":
-            self.log(f"{path}: made for other settings ({state.reason}); rebuilding.")
-        arrays = make()
-        write_artefact(path, arrays, made_from, attributes())
+        with _lock(path, self.log):
+            if (array := self._reuse(path, made_from, read)) is not None:  # made by another while we waited
+                return array
+            if not self.force and (reason := inspect_artefact(path, made_from).reason):
+                self.log(f"{path}: made for other settings ({reason}); rebuilding.")
+            remove_parts(path)
+            arrays = make()
+            write_artefact(path, arrays, made_from, attributes())
         self.log(f"{path}: written.")
         return arrays[key]
+
+    def _reuse(self, path: str, made_from: Mapping, read: Callable[[], np.ndarray]) -> np.ndarray | None:
+        """What `read` gives, where the artefact at `path` fits; None where it must be made."""
+        state = None if self.force else inspect_artefact(path, made_from)
+        if state is None or state.kind not in ("fresh", "foreign"):
+            return None
+        array = read()
+        if state.kind == "fresh":
+            self.log(f"{path}: up to date, reused.")
+        return array
 
 
 def run(config, features, *, force: bool = False, command: str = artefacts.PREPROCESS,
@@ -91,15 +104,15 @@ def _latents(shop: Workshop, config, features, fingerprint: str) -> np.ndarray:
 
 
 def _anchors(shop: Workshop, config, latents: np.ndarray, fingerprint: str) -> np.ndarray:
-    made_from = {**artefacts.cluster_settings(config, fingerprint), "latents": clustering.digest(latents)}
+    made_from = {**artefacts.cluster_settings(config, fingerprint), "latents": artefacts.digest(latents)}
     return shop.provide(config.anchor_path, "feats", made_from=made_from, check=artefacts.finite,
                         shape=(config.nclusters, latents.shape[1]),
                         make=lambda: {"feats": clustering.cluster(latents, config.nclusters, config.preprocess_seed)})
 
 
 def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray, fingerprint: str) -> None:
-    made_from = {**artefacts.assignment_settings(config, fingerprint), "latents": clustering.digest(latents),
-                 "anchors": clustering.digest(anchors)}
+    made_from = {**artefacts.assignment_settings(config, fingerprint), "latents": artefacts.digest(latents),
+                 "anchors": artefacts.digest(anchors)}
     num_neighbours = config.num_anchor_neighbours
     ids, distances = clustering.nearest_anchors(latents, anchors, max(num_neighbours, LABEL_NEIGHBOURS))
     arrays = {"pos": ids[:, :LABEL_NEIGHBOURS], "ids": ids[:, :num_neighbours],
@@ -111,7 +124,7 @@ def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray
 
 
 def _semantics(shop: Workshop, config, anchors: np.ndarray, fingerprint: str) -> np.ndarray:
-    made_from = {**artefacts.cluster_settings(config, fingerprint), "anchors": clustering.digest(anchors)}
+    made_from = {**artefacts.cluster_settings(config, fingerprint), "anchors": artefacts.digest(anchors)}
     own = clustering.unit_rows(anchors)
     semantics = shop.provide(config.semantic_center_path, "matrix", lambda: {"matrix": own},
                              made_from=made_from, shape=own.shape, check=artefacts.finite)
@@ -121,7 +134,7 @@ def _semantics(shop: Workshop, config, anchors: np.ndarray, fingerprint: str) ->
 
 
 def _hash_centers(shop: Workshop, config, semantics: np.ndarray, fingerprint: str) -> np.ndarray:
-    made_from = {**artefacts.center_settings(config, fingerprint), "semantics": clustering.digest(semantics)}
+    made_from = {**artefacts.center_settings(config, fingerprint), "semantics": artefacts.digest(semantics)}
     solved: list[HashCenters] = []
 
     def make() -> dict:
@@ -146,6 +159,11 @@ def _solve(config, semantics: np.ndarray) -> HashCenters:
             semantics, config.nbits, seed=config.preprocess_seed, rho=config.rho, gamma=config.gamma,
             hadamard_start=bool(config.initWithCSQ), max_sweeps=MAX_SWEEPS, progress=progress,
             assign=config.hash_center_assign)
+
+
+def _lock(path: str, log: Callable[[str], None]) -> Lock:
+    """The lock on making the artefact at `path`: two processes make it one after the other."""
+    return Lock(Path(path).with_name(f".{Path(path).name}.lock"), wait=log)
 
 
 def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:

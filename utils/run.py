@@ -8,14 +8,16 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
 
-from utils.checkpoints import BEST, LAST, read_checkpoint, write_checkpoint
+from utils.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, write_checkpoint
 from utils.distributed import from_first, rank
 from utils.errors import UserError
-from utils.files import make_folder, write_text
+from utils.files import make_folder, remove_parts, write_text
+from utils.lock import Lock
 
 log = logging.getLogger("run")
 
@@ -28,10 +30,12 @@ FREE_SETTINGS = frozenset({
 })
 # With eval.py's, which would speak of another run.
 _LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt", "report.html")
+_WRITTEN_HERE = ("metrics.jsonl", "metrics.csv", "config.py")  # of the log folder, and not by eval.py
+_IN_USE = "Wait until it is done or end it, or set run_name to begin another run."
 
 
 class Run:
-    """The folders of one training run, opened fresh or to continue.
+    """The folders of one training run, opened fresh or to continue, and locked until `close`; use it as a context.
 
     Args:
         config: the resolved configuration.
@@ -39,40 +43,50 @@ class Run:
         restart: discard a run that is there already.
 
     Raises:
-        UserError: the folders hold a run and neither flag is set, or that run was made with other settings.
+        UserError: the folders hold a run and neither flag is set, that run was made with other settings, or another
+            process is at work in them.
     """
 
     def __init__(self, config, *, resume: bool = False, restart: bool = False):
         self.config = config
         self.checkpoints = make_folder(config.file_path)
         self.logs = make_folder(config.log_path)
-        last = self.checkpoints / LAST
-        if last.exists() and not resume and not restart:
-            raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
-                            "it, or set run_name to begin another.")
-        if restart:
-            for path in (last, self.checkpoints / BEST, *(self.logs / name for name in _LOGS)):
-                path.unlink(missing_ok=True)
-        self.state = read_checkpoint(last) if last.exists() else None
-        self._check_settings(last)
-        self._rows = self._read_rows()
-        self._tensorboard = _tensorboard_writer(self.logs)
+        with ExitStack() as held:
+            folders = {os.path.realpath(path): path for path in (self.checkpoints, self.logs)}
+            self._locks = [held.enter_context(Lock(path / ".lock", _IN_USE)) for path in folders.values()]
+            self._open(resume, restart)
+            self._tensorboard = _tensorboard_writer(self.logs)
+            self._held = held.pop_all()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     @property
     def first_epoch(self) -> int:
-        """The epoch to begin with: 0, or the one after the last checkpoint."""
+        """The epoch to begin with: 0, or the one after the last that the checkpoint has whole."""
         return self.state["epoch"] + 1 if self.state else 0
+
+    def unfinished(self, epoch: int) -> dict | None:
+        """What the checkpoint has of `epoch`, where it was written within that."""
+        return self.state.get("unfinished") if self.state and epoch == self.first_epoch else None
 
     def begin(self) -> None:
         """Opens log.txt, writes config.py, says where the run goes and what it runs on."""
-        self._handler = logging.FileHandler(self.logs / "log.txt", encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logging.getLogger().addHandler(self._handler)
+        handler = _LogFile(self.logs / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logging.getLogger().addHandler(handler)
+        self._held.callback(handler.close)
+        self._held.callback(logging.getLogger().removeHandler, handler)
         self.config.dump(self.logs / "config.py")
         log.info("logs %s, checkpoints %s; python %s, torch %s, %d threads", self.logs, self.checkpoints,
                  platform.python_version(), torch.__version__, torch.get_num_threads())
         if self.state:
-            log.info("resuming after epoch %d of %d", self.first_epoch, self.config.num_epochs)
+            within = self.state.get("unfinished")
+            log.info("resuming after epoch %d of %d%s", self.first_epoch, self.config.num_epochs,
+                     f" and {within['steps']} steps of the next" if within else "")
 
     def record(self, row: dict[str, float]) -> None:
         """Adds one epoch's metrics to metrics.jsonl, metrics.csv and TensorBoard where it is installed."""
@@ -89,16 +103,53 @@ class Run:
                 self._tensorboard.add_scalar(name, value, row["epoch"])
 
     def save(self, content: dict, *, best: bool = False) -> None:
-        """Writes last.pth (everything that a resume needs), or best.pth (the model alone)."""
+        """Writes last.pth (everything that a resume needs), or best.pth (the model alone).
+
+        The last.pth before it is kept as previous.pth.
+
+        Raises:
+            UserError: the weights hold NaN or Inf, nothing can be written, or the folder is not what it was.
+        """
+        for lock in self._locks:
+            lock.check()
         if best:
             content = {name: content[name] for name in ("model_state_dict", "epoch", "config")}
-        write_checkpoint(self.checkpoints / (BEST if best else LAST), content)
+            write_checkpoint(self.checkpoints / BEST, content)
+        else:
+            write_checkpoint(self.checkpoints / LAST, content, previous=self.checkpoints / PREVIOUS)
 
     def close(self) -> None:
-        logging.getLogger().removeHandler(self._handler)
-        self._handler.close()
+        """Ends the log and lets other processes into the folders."""
         if self._tensorboard:
             self._tensorboard.close()
+        self._held.close()
+
+    def _open(self, resume: bool, restart: bool) -> None:
+        last = self.checkpoints / LAST
+        if last.exists() and not resume and not restart:
+            raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
+                            "it, or set run_name to begin another.")
+        files = [last, *(self.checkpoints / name for name in (BEST, PREVIOUS))]
+        for path in (*files, *(self.logs / name for name in _WRITTEN_HERE)):
+            remove_parts(path)
+        if restart:
+            for path in (*files, *(self.logs / name for name in _LOGS)):
+                path.unlink(missing_ok=True)
+        self.state = self._read_last(last) if last.exists() else None
+        self._check_settings(last)
+        self._rows = self._read_rows()
+
+    def _read_last(self, last: Path) -> dict:
+        try:
+            return read_checkpoint(last)
+        except UserError as error:
+            previous = self.checkpoints / PREVIOUS
+            try:
+                epoch = read_checkpoint(previous)["epoch"] + 1
+            except (UserError, KeyError):
+                raise error from None
+            raise UserError(f"{error} The checkpoint before it, {previous}, is sound (after epoch {epoch}): move it to "
+                            f"{last} and resume again, to the same result.") from error
 
     def _read_rows(self) -> list[dict]:
         """The recorded epochs up to the checkpoint; rows past it will be made again."""
@@ -169,6 +220,22 @@ def peak_memory() -> float:
         return float("nan")
     units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose failure to write is the user's to know, once, and not a traceback for every line."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # of lines that were told to be lost already
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        raise UserError(f"{self.baseFilename}: cannot write ({error.strerror}). Mend that (free some space?) and "
+                        "continue with --resume.") from error
 
 
 def log_to_console() -> None:

@@ -18,11 +18,14 @@ from tables.grid.cells import Cell, State, state
 from tables.grid.estimate import seconds_left, total
 from utils.errors import UserError
 from utils.files import make_folder
+from utils.signals import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = "cell.log"
-_INTERRUPTED = (130, -signal.SIGINT)
+_SIGNALLED = {128 + signal.SIGINT: signal.SIGINT, -signal.SIGINT: signal.SIGINT,
+              128 + signal.SIGTERM: signal.SIGTERM, -signal.SIGTERM: signal.SIGTERM}
 _GRACE_SECONDS = 1.0
+_CHECKPOINT_SECONDS = 60.0  # a step in progress, and a checkpoint after it
 
 
 class Runner:
@@ -40,7 +43,7 @@ class Runner:
         self._environment = os.environ | {"OMP_NUM_THREADS": str(num_threads), "PYTHONUNBUFFERED": "1"}
         self._lock = threading.Lock()
         self._live: set[subprocess.Popen] = set()
-        self._stopped = False
+        self._stopped: signal.Signals | None = None
 
     def __enter__(self) -> "Runner":
         return self
@@ -54,7 +57,7 @@ class Runner:
         All it writes is added to cell.log in the cell's log folder.
 
         Raises:
-            KeyboardInterrupt: the runner is stopped, or the script was interrupted; nothing more starts then.
+            KeyboardInterrupt: the runner is stopped, or a signal ended the script; nothing more starts then.
         """
         self._check()
         arguments = [script, "--config", cell.path, *self.flags, *flags, "--set", *cell.settings]
@@ -67,25 +70,30 @@ class Runner:
         status = process.wait()
         with self._lock:
             self._live.discard(process)
-            self._stopped |= status in _INTERRUPTED
+            self._stopped = self._stopped or _SIGNALLED.get(status)
             self._check()
         return None if status == 0 else _last_line(log, start) or f"ended with status {status}"
 
     def stop(self) -> None:
-        """Starts nothing more and ends what runs; a moment later, as the terminal's Ctrl-C reaches children too."""
+        """Starts nothing more and ends what runs by SIGTERM, so that it can keep its work; a second interrupt kills it.
+
+        A moment later, as the terminal's Ctrl-C reaches children too.
+        """
         with self._lock:
-            self._stopped = True
+            self._stopped = self._stopped or signal.SIGINT
             live = list(self._live)
-        for end in (None, subprocess.Popen.terminate, subprocess.Popen.kill):
+        try:
+            live = _still_running(live, _GRACE_SECONDS)
             for process in live:
-                if end:
-                    end(process)
-            deadline = time.monotonic() + _GRACE_SECONDS
-            live = [process for process in live if not _ends(process, deadline)]
+                process.terminate()
+            live = _still_running(live, _CHECKPOINT_SECONDS)
+        finally:
+            for process in live:
+                process.kill()
 
     def _check(self) -> None:
         if self._stopped:
-            raise KeyboardInterrupt
+            raise Stopped(self._stopped)
 
     def _start(self, command: Sequence[str], output) -> subprocess.Popen:
         with self._lock:  # so that stop() sees every process, or it is not started
@@ -159,6 +167,12 @@ def _last_line(log: Path, start: int) -> str:
         file.seek(start)
         lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _still_running(processes: Sequence[subprocess.Popen], seconds: float) -> list[subprocess.Popen]:
+    """Those that have not ended after so long."""
+    deadline = time.monotonic() + seconds
+    return [process for process in processes if not _ends(process, deadline)]
 
 
 def _ends(process: subprocess.Popen, deadline: float) -> bool:
