@@ -23,7 +23,8 @@ FREE_SETTINGS = frozenset({
     "workers", "batch_source", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint",
     "ap_normaliser", "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
     "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
-    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
+    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "structure_path", "save_dir", "file_path",
+    "log_path",
 })
 # With eval.py's, which would speak of another run.
 _LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt", "report.html")

@@ -121,6 +121,7 @@ _GROUPS = {
         Key("latent_dim_pca", "int", 512, "width of the PCA latents", AT_LEAST_1),
         Key("nclusters", "int", 100, "C, clusters and hash centres", AT_LEAST_1),
         Key("num_anchor_neighbours", "int", 5, "nearest anchors kept per video", AT_LEAST_1),
+        Key("nanchors", "int", 2000, "M, anchors of the similarity graph (VHMT)", AT_LEAST_1),
         Key("initWithCSQ", "bool", True, "start the hash centres from Hadamard rows"),
         Key("rho", "float", 5e-5, "first penalty of the hash-centre solver", POSITIVE),
         Key("gamma", "float", (1 + 5 ** 0.5) / 2, "dual step of the hash-centre solver", POSITIVE),
@@ -132,6 +133,7 @@ _GROUPS = {
         Key("sim_path", "path", None, "similarity matrix of the anchor graph"),
         Key("semantic_center_path", "path", None, "semantic centres"),
         Key("hash_center_path", "path", None, "hash centres of nbits bits"),
+        Key("structure_path", "path", None, "anchors of the similarity graph and the nearest of them to each video"),
     ],
     "train": [
         Key("seed", "int", 1, "seed of everything random in training", Interval(0, 2 ** 32 - 1)),
