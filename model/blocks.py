@@ -107,11 +107,11 @@ def sinusoid_table(length: int, dim: int) -> Tensor:
 
 
 def init_linears(module: nn.Module, *, include_mixers: bool) -> None:
-    """Xavier-uniform weights and zero biases for every Linear, those inside blocks only where asked."""
+    """Xavier-uniform weights and zero biases for every Linear, those inside blocks and mixers only where asked."""
     for child in module.children():
         if isinstance(child, nn.Linear):
             nn.init.xavier_uniform_(child.weight)
             if child.bias is not None:
                 nn.init.zeros_(child.bias)
-        elif include_mixers or not isinstance(child, BidirectionalBlock):
+        elif include_mixers or not isinstance(child, BidirectionalBlock | SequenceMixer):
             init_linears(child, include_mixers=include_mixers)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.contract import SequenceMixer
+from utils.errors import UserError
 
 HEAD_SIZE = 64
 MLP_RATIO = 4
@@ -29,17 +30,22 @@ class MLP(nn.Module):
 class Mixer(SequenceMixer):
     """Softmax attention of every frame to all frames, (B, L, D) -> (B, L, D).
 
-    Heads are 64 wide, or the largest power of two below that divides D. Weights start Xavier-uniform, biases at
-    0, as ConMH's and ViT's do.
+    Heads are 64 wide, or the largest power of two below that divides D, unless their number is given. Weights start
+    Xavier-uniform, biases at 0, as ConMH's and ViT's do.
+
+    Raises:
+        UserError: `num_heads` does not divide D.
     """
 
     name = "transformer"
     causal = False
     feed_forward = MLP
 
-    def __init__(self, dim: int, layer: int = 0, num_layers: int = 1):
+    def __init__(self, dim: int, layer: int = 0, num_layers: int = 1, *, num_heads: int | None = None):
         super().__init__()
-        self.num_heads = dim // math.gcd(dim, HEAD_SIZE)
+        self.num_heads = num_heads or dim // math.gcd(dim, HEAD_SIZE)
+        if dim % self.num_heads:
+            raise UserError(f"{num_heads} attention heads do not divide the width {dim}. Choose a divisor of it.")
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         _initialise(self)
 
