@@ -85,6 +85,7 @@ class TeacherEncoder(nn.Module):
         self.register_buffer("positions", sinusoid_table(max_frames, width), persistent=False)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        assert features.shape[1] == len(self.positions)
         x = self.patch_embed(features) + self.positions
         for level, modules in enumerate(self.levels):
             x, attention = modules(self.halve(x) if level else x)
