@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from utils.checkpoints import BEST, LAST, read_checkpoint, write_checkpoint
+from utils.checkpoints import BEST, LAST, MODEL, read_checkpoint, write_checkpoint
 from utils.errors import UserError
 from utils.files import make_folder, write_text
 
@@ -51,7 +51,7 @@ class Run:
             raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
                             "it, or set run_name to begin another.")
         if restart:
-            for path in (last, self.checkpoints / BEST, *(self.logs / name for name in _LOGS)):
+            for path in (last, self.checkpoints / BEST, self.checkpoints / MODEL, *(self.logs / name for name in _LOGS)):
                 path.unlink(missing_ok=True)
         self.state = read_checkpoint(last) if last.exists() else None
         self._check_settings(last)
@@ -88,11 +88,9 @@ class Run:
             for name, value in row.items():
                 self._tensorboard.add_scalar(name, value, row["epoch"])
 
-    def save(self, content: dict, *, best: bool = False) -> None:
-        """Writes last.pth (everything that a resume needs), or best.pth (the model alone)."""
-        if best:
-            content = {name: content[name] for name in ("model_state_dict", "epoch", "config")}
-        write_checkpoint(self.checkpoints / (BEST if best else LAST), content)
+    def save(self, content: dict, name: str = LAST) -> None:
+        """Writes last.pth (everything that a resume needs), best.pth or model.pth (the model alone)."""
+        write_checkpoint(self.checkpoints / name, content)
 
     def close(self) -> None:
         logging.getLogger().removeHandler(self._handler)
