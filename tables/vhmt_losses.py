@@ -11,7 +11,7 @@ NO_CONTRAST, NO_STRUCTURE, NO_ATTENTION = {"alpha": 0}, {"structure_weight": 0},
 
 
 def _row(label: str, name: str, settings: dict, published: str | None = None) -> Row:
-    return Row(label, name, "VHMT", settings, published=published and (published, "mamba student"))
+    return Row(label, name, "VHMT", settings, published=(published, "mamba student") if published else None)
 
 
 TABLE = Table(

@@ -379,7 +379,7 @@ def test_a_stale_graph_is_refused_and_made_anew(change, words, tmp_path, feature
 
 
 def test_too_many_anchors_are_told_by_their_key(tmp_path, features):
-    with pytest.raises(UserError, match="nanchors = 41, but .* set nanchors to 40 or less"):
+    with pytest.raises(UserError, match=r"nanchors = 41, but .* set nanchors to 40 or less"):
         run(make_config(tmp_path, nanchors=41), features, needed=GRAPH)
 
 

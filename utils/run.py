@@ -51,7 +51,8 @@ class Run:
             raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
                             "it, or set run_name to begin another.")
         if restart:
-            for path in (last, self.checkpoints / BEST, self.checkpoints / MODEL, *(self.logs / name for name in _LOGS)):
+            for path in (*(self.checkpoints / name for name in (LAST, BEST, MODEL)),
+                         *(self.logs / name for name in _LOGS)):
                 path.unlink(missing_ok=True)
         self.state = read_checkpoint(last) if last.exists() else None
         self._check_settings(last)

@@ -8,6 +8,7 @@ mean of a video's frame codes.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_loss, structure_loss
 from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames, video_codes
 from model.blocks import init_linears
-from model.contract import HashingMethod
+from model.contract import HashingMethod, SequenceMixer
 from model.mixers import mamba
 from model.registry import mixer_factory
 from model.teacher import Teacher, TeacherViews
@@ -118,7 +119,7 @@ class Method(HashingMethod):
             terms = self._student_losses(batch, student)
             terms |= self._teacher_losses(batch, student, teacher) if teacher else self._siamese_losses(student)
         weights = self._weights()
-        total = sum(weights[name] * value for name, value in terms.items())
+        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
         return {"total": total, **terms}
 
     def views(self, batch) -> StudentViews:
@@ -148,7 +149,7 @@ class Method(HashingMethod):
         views = student.latents.float().mean(dim=1).split(len(batch.index))
         targets = _at(batch.features, student.hidden)
         return {"reconstruction": reconstruction_loss(student.reconstructions.float(), targets),
-                "structure": sum(structure_loss(latents, similarity) for latents in views) / len(views)}
+                "structure": torch.stack([structure_loss(latents, similarity) for latents in views]).mean()}
 
     def _siamese_losses(self, student: StudentViews) -> dict[str, Tensor]:
         z1, z2 = student.frame_codes.float().mean(dim=1).chunk(2)
@@ -158,6 +159,7 @@ class Method(HashingMethod):
         z_student, z_teacher = (codes.float().mean(dim=1) for codes in (student.frame_codes, teacher.frame_codes))
         reconstructions = teacher.reconstructions.float()
         attention = stretch(teacher.attention.float(), batch.features.shape[1])
+        assert self.to_attention is not None  # there is a teacher
         return {
             "teacher_reconstruction": reconstruction_loss(reconstructions, batch.features),
             "contrastive": self._contrastive(z_student, z_teacher, both_ways=False),
@@ -185,7 +187,8 @@ def stretch(x: Tensor, num_frames: int) -> Tensor:
 
 
 def _teacher(config) -> Teacher:
-    mixers = {"attention": "attention", "mamba": functools.partial(mamba.Mixer, **mamba.Mixer.settings(config))}
+    mixers: dict[str, str | Callable[..., SequenceMixer]] = {
+        "attention": "attention", "mamba": functools.partial(mamba.Mixer, **mamba.Mixer.settings(config))}
     return Teacher(config.feature_size, config.hidden_size, config.max_frames, config.nbits,
                    encoder_depths=config.teacher_depths, decoder_depth=config.teacher_decoder_depth,
                    decoder_width=config.decoder_size, halving=config.teacher_halving,
