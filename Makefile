@@ -1,13 +1,13 @@
 # make demo    the whole pipeline on the sample dataset, in an environment of its own
 # make test    the test suite
 # make lint    ruff and mypy
-# make tables  every table of reproduce.py on the sample dataset, at 16 bits: 29 cells to train
+# make tables  every table of reproduce.py on the sample dataset, at 16 bits: 58 cells to train
 # make clean   removes the environment and everything the demo made
 
 PYTHON ?= python3
 BIN := .venv/bin
 DIGITS := configs/S5VH/digits.py
-TABLES := main backbones directions losses centres mask depth
+TABLES := main backbones directions losses centres mask depth vhmt vhmt-network vhmt-tam vhmt-losses
 
 demo: .venv/installed
 	$(BIN)/python -m dataset.digits

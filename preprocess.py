@@ -1,4 +1,4 @@
-"""Makes what training reads: latents, anchors, pseudo-labels and hash centres.
+"""Makes what training reads: latents, anchors, pseudo-labels and hash centres, or the similarity graph (VHMT).
 
     python preprocess.py --config configs/S5VH/act.py
 
@@ -8,6 +8,7 @@ Everything here runs on the CPU; --gpu is accepted, so that one set of flags ser
 import argparse
 
 from dataset.protocol import open_train
+from model import method_class
 from utils.cli import add_config_arguments, config_from_arguments, run_script
 from utils.preprocessing import run
 
@@ -20,7 +21,7 @@ def main() -> None:
                         help="make every artefact anew, downloaded files included")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
-    run(config, open_train(config), force=arguments.force,
+    run(config, open_train(config), needed=method_class(config).required_artefacts(config), force=arguments.force,
         command=f"python preprocess.py --config {arguments.config}")
 
 

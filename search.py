@@ -188,7 +188,8 @@ class Encoder:
         state = read_checkpoint(path)["model_state_dict"]
         self.model = build_model(config)
         load_weights(self.model, state, self.source)
-        self.fingerprint = model_fingerprint(state, config)
+        self.fingerprint = model_fingerprint(
+            {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}, config)
 
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""

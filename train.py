@@ -27,7 +27,7 @@ from model.scan import explain
 from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
 from utils.artefacts import load_artefacts
-from utils.checkpoints import read_checkpoint
+from utils.checkpoints import BEST, MODEL, read_checkpoint
 from utils.cli import add_config_arguments, config_from_arguments, resume_command, run_script
 from utils.distributed import check_alike, from_first, join, largest, num_processes, one_voice, rank, share_weights
 from utils.errors import UserError
@@ -128,10 +128,12 @@ class Trainer:
                 improved = row[self._first_metric] > best
                 best, stale = max(best, row[self._first_metric]), 0 if improved else stale + 1
                 if improved and config.select == "best_on_test":
-                    run.save(self._state(epoch), best=True)
+                    run.save(self._shared_state(epoch), BEST)
             log.info(_line(row, config.num_epochs))
             run.record(row)
             stopping = bool(config.early_stop) and stale >= config.early_stop
+            if (last or stopping) and self.model.training_only:
+                run.save(self._shared_state(epoch), MODEL)
             if last or stopping or (epoch + 1) % config.save_every == 0:
                 run.save(self._state(epoch) | {"best": best, "stale": stale, "finished": last or stopping})
             if stopping:
@@ -192,6 +194,9 @@ class Trainer:
     def _state(self, epoch: int) -> dict:
         return {"model_state_dict": self.model.state_dict(), "optimizer_state_dict": self.optimizer.state_dict(),
                 "epoch": epoch, "config": plain_settings(self.config), "features": self.fingerprint}
+
+    def _shared_state(self, epoch: int) -> dict:
+        return {"model_state_dict": self.model.shared_state(), "epoch": epoch, "config": plain_settings(self.config)}
 
     def _restore(self, run: Run) -> tuple[float, int, bool]:
         """Loads the run's last checkpoint, if any; the best first metric so far, the evaluations since it, and

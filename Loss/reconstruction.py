@@ -1,13 +1,13 @@
-"""Reconstruction of hidden frames (S5VH, Wang et al., AAAI 2025; masked frame modelling as in ConMH, AAAI 2023)."""
+"""Reconstruction of frames: hidden ones (S5VH, Wang et al., AAAI 2025; ConMH, AAAI 2023), or all (VHMT, eq. 19)."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error, a scalar, over all entries of the hidden frames of one view.
+    """Mean squared error, a scalar, over all entries of the given frames.
 
     Args:
-        predicted, target: (B, H, F), H hidden frames of F features.
+        predicted, target: (B, H, F), H frames of F features: those that a view hides, or all of a video.
     """
     return F.mse_loss(predicted, target)

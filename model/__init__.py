@@ -1,6 +1,6 @@
 """Methods, mixers and scan engines. `build_model(config)` makes the method that a config names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -39,17 +39,20 @@ def initial_model(config, num_videos: int, artefacts: Mapping[str, np.ndarray]) 
 def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) -> None:
     """Loads a state dict of ours or of the S5VH release into `model`.
 
-    Ignored: state of a training set that the model does not hold (`resident_state`), the release's unused
-    `get_token_probs`, its backward mixers where directions are tied, its learned centres where ours are fixed.
+    Ignored: state of a training set that the model does not hold (`resident_state`), a part for training only that
+    either of the two lacks (`training_only`), the release's unused `get_token_probs`, its backward mixers where
+    directions are tied, its learned centres where ours are fixed.
 
     Raises:
         UserError: a tensor is missing, of another size or unknown; `source` is named.
     """
     own = model.state_dict()
+    state = {name: value for name, value in state.items() if not name.startswith(_absent(model.training_only, own))}
     _check_dropped_mixers(state, own, source)
     state = {name: value for name, value in state.items() if not _dispensable(name, own, model)}
-    optional = {*model.resident_state, "hash_centers"}
-    missing = [name for name in own if name not in state and name not in optional]
+    optional, absent = {*model.resident_state, "hash_centers"}, _absent(model.training_only, state)
+    missing = [name for name in own
+               if name not in state and name not in optional and not name.startswith(absent)]
     unknown = [name for name in state if name not in own]
     if missing or unknown:
         raise UserError(f"{source}: not a checkpoint of this model ("
@@ -60,6 +63,11 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
             raise UserError(f"{source}: '{name}' is {tuple(value.shape)}, this config's model has "
                             f"{tuple(own[name].shape)}. Use the config that it was trained with.")
     model.load_state_dict(state, strict=False)
+
+
+def _absent(beginnings: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `beginnings` that no name has."""
+    return tuple(beginning for beginning in beginnings if not any(name.startswith(beginning) for name in names))
 
 
 def _dispensable(name: str, own: dict[str, Tensor], model: HashingMethod) -> bool:
@@ -74,7 +82,7 @@ def _forward_twin(name: str, own: dict[str, Tensor]) -> str | None:
     parts = name.split(".")
     for place, part in enumerate(parts):
         twin = ".".join([*parts[:place], part[:-1] + "1", *parts[place + 1:]])
-        if part.endswith("2") and twin in own:
+        if part.endswith("2") and not part.isdigit() and twin in own:
             return twin
     return None
 

@@ -1,4 +1,4 @@
-"""The encoder, the binarisation and the decoder of S5VH (Wang et al., AAAI 2025).
+"""The encoder, the binarisation and the decoder of S5VH (Wang et al., AAAI 2025), VHMT's student as well.
 
 Letters: B rows, T frames, V visible frames of a view, F feature size, D width, K bits.
 """
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from model.blocks import NORM_EPS, Stack, sinusoid_table
+
+TIE_SCALE = 1e-6  # keeps a tied bit's stand-in far below the smallest untied mean, 1 / T
 
 
 class Encoder(nn.Module):
@@ -55,8 +57,20 @@ def binarise(h: Tensor) -> Tensor:
     return code + (soft - soft.detach())
 
 
+def video_codes(h: Tensor, tied_bits: str) -> Tensor:
+    """Real video codes (B, K) from the pre-activations h (B, T, K) of the frames; the sign of an entry is its bit.
+
+    The mean of the frame codes. An even number of frames can tie; with `tied_bits` 'sign' a tied bit takes the sign
+    of the mean pre-activation instead, with 'zero' (the S5VH release) it stays 0.
+    """
+    code = binarise(h).mean(dim=1)
+    if tied_bits == "zero":
+        return code
+    return torch.where(code == 0, TIE_SCALE * h.mean(dim=1).clamp(-1, 1), code)
+
+
 class Decoder(nn.Module):
-    """Visible frame codes -> features of the hidden frames."""
+    """Visible frame codes -> features of the hidden frames, or codes of all frames -> features of all."""
 
     positions: Tensor
 
@@ -79,6 +93,10 @@ class Decoder(nn.Module):
         unseen = mask_token + self.positions[hidden]
         x = self.blocks(torch.cat([seen, unseen], dim=1))
         return self.head(self.norm(x[:, visible.shape[1]:]))
+
+    def reconstruct_all(self, tokens: Tensor) -> Tensor:
+        """Reconstructions (B, T, F) of all frames from their projected codes (B, T, D)."""
+        return self.head(self.norm(self.blocks(tokens + self.positions[: tokens.shape[1]])))
 
 
 def split_frames(masks: Tensor, num_hidden: int) -> tuple[Tensor, Tensor]:

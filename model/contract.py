@@ -17,10 +17,18 @@ class HashingMethod(nn.Module):
     resident_state: tuple[str, ...] = ()
     """Names in the state dict with a row per training video, of no use to `encode`."""
 
+    training_only: tuple[str, ...] = ()
+    """Beginnings of names in the state dict that only a model made to train has (a teacher, say)."""
+
     @staticmethod
     def required_artefacts(config) -> tuple[str, ...]:
-        """What preprocess must have made before training: names among `pseudo_labels`, `hash_centers`."""
+        """What preprocess must have made before training: names among `pseudo_labels`, `hash_centers`, `anchor_ids`,
+        `anchor_distances`."""
         return ()
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """The state dict without what only training needs: all that a checkpoint to share has to hold."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(self.training_only)}
 
     @property
     def num_uniforms(self) -> int:

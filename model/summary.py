@@ -131,7 +131,8 @@ def _losses(model: HashingMethod, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _saved_bytes(model: HashingMethod, batch: Batch, amp: str) -> int:
-    given = {_address(x) for x in (*model.parameters(), *model.buffers(), *vars(batch).values())}
+    given = {_address(x) for x in (*model.parameters(), *model.buffers(), *vars(batch).values())
+             if isinstance(x, Tensor)}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(x: Tensor) -> Tensor:

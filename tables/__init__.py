@@ -48,13 +48,13 @@ class Table:
 
 
 def names() -> list[str]:
-    """The names of the tables."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    """The names of the tables: of their files, with "-" for "_", which parts the names of run folders."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def load(name: str) -> Table:
     """The table `name`, one of `names()`."""
-    return importlib.import_module(f"{__name__}.{name}").TABLE
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").TABLE
 
 
 def in_profile(table: Table, profile: str) -> Table:

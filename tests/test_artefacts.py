@@ -10,6 +10,7 @@ import pytest
 from utils import preprocessing
 from utils.artefacts import (
     digest,
+    load_artefacts,
     load_hash_centers,
     load_pseudo_labels,
     read_artefact,
@@ -42,9 +43,9 @@ def features():
 
 def make_config(folder, **changes):
     settings = {"nbits": 8, "nclusters": 6, "latent_dim_pca": 5, "preprocess_seed": 1, "initWithCSQ": True, "rho": 5e-5,
-                "gamma": (1 + 5 ** 0.5) / 2, "num_anchor_neighbours": 5, "hash_center_assign": "solver",
+                "gamma": (1 + 5 ** 0.5) / 2, "num_anchor_neighbours": 5, "hash_center_assign": "solver", "nanchors": 9,
                 **changes}
-    paths = {name: str(folder / f"{name}.h5") for name in FILES}
+    paths = {name: str(folder / f"{name}.h5") for name in (*FILES, "structure_path")}
     paths["hash_center_path"] = str(folder / f"hash_center_{settings['nbits']}.h5")
     return SimpleNamespace(**settings, **paths)
 
@@ -372,3 +373,52 @@ def test_one_and_two_clusters_work(num_clusters, tmp_path, features):
     run(config, features)
     assert load_hash_centers(config, "film").shape == (num_clusters, 8)
     assert len(set(load_pseudo_labels(config, "film", 40))) == num_clusters
+
+
+GRAPH = "anchor_ids", "anchor_distances"
+
+
+def test_a_graph_alone_is_made_where_it_alone_is_needed(tmp_path, features):
+    config = make_config(tmp_path)
+    run(config, features, needed=GRAPH)
+    assert {path.name for path in tmp_path.iterdir()} == {"latent_feat_path.h5", "structure_path.h5"}
+    loaded = load_artefacts(GRAPH, config, "film", 40)
+    latents, anchors = read(config.latent_feat_path, "feats"), read(config.structure_path, "feats")
+    assert anchors.shape == (9, 5)
+    distances = np.linalg.norm(latents[:, None] - anchors, axis=2)
+    np.testing.assert_array_equal(loaded["anchor_ids"], np.argsort(distances, axis=1)[:, :5])
+    np.testing.assert_allclose(loaded["anchor_distances"], np.sort(distances)[:, :5], rtol=1e-4)
+    assert all(line.endswith("up to date, reused.") for line in run(config, features, needed=GRAPH))
+    assert len(run(config, features, needed={*GRAPH, "hash_centers"})) == 7
+
+
+@pytest.mark.parametrize(("change", "words"), [({"nanchors": 8}, "nanchors was 9, now 8"),
+                                               ({"preprocess_seed": 2}, "preprocess_seed was 1, now 2")])
+def test_a_stale_graph_is_refused_and_made_anew(change, words, tmp_path, features):
+    run(make_config(tmp_path), features, needed=GRAPH)
+    stale = make_config(tmp_path, **change)
+    with pytest.raises(UserError, match=words):
+        load_artefacts(GRAPH, stale, "film", 40)
+    run(stale, features, needed=GRAPH)
+    assert load_artefacts(GRAPH, stale, "film", 40)["anchor_ids"].max() < stale.nanchors
+
+
+def test_too_many_anchors_are_told_by_their_key(tmp_path, features):
+    with pytest.raises(UserError, match=r"nanchors = 41, but .* set nanchors to 40 or less"):
+        run(make_config(tmp_path, nanchors=41), features, needed=GRAPH)
+
+
+def test_few_anchors_make_a_graph(tmp_path, features):
+    config = make_config(tmp_path, nanchors=3)
+    run(config, features, needed=GRAPH)
+    assert load_artefacts(GRAPH, config, "film", 40)["anchor_ids"].shape == (40, 3)
+
+
+@pytest.mark.parametrize(("distances", "complaint"), [(-np.ones((40, 5)), "'distances' holds negative numbers"),
+                                                      (np.full((40, 5), np.nan), "'distances' holds NaN"),
+                                                      (np.ones((40, 4)), r"'distances' is \(40, 4\)")])
+def test_distances_that_are_none_are_refused(distances, complaint, tmp_path):
+    config = make_config(tmp_path)
+    download(config.structure_path, ids=np.zeros((40, 5)), distances=distances)
+    with pytest.raises(UserError, match=complaint):
+        load_artefacts(GRAPH, config, "film", 40)

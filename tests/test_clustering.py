@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 from utils import clustering, files
-from utils.anchor_graph import AnchorGraph, graph_block, rbf_weights
+from utils.anchor_graph import AnchorGraph, graph_block, rbf_weights, similarity_block
 from utils.errors import UserError
 
 
@@ -151,6 +152,36 @@ def test_graph_blocks_agree_with_the_dense_graph(num_anchors, rng):
                                   expected[np.ix_(rows, columns)])
     if num_anchors == 12:
         assert set(np.unique(expected)) == {0, 1, 2}
+
+
+def eq_25(adjacency):
+    """S of VHMT from the sum A_3 + 2 (A_5 - A_4)."""
+    return np.select([adjacency % 2 == 1, adjacency == 2], [1, -1], 0)
+
+
+@pytest.mark.parametrize("num_anchors", [2, 4, 12, 30])
+def test_similarity_blocks_agree_with_the_dense_graph(num_anchors, rng):
+    latents = rng.standard_normal((60, 3)).astype(np.float32)
+    anchors = rng.standard_normal((num_anchors, 3)).astype(np.float32)
+    ids, distances = clustering.nearest_anchors(latents, anchors, 5)
+    graph = AnchorGraph(ids, distances, num_anchors)
+    factors = graph.factors()
+    assert factors.shape == (60, 3, min(5, num_anchors))
+    batch = rng.permutation(60)[:17]
+    block = similarity_block(torch.from_numpy(ids[batch]), torch.from_numpy(factors[batch]), num_anchors).numpy()
+    np.testing.assert_array_equal(block, eq_25(naive_graph(latents, anchors))[np.ix_(batch, batch)])
+    np.testing.assert_array_equal(block, eq_25(graph.block(batch, batch)))
+    assert (np.diagonal(block) == 1).all()
+    if num_anchors == 30:
+        assert set(np.unique(block)) == {-1, 0, 1}
+
+
+def test_a_similarity_block_by_hand():
+    """Videos 1 and 2 share their first anchor, 1 and 3 only their fifth, 1 and 4 the fourth, 1 and 5 none."""
+    ids = torch.tensor([[0, 1, 2, 3, 4], [0, 5, 6, 7, 8], [9, 10, 11, 12, 4], [13, 14, 15, 3, 16],
+                        [17, 18, 19, 20, 21]])
+    factors = torch.from_numpy(AnchorGraph(ids.numpy(), np.ones((5, 5)), 22).factors())
+    assert similarity_block(ids, factors, 22)[0].tolist() == [1, 1, -1, 0, 0]
 
 
 def test_videos_on_their_anchors_weigh_equally():

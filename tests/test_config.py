@@ -389,7 +389,7 @@ def test_the_other_backbones_differ_from_s5vh_as_in_the_release(model, name):
         assert differing.pop("latent_dim_pca") == 512
         paths = [differing.pop(key) for key in list(differing) if key.endswith("_path")]
         assert all(path.endswith("_pca512.h5") for path in paths)
-        assert len(set(paths)) == 6
+        assert len(set(paths)) == 7
     assert not differing
 
 

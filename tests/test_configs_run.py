@@ -7,7 +7,7 @@ import torch
 
 from dataset.batches import Batch
 from dataset.views import EpochDraws
-from model import build_model
+from model import build_model, method_class
 from optim import build_optimizer, training_step
 from utils.config import load_config
 
@@ -19,6 +19,7 @@ def test_the_whole_grid_is_there():
     grid = {(path.parent.name, path.stem) for path in CONFIGS}
     for model in ("S5VH", "LSTM", "RetNet", "RWKV", "Transformer"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "digits")} <= grid
+    assert {("VHMT", name) for name in ("act", "fcv", "yfcc", "digits")} <= grid
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -26,7 +27,10 @@ def test_one_step_at_batch_two(path):
     config = load_config(path)
     torch.manual_seed(0)
     centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
-    model = build_model(config, 2, pseudo_labels=torch.tensor([0, 1]), hash_centers=centers).train()
+    artefacts = {"pseudo_labels": torch.tensor([0, 1]), "hash_centers": centers,
+                 "anchor_ids": torch.arange(10).view(2, 5), "anchor_distances": torch.rand(2, 5).sort().values}
+    needed = method_class(config).required_artefacts(config)
+    model = build_model(config, 2, **{name: artefacts[name] for name in needed}).train()
     optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
     draws = EpochDraws(config.seed, 0, 2, config.max_frames, config.mask_ratio, model.num_uniforms)
     index = torch.arange(2)

@@ -6,8 +6,10 @@ anchor where A_s = Z_s diag(colsum Z_s)^-1 Z_s^T > 1e-5. The graph is A_3 + 2 (A
 """
 
 import numpy as np
+import torch
 
 THRESHOLD = 1e-5
+LEVELS = 3, 4, 5  # how many nearest anchors of two videos are compared
 
 
 class AnchorGraph:
@@ -25,7 +27,7 @@ class AnchorGraph:
         self.ids, self.num_anchors = ids, num_anchors
         self._weights = {}
         self._inverse_mass = {}
-        for num_nearest in {min(s, ids.shape[1]) for s in (3, 4, 5)}:
+        for num_nearest in {min(s, ids.shape[1]) for s in LEVELS}:
             weights = rbf_weights(distances[:, :num_nearest])
             mass = np.bincount(ids[:, :num_nearest].ravel(), weights.ravel(), minlength=num_anchors)
             self._weights[num_nearest] = weights
@@ -33,8 +35,19 @@ class AnchorGraph:
 
     def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The graph between the videos `rows` (R,) and `columns` (M,): (R,M) int8."""
-        three, four, five = (self._share(s, rows, columns) for s in (3, 4, 5))
+        three, four, five = (self._share(s, rows, columns) for s in LEVELS)
         return three + 2 * (five - four)
+
+    def factors(self) -> np.ndarray:
+        """(N,3,S) float32: for s = 3, 4, 5 the weights of each video's anchors over the roots of their masses.
+
+        With them as the rows R_s of an N x C matrix, zero elsewhere, A_s = R_s R_s^T: see `similarity_block`.
+        """
+        factors = np.zeros((len(self.ids), len(LEVELS), self.ids.shape[1]), np.float32)
+        for level, num_nearest in enumerate(min(s, self.ids.shape[1]) for s in LEVELS):
+            scale = np.sqrt(self._inverse_mass[num_nearest])[self.ids[:, :num_nearest]]
+            factors[:, level, :num_nearest] = self._weights[num_nearest] * scale
+        return factors
 
     def _share(self, num_nearest: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         num_nearest = min(num_nearest, self.ids.shape[1])
@@ -51,6 +64,20 @@ def graph_block(ids: np.ndarray, distances: np.ndarray, num_anchors: int, rows: 
                 columns: np.ndarray) -> np.ndarray:
     """One block (R,M) int8 of the graph; for more than one, keep an `AnchorGraph`."""
     return AnchorGraph(ids, distances, num_anchors).block(rows, columns)
+
+
+def similarity_block(ids: torch.Tensor, factors: torch.Tensor, num_anchors: int) -> torch.Tensor:
+    """The graph among B videos as VHMT's S (eq. 25): (B,B) of 1 similar, -1 dissimilar, 0 neutral, on their device.
+
+    Similar: A_3 holds. Dissimilar: A_5 does and A_4 does not. The work is three products (B,C) x (C,B).
+
+    Args:
+        ids: (B,S) int64, the nearest anchors of the videos. factors: (B,3,S), their rows of `AnchorGraph.factors`.
+    """
+    rows = factors.new_zeros(len(LEVELS), len(ids), num_anchors)
+    rows.scatter_(2, ids.expand(len(LEVELS), *ids.shape), factors.transpose(0, 1))
+    three, four, five = rows @ rows.transpose(1, 2) > THRESHOLD
+    return three.to(factors.dtype) - (five & ~four & ~three).to(factors.dtype)
 
 
 def rbf_weights(distances: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from utils.anchor_graph import LEVELS
 from utils.errors import UserError
 from utils.files import whole_file
 
@@ -109,6 +110,9 @@ def load_artefacts(names: Iterable[str], config, features_fingerprint: str, num_
     loaders = {
         "pseudo_labels": lambda: load_pseudo_labels(config, features_fingerprint, num_videos, command=command, log=log),
         "hash_centers": lambda: load_hash_centers(config, features_fingerprint, command=command, log=log),
+        "anchor_ids": lambda: load_structure(config, "ids", features_fingerprint, num_videos, command=command, log=log),
+        "anchor_distances": lambda: load_structure(config, "distances", features_fingerprint, num_videos,
+                                                   command=command, log=log),
     }
     return {name: loaders[name]() for name in names}
 
@@ -139,6 +143,22 @@ def load_hash_centers(config, features_fingerprint: str, *, command: str = PREPR
     return matrix.astype(np.int8)
 
 
+def load_structure(config, key: str, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,
+                   log: Callable[[str], None] = print) -> np.ndarray:
+    """Of the structure anchors nearest to each training video, the `ids` (N,S) int64 or the `distances` (N,S) float32.
+
+    S is 5, or nanchors where these are fewer.
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    check, dtype = {"ids": (ids_below(config.nanchors), np.int64), "distances": (not_negative, np.float32)}[key]
+    array = read_artefact(config.structure_path, key, shape=(num_videos, min(max(LEVELS), config.nanchors)),
+                          expected=structure_settings(config, features_fingerprint), check=check, command=command,
+                          log=log)
+    return array.astype(dtype)
+
+
 def latent_settings(config, features_fingerprint: str) -> dict:
     """What the latents are made from."""
     return {"features": features_fingerprint, "latent_dim_pca": config.latent_dim_pca}
@@ -163,6 +183,12 @@ def center_settings(config, features_fingerprint: str) -> dict:
             "hash_center_assign": config.hash_center_assign}
 
 
+def structure_settings(config, features_fingerprint: str) -> dict:
+    """What the anchors of the similarity graph, and the nearest of them to each video, are made from."""
+    return {**latent_settings(config, features_fingerprint), "nanchors": config.nanchors,
+            "preprocess_seed": config.preprocess_seed}
+
+
 def digest(array: np.ndarray) -> str:
     """A fingerprint of an array's shape, dtype and content."""
     array = np.ascontiguousarray(array)
@@ -172,6 +198,11 @@ def digest(array: np.ndarray) -> str:
 def finite(array: np.ndarray) -> str | None:
     """A complaint where `array` holds NaN or Inf."""
     return None if np.isfinite(array).all() else "holds NaN or Inf"
+
+
+def not_negative(array: np.ndarray) -> str | None:
+    """A complaint where `array` holds NaN, Inf or a number below 0."""
+    return finite(array) or ("holds negative numbers" if (array < 0).any() else None)
 
 
 def plus_minus_one(array: np.ndarray) -> str | None:

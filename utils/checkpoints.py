@@ -20,12 +20,17 @@ from utils.files import keep_as, whole_file
 from utils.schema import SCHEMA
 
 LAST, BEST, PREVIOUS = "last.pth", "best.pth", "previous.pth"
+MODEL = "model.pth"  # what to share of a finished run whose last.pth holds parts for training only
 _MARK = b"crc32 "
 _COMMENT = len(_MARK) + 8
 _ARCHIVE_END, _ARCHIVE_END_SIZE = b"PK\5\6", 22  # of an archive without a comment; the last two bytes are its length
 _CHUNK = 1 << 20
 # Of the settings of a model, those that do not change the codes of given weights.
-FREE_OF_CODES = frozenset({"drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint"})
+FREE_OF_CODES = frozenset({
+    "drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint", "student_depth", "student_decoder_depth",
+    "student_views", "teacher_depths", "teacher_decoder_depth", "teacher_halving", "teacher_mixer",
+    "teacher_enhancement", "teacher_dropout",
+})
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.PathLike | None = None) -> None:
@@ -72,15 +77,15 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 def chosen_checkpoint(config) -> Path:
     """The file that evaluation of `config` means: `use_checkpoint`, else what its run left.
 
-    In the run's folder: best.pth where select is 'best_on_test', else last.pth; where neither exists, the
-    release's `<dataset>_<nbits>.pth`.
+    In the run's folder: best.pth where select is 'best_on_test', else last.pth; where that does not exist, model.pth
+    or the release's `<dataset>_<nbits>.pth`.
     """
     if config.use_checkpoint:
         return Path(config.use_checkpoint)
     folder = Path(config.file_path)
     ours = folder / (BEST if config.select == "best_on_test" else LAST)
-    release = folder / f"{config.dataset}_{config.nbits}.pth"
-    return release if not ours.exists() and release.exists() else ours
+    others = folder / MODEL, folder / f"{config.dataset}_{config.nbits}.pth"
+    return next((path for path in (ours, *others) if path.exists()), ours)
 
 
 def model_fingerprint(state: Mapping[str, torch.Tensor], config) -> str:

@@ -16,7 +16,7 @@ from utils.errors import UserError
 
 ROWS_PER_BLOCK = 256
 MEANS_PER_BLOCK = 4096
-RESTARTS = 4
+RESTARTS, MAX_ITERATIONS = 4, 300
 COINCIDENCE = 1e-5
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -75,15 +75,17 @@ def _axes_by_svd(means: np.ndarray, centre: np.ndarray, num_dims: int) -> np.nda
     return axes[:num_dims].T
 
 
-def cluster(latents: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    """The centroids (C,P) float32 of the best of four seeded k-means runs on `latents` (N,P).
+def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int = RESTARTS,
+            max_iterations: int = MAX_ITERATIONS, key: str = "nclusters") -> np.ndarray:
+    """The centroids (C,P) float32 of the best of `restarts` seeded k-means runs on `latents` (N,P).
 
     Raises:
-        UserError: the videos are too few or too alike for `num_clusters` distinct centroids.
+        UserError: the videos are too few or too alike for `num_clusters` distinct centroids; the message names
+            `key`, which asked for so many.
     """
     if len(latents) < num_clusters:
-        raise _too_few(len(latents), num_clusters)
-    model = KMeans(num_clusters, n_init=RESTARTS, random_state=seed)
+        raise _too_few(len(latents), num_clusters, key)
+    model = KMeans(num_clusters, n_init=restarts, max_iter=max_iterations, random_state=seed)
     # Two partial sums added to zero give the same bits in either order; more threads would not.
     with threadpool_limits(2, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -91,7 +93,7 @@ def cluster(latents: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     num_distinct = _count_distinct(anchors, scale=float(np.abs(latents).max(initial=0.0)))
     num_distinct = min(num_distinct, len(np.unique(nearest_anchors(latents, anchors, 1)[0])))
     if num_distinct < num_clusters:
-        raise _too_few(num_distinct, num_clusters)
+        raise _too_few(num_distinct, num_clusters, key)
     return anchors
 
 
@@ -137,6 +139,6 @@ def _distance_to_earlier(anchors: np.ndarray) -> np.ndarray:
     return nearest
 
 
-def _too_few(num_distinct: int, num_clusters: int) -> UserError:
-    return UserError(f"config: nclusters = {num_clusters}, but the training videos form only {num_distinct} "
-                     f"distinct clusters; set nclusters to {num_distinct} or less.")
+def _too_few(num_distinct: int, num_clusters: int, key: str) -> UserError:
+    return UserError(f"config: {key} = {num_clusters}, but the training videos form only {num_distinct} "
+                     f"distinct clusters; set {key} to {num_distinct} or less.")

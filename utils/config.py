@@ -132,6 +132,7 @@ def _complete(values: dict) -> dict:
     default("sim_path", values["data_root"], "final_train_sim_matrix.h5")
     default("semantic_center_path", values["data_root"], "semantic.h5")
     default("hash_center_path", values["data_root"], f"hash_center_{values['nbits']}.h5")
+    default("structure_path", values["data_root"], "structure.h5")
     default("save_dir", values["home_root"], "checkpoint", values["dataset"], "")
     default("file_path", values["save_dir"], run)
     default("log_path", values["home_root"], "logs", values["dataset"], run)

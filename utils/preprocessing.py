@@ -1,10 +1,10 @@
-"""Everything preprocess makes: latents, anchors, pseudo-labels, semantics, hash centres.
+"""Everything preprocess makes: latents, anchors, pseudo-labels, semantics, hash centres, the similarity graph.
 
-One clustering serves labels and centres: label i is centre i. Letters: N videos, F features, C clusters,
-K bits, P latent dimensions.
+One clustering serves labels and centres: label i is centre i. The graph has anchors of its own, many more. Letters:
+N videos, F features, C clusters, K bits, P latent dimensions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import artefacts, clustering
+from utils.anchor_graph import LEVELS
 from utils.artefacts import inspect_artefact, read_artefact, write_artefact
 from utils.files import remove_parts, scratch_array
 from utils.hash_center_measures import CenterMeasures
@@ -21,6 +22,9 @@ from utils.lock import Lock
 
 MAX_SWEEPS = 20
 LABEL_NEIGHBOURS = 3
+GRAPH_ITERATIONS = 16  # of k-means, as in BTH: the graph's anchors quantise, no label hangs on them
+LABELS_AND_CENTERS = frozenset({"pseudo_labels", "hash_centers"})
+GRAPH = frozenset({"anchor_ids", "anchor_distances"})
 _OTHER_CLUSTERING = ("comes from another clustering than {}, so pseudo-label i does not mean hash centre i; "
                      "--force makes them from one.")
 
@@ -66,24 +70,29 @@ class Workshop:
         return array
 
 
-def run(config, features, *, force: bool = False, command: str = artefacts.PREPROCESS,
-        log: Callable[[str], None] = print) -> None:
-    """Makes every artefact of `config` from the training `features` (N,T,F), reusing those that still fit.
+def run(config, features, *, needed: Collection[str] = LABELS_AND_CENTERS, force: bool = False,
+        command: str = artefacts.PREPROCESS, log: Callable[[str], None] = print) -> None:
+    """Makes the artefacts of `config` from the training `features` (N,T,F), reusing those that still fit.
 
-    Downloaded files are used where they fit and overwritten only with `force`.
+    Downloaded files are used where they fit and overwritten only with `force`. `needed` are a method's
+    `required_artefacts`; labels and centres are made together.
 
     Raises:
         UserError: too few distinct videos for nclusters, nclusters too many for nbits, a file that does
             not fit or cannot be written.
     """
-    check_settings(config.nclusters, config.nbits, config.hash_center_assign)
+    if LABELS_AND_CENTERS.intersection(needed):
+        check_settings(config.nclusters, config.nbits, config.hash_center_assign)
     shop = Workshop(force, command, log)
     fingerprint = features.fingerprint()
     latents = _latents(shop, config, features, fingerprint)
-    anchors = _anchors(shop, config, latents, fingerprint)
-    _assignment(shop, config, latents, anchors, fingerprint)
-    semantics = _semantics(shop, config, anchors, fingerprint)
-    _hash_centers(shop, config, semantics, fingerprint)
+    if LABELS_AND_CENTERS.intersection(needed):
+        anchors = _anchors(shop, config, latents, fingerprint)
+        _assignment(shop, config, latents, anchors, fingerprint)
+        semantics = _semantics(shop, config, anchors, fingerprint)
+        _hash_centers(shop, config, semantics, fingerprint)
+    if GRAPH.intersection(needed):
+        _structure(shop, config, latents, fingerprint)
 
 
 def _latents(shop: Workshop, config, features, fingerprint: str) -> np.ndarray:
@@ -121,6 +130,20 @@ def _assignment(shop: Workshop, config, latents: np.ndarray, anchors: np.ndarray
                              shape=(len(latents), None), check=artefacts.ids_below(config.nclusters))
     if (positions[:, 0] != ids[:, 0]).mean() > 0.01:  # other software may settle near ties otherwise
         shop.log(f"{config.train_assist_path}: {_OTHER_CLUSTERING.format(config.anchor_path)}")
+
+
+def _structure(shop: Workshop, config, latents: np.ndarray, fingerprint: str) -> None:
+    """The nearest of the graph's anchors to each video, with their distances: O(N) in place of N x N similarities."""
+    made_from = {**artefacts.structure_settings(config, fingerprint), "latents": artefacts.digest(latents)}
+
+    def make() -> dict:
+        anchors = clustering.cluster(latents, config.nanchors, config.preprocess_seed, restarts=1,
+                                     max_iterations=GRAPH_ITERATIONS, key="nanchors")
+        ids, distances = clustering.nearest_anchors(latents, anchors, max(LEVELS))
+        return {"feats": anchors, "ids": ids, "distances": distances}
+
+    shop.provide(config.structure_path, "ids", make, made_from=made_from, check=artefacts.ids_below(config.nanchors),
+                 shape=(len(latents), min(max(LEVELS), config.nanchors)))
 
 
 def _semantics(shop: Workshop, config, anchors: np.ndarray, fingerprint: str) -> np.ndarray:

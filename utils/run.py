@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from utils.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, write_checkpoint
+from utils.checkpoints import BEST, LAST, MODEL, PREVIOUS, read_checkpoint, write_checkpoint
 from utils.distributed import from_first, rank
 from utils.errors import UserError
 from utils.files import make_folder, remove_parts, write_text
@@ -26,7 +26,8 @@ FREE_SETTINGS = frozenset({
     "workers", "batch_source", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint",
     "ap_normaliser", "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
     "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
-    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "save_dir", "file_path", "log_path",
+    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "structure_path", "save_dir", "file_path",
+    "log_path",
 })
 # With eval.py's, which would speak of another run.
 _LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt", "report.html")
@@ -102,8 +103,8 @@ class Run:
             for name, value in row.items():
                 self._tensorboard.add_scalar(name, value, row["epoch"])
 
-    def save(self, content: dict, *, best: bool = False) -> None:
-        """Writes last.pth (everything that a resume needs), or best.pth (the model alone).
+    def save(self, content: dict, name: str = LAST) -> None:
+        """Writes last.pth (everything that a resume needs), best.pth or model.pth (the model alone).
 
         The last.pth before it is kept as previous.pth.
 
@@ -112,11 +113,8 @@ class Run:
         """
         for lock in self._locks:
             lock.check()
-        if best:
-            content = {name: content[name] for name in ("model_state_dict", "epoch", "config")}
-            write_checkpoint(self.checkpoints / BEST, content)
-        else:
-            write_checkpoint(self.checkpoints / LAST, content, previous=self.checkpoints / PREVIOUS)
+        write_checkpoint(self.checkpoints / name, content,
+                         previous=self.checkpoints / PREVIOUS if name == LAST else None)
 
     def close(self) -> None:
         """Ends the log and lets other processes into the folders."""
@@ -129,7 +127,7 @@ class Run:
         if last.exists() and not resume and not restart:
             raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
                             "it, or set run_name to begin another.")
-        files = [last, *(self.checkpoints / name for name in (BEST, PREVIOUS))]
+        files = [last, *(self.checkpoints / name for name in (BEST, MODEL, PREVIOUS))]
         for path in (*files, *(self.logs / name for name in _WRITTEN_HERE)):
             remove_parts(path)
         if restart:
@@ -180,7 +178,7 @@ class Onlooker(Run):
     def record(self, row: dict[str, float]) -> None:
         pass
 
-    def save(self, content: dict, *, best: bool = False) -> None:
+    def save(self, content: dict, name: str = LAST) -> None:
         pass
 
     def close(self) -> None:

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
-from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames
+from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames, video_codes
 from model.blocks import init_linears
 from model.contract import HashingMethod
 from model.registry import mixer_factory
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
-TIE_SCALE = 1e-6  # keeps a tied bit's stand-in far below the smallest untied mean, 1 / T
 
 
 class Views(NamedTuple):
@@ -85,16 +84,9 @@ class Method(HashingMethod):
         return len(self.encoder.blocks)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Real video codes (B, K) of whole videos x (B, T, F); the sign of an entry is its bit.
-
-        The mean of the frame codes. An even number of frames can tie; with tied_bits 'sign' a tied bit takes
-        the sign of the mean pre-activation instead, with 'zero' (the release) it stays 0.
-        """
+        """Real video codes (B, K) of whole videos x (B, T, F), as `video_codes`."""
         h = self.ln(self.binary(self.encoder(self.encoder.embed(x)))).float()
-        code = binarise(h).mean(dim=1)
-        if self.config.tied_bits == "zero":
-            return code
-        return torch.where(code == 0, TIE_SCALE * h.mean(dim=1).clamp(-1, 1), code)
+        return video_codes(h, self.config.tied_bits)
 
     def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
               tokens: Tensor | None = None) -> Views:

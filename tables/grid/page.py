@@ -49,7 +49,8 @@ def _figures(records: Sequence[Record]) -> list[Markup]:
         for model, own in models:
             sources = [_published(record) for record in own if record["status"] == PUBLISHED]
             if sources and (ours := by_index(own)):
-                line = _means(f"{model}, ties by index", ((_k(name), value) for name, value in ours.items()))
+                line = _means(f"{model}, ties by index", ((_k(name), value) for name, value in ours.items()
+                                                          if name.startswith("mAP@")))
                 figures += _charts(f"{model} beside what is published, {bits} bits",
                                    "Ties by index; each source by itself.", [line, *sources], axes)
     return figures

@@ -1,7 +1,7 @@
 """What others published of a row: tables/published.csv, each source by itself.
 
-These numbers divide AP by K, and their rankings break ties by whatever order a sort leaves, so that ours by index are
-the nearest. README, logs and figures of one paper differ and are never merged.
+These numbers divide AP by K, VHMT's by min(K, relevant), and their rankings break ties by whatever order a sort leaves,
+so that ours by index are the nearest. README, logs and figures of one paper differ and are never merged.
 """
 
 import csv
@@ -14,7 +14,8 @@ from tables.grid.cells import Cell
 
 PUBLISHED = "published"  # the status of such a record, and what stands before its metrics
 DIFFERENCE = "difference"  # before a metric: ours minus the published value
-_NORMALISER = "k"
+_OURS = {"GmAP (root sum of squares)": "rss_mAP"}  # names of the file that are not ours
+_RSS_AT = [5, 20, 40, 60, 80, 100]  # the K of VHMT's eq. 29
 
 
 class Result(NamedTuple):
@@ -28,6 +29,11 @@ class Result(NamedTuple):
     value: float
     source: str
 
+    @property
+    def normaliser(self) -> str:
+        """What AP is divided by, as `ap_normaliser` has it."""
+        return "min_kr" if self.source.startswith("VHMT paper") else "k"
+
 
 @cache
 def published_results() -> tuple[Result, ...]:
@@ -40,20 +46,23 @@ def published_results() -> tuple[Result, ...]:
 def published_records(cell: Cell, ours: Mapping[str, float]) -> list[dict[str, Any]]:
     """A record for each source that published the cell's row, on its dataset and at its bits.
 
-    It holds `published mAP@K` for the K of the config, and `difference mAP@K` for those that `ours` has: the row's own
-    mAP@K, ties by index. Nothing is comparable, and none given, where AP is not divided by K.
+    It holds `published mAP@K` for the K of the config, `published rss_mAP` where they are the usual six, and
+    `difference mAP@K` or `difference rss_mAP` for those that `ours` has: the row's own, ties by index. Nothing is
+    comparable, and none given, where AP is divided by something else than the source divides it by.
     """
     config = cell.config
-    if cell.row.published is None or config.ap_normaliser != _NORMALISER:
+    if cell.row.published is None:
         return []
     wanted, metrics = (*cell.row.published, *cell.group), {f"mAP@{k}" for k in config.map_at}
+    metrics |= {"rss_mAP"} if config.map_at == _RSS_AT else set()
     records: dict[str, dict[str, Any]] = {}
     for result in published_results():
-        if result[:4] != wanted or result.metric not in metrics:
+        metric = _OURS.get(result.metric, result.metric)
+        if result[:4] != wanted or metric not in metrics or result.normaliser != config.ap_normaliser:
             continue
         record = records.setdefault(result.source, {"dataset": cell.dataset, "model": cell.row.label,
                                                     "bits": cell.bits, "status": PUBLISHED, "source": result.source})
-        record[f"{PUBLISHED} {result.metric}"] = result.value
-        if result.metric in ours:
-            record[f"{DIFFERENCE} {result.metric}"] = ours[result.metric] - result.value
+        record[f"{PUBLISHED} {metric}"] = result.value
+        if metric in ours:
+            record[f"{DIFFERENCE} {metric}"] = ours[metric] - result.value
     return list(records.values())

@@ -53,7 +53,7 @@ def cell_record(cell: Cell, untrained: Mapping[str, Any] | None, times: Times | 
         record["status"] = DONE
         for ties, ending in (("expected", ""), ("index", BY_INDEX)):
             record |= {f"mAP@{k}{ending}": metrics["map_at"][ties][str(k)] for k in cell.config.map_at}
-            record[f"GmAP{ending}"] = metrics["gmap"][ties]
+            record[f"GmAP{ending}"], record[f"rss_mAP{ending}"] = metrics["gmap"][ties], metrics["rss_map"][ties]
     if untrained is not None:
         record |= {"untrained": untrained[f"mAP@{cell.config.map_at[0]}"],
                    "encoder_params": untrained["encoder_params"], "all_params": untrained["all_params"]}
@@ -75,9 +75,10 @@ def baseline_records(cell: Cell, rows: Iterable[Mapping[str, Any]]) -> list[Reco
 
 
 def by_index(records: Iterable[Record]) -> dict[str, float]:
-    """mAP@K with ties by index, the mean over those `records` of a row that are done."""
+    """mAP@K and rss_mAP with ties by index, the mean over those `records` of a row that are done."""
     done = [record for record in records if record["status"] == DONE]
-    names = [name for name in (done[0] if done else ()) if name.startswith("mAP@") and name.endswith(BY_INDEX)]
+    names = [name for name in (done[0] if done else ())
+             if name.startswith(("mAP@", "rss_mAP")) and name.endswith(BY_INDEX)]
     return {name.removesuffix(BY_INDEX): statistics.fmean(record[name] for record in done) for name in names}
 
 
@@ -125,6 +126,7 @@ def _columns(records: Sequence[Record], several_seeds: bool) -> list[str]:
     expected = [name for name in maps if not name.endswith(BY_INDEX)]
     columns = ["dataset"] if len({record["dataset"] for record in records}) > 1 else []
     columns += ["model", "bits", *(["seeds"] if several_seeds else []), *expected, "GmAP"]
+    columns += ["rss_mAP"] if f"{PUBLISHED} rss_mAP" in names else []
     columns += [name for name in maps if name.endswith(BY_INDEX)][:1]
     columns += ["untrained", "encoder params", "all params"] if "untrained" in names else []
     return columns + (["train step", "encode"] if "step_ms" in names else [])
@@ -163,7 +165,8 @@ def _line(group: Sequence[Record]) -> dict[str, str]:
     if not done:
         return line | {"model": f"{first['model']}: {FAILED}"}
     shown = done[0]
-    line |= {name: spread([record[name] for record in done]) for name in shown if name.startswith(("mAP@", "GmAP"))}
+    line |= {name: spread([record[name] for record in done]) for name in shown
+             if name.startswith(("mAP@", "GmAP", "rss_mAP"))}
     if "untrained" in shown:
         line["untrained"] = f"{statistics.fmean(record['untrained'] for record in done):.4f}"
         line["encoder params"], line["all params"] = (f"{shown[name] / 1e6:.2f} M"

@@ -23,8 +23,11 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
     if any(cell.seed > 1 for cell in cells):
         lines.append("±: standard deviation over the seeds (n - 1); untrained: the mean.")
     if "source" in names:
-        lines.append("published: what the source says, AP divided by K; in brackets ours, ties by index, minus it. Its "
-                     "rankings break ties in an order of their own; its epoch may have been chosen on the test split.")
+        lines.append("published: what the source says, AP divided as ours; in brackets ours, ties by index, minus it. "
+                     "Its rankings break ties in an order of their own; its epoch may have been chosen on the test "
+                     "split.")
+    if "published rss_mAP" in names:
+        lines.append("rss_mAP: the root of the sum of the squared mAP@K, which VHMT calls GmAP (eq. 29).")
     if "untrained" in names:
         lines += ["untrained: the first mAP@K of the same network, drawn from the same seed, before any training.",
                   "encoder params: those that the gradient of the codes reaches; all params: all that the method "
