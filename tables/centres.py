@@ -19,7 +19,7 @@ TABLE = Table(
         Row("fixed, solver's gamma = 1", "gamma1", "S5VH", FIXED | {"gamma": 1.0}),
     ),
     notes=(
-        "As configured: C = 60 on digits, 100 on act and hmdb, 101 on ucf, 450 on fcv; rho = 5e-5, gamma = 1.618. A row "
-        "that comes to the same as the configured one on a dataset is left out there.",
+        "As configured: C = 60 on digits, 100 on act and hmdb, 101 on ucf, 450 on fcv; rho = 5e-5, gamma = 1.618. "
+        "A row that comes to the same as the configured one on a dataset is left out there.",
     ),
 )

@@ -17,9 +17,8 @@ TABLE = Table(
     ),
     baselines=True,
     notes=(
-        "digits100 and digits400 show digits under the same six motions, over the same paths, but in 100 and 400 frames "
-        "in place of 25: more and finer steps of one movement, not more movement. Only the length of the sequence is "
-        "to tell the rows apart: every cell trains on as many videos for 10 epochs in place of 25, so that these figures "
-        "are lower than those of a whole schedule.",
+        "digits100 and digits400 show digits under the same six motions, over the same paths, but in 100 and 400 "
+        "frames in place of 25: more and finer steps of one movement, not more movement. Every cell trains on as many "
+        "videos, for 10 epochs in place of 25: these figures are lower than those of a whole schedule.",
     ),
 )

@@ -37,8 +37,8 @@ def published_results() -> tuple[Result, ...]:
                             float(line["value"]), line["source"]) for line in csv.DictReader(file))
 
 
-def published_records(cell: Cell, ours: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A record for each source that published the cell's row, on its dataset and at its bits.
+def published_records(cell: Cell, ours: Mapping[str, float], dataset: str = "") -> list[dict[str, Any]]:
+    """A record for each source that published the cell's row, on its dataset, or on `dataset`, and at its bits.
 
     It holds `published mAP@K` for the K of the config, and `difference mAP@K` for those that `ours` has: the row's own
     mAP@K, ties by index. Nothing is comparable, and none given, where AP is not divided by K.
@@ -46,12 +46,15 @@ def published_records(cell: Cell, ours: Mapping[str, float]) -> list[dict[str, A
     config = cell.config
     if cell.row.published is None or config.ap_normaliser != _NORMALISER:
         return []
-    wanted, metrics = (*cell.row.published, *cell.group), {f"mAP@{k}" for k in config.map_at}
+    method, backbone = cell.row.published
+    dataset, metrics = dataset or cell.dataset, {f"mAP@{k}" for k in config.map_at}
     records: dict[str, dict[str, Any]] = {}
     for result in published_results():
-        if result[:4] != wanted or result.metric not in metrics:
+        if (result.method, result.dataset, result.bits) != (method, dataset, cell.bits) or result.metric not in metrics:
             continue
-        record = records.setdefault(result.source, {"dataset": cell.dataset, "model": cell.row.label,
+        if result.backbone not in (backbone, ""):  # "": the source does not name it
+            continue
+        record = records.setdefault(result.source, {"dataset": dataset, "model": cell.row.label,
                                                     "bits": cell.bits, "status": PUBLISHED, "source": result.source})
         record[f"{PUBLISHED} {result.metric}"] = result.value
         if result.metric in ours:
