@@ -34,7 +34,7 @@ def with_tables(text: str, documents: list[str], source: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tables.grid.collect", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", default="results", metavar="DIR", help="folder of the tables (default: %(default)s)")
+    parser.add_argument("--results", default="results", metavar="DIR", help="where they are (default: %(default)s)")
     parser.add_argument("--into", default="docs/results.md", metavar="FILE", help="the document (default: %(default)s)")
     arguments = parser.parse_args()
     paths, target = sorted(Path(arguments.results).glob("*.md")), Path(arguments.into)

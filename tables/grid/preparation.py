@@ -54,15 +54,9 @@ def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
         UserError: data are missing or do not fit the config, as train.py would say, or two sample datasets would lie
             in one folder.
     """
-    readers = {_data_of(config): config for _, _, config in _readers(cells)}.values()
-    owners: dict[str, str] = {}
-    for config in readers:
-        if config.dataset in _SAMPLE_DATA:
-            owner = owners.setdefault(os.path.realpath(config.data_root), config.dataset)
-            if owner != config.dataset:
-                raise UserError(f"{config.data_root}: {owner} and {config.dataset} have files of the same names. Leave "
-                                "data_root to be derived, or name one dataset.")
-    for config in readers:
+    configs = [config for _, _, config in _readers(cells)]
+    _check_folders(configs)
+    for config in {_data_of(config): config for config in configs}.values():
         write = _SAMPLE_DATA.get(config.dataset)
         paths = [path for key in _DATA_KEYS for path in config[key] or ()]
         if write and not all(map(os.path.exists, paths)):
@@ -100,6 +94,16 @@ def _readers(cells: Iterable[Cell]) -> Iterator[tuple[str, str, Config]]:
         yield cell.dataset, cell.path, cell.config
         if cell.transferred is not None:
             yield Path(cell.other or "").stem, str(cell.other), cell.transferred
+
+
+def _check_folders(configs: Iterable[Config]) -> None:
+    owners: dict[str, str] = {}
+    for config in configs:
+        if config.dataset in _SAMPLE_DATA:
+            owner = owners.setdefault(os.path.realpath(config.data_root), config.dataset)
+            if owner != config.dataset:
+                raise UserError(f"{config.data_root}: {owner} and {config.dataset} have files of the same names. Leave "
+                                "data_root to be derived, or name one dataset.")
 
 
 def _data_of(config: Config) -> str:
