@@ -101,6 +101,7 @@ def test_a_dry_run_of_costs(tmp_path):
     rows = result.output.splitlines()[1:]
     assert len(rows) == len(tables.load("frames").rows)
     assert all(row.startswith("untrained ") for row in rows)
+    assert "run_name" not in result.output
     assert "nothing to train" in result.errors
 
 

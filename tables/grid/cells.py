@@ -88,7 +88,8 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
            num_seeds: int = 1, settings: Mapping[str, str] | None = None) -> list[Cell]:
     """The cells of the table `name`, in its order: datasets, code lengths, rows, seeds 1 to `num_seeds`.
 
-    A row that comes to the same settings as an earlier one on a dataset is left out there.
+    A row that comes to the same settings as an earlier one on a dataset is left out there. Where nothing is trained,
+    cells have neither seeds nor runs.
 
     Args:
         folder: of the configs, <folder>/<row.model>/<dataset>.py.
@@ -109,13 +110,15 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
             for row in table.rows:
                 for seed in range(1, num_seeds + 1):
                     path = _config_path(folder, row, dataset)
-                    overrides = {**settings, **{key: str(value) for key, value in row.settings.items()}, **length,
-                                 "seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"}
+                    own = {key: str(value) for key, value in row.settings.items()}
+                    run = {"seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"} if table.trained else {}
+                    overrides = {**settings, **own, **length, **run}
                     cell = _cell(row, dataset, path, overrides, {**settings, **length},
                                  _config_path(folder, row, other) if other else None)
                     group.setdefault(_without_names(cell.config), cell)
             cells += group.values()
-    _check_folders(cells)
+    if table.trained:
+        _check_folders(cells)
     return cells
 
 
