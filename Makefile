@@ -1,13 +1,13 @@
 # make demo    the whole pipeline on the sample dataset, in an environment of its own
 # make test    the test suite
 # make lint    ruff and mypy
-# make tables  every table of reproduce.py on the sample dataset, at 16 bits: 58 cells to train
+# make tables  every table of reproduce.py without a download, then docs/results.md from them: 78 cells to train
 # make clean   removes the environment and everything the demo made
 
 PYTHON ?= python3
 BIN := .venv/bin
 DIGITS := configs/S5VH/digits.py
-TABLES := main backbones directions losses centres mask depth vhmt vhmt-network vhmt-tam vhmt-losses
+TABLES := backbones directions losses centres mask depth long transfer efficiency frames vhmt vhmt-network vhmt-tam vhmt-losses
 
 demo: .venv/installed
 	$(BIN)/python -m dataset.digits
@@ -16,7 +16,9 @@ demo: .venv/installed
 	$(BIN)/python eval.py --config $(DIGITS) --baselines
 
 tables: .venv/installed
-	for table in $(TABLES); do $(BIN)/python reproduce.py --table $$table --datasets digits --bits 16 || exit 1; done
+	$(BIN)/python reproduce.py --table main --datasets digits --bits 16 32 64 --seeds 3
+	for table in $(TABLES); do $(BIN)/python reproduce.py --table $$table --bits 16 || exit 1; done
+	$(BIN)/python -m tables.grid.collect
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -2,10 +2,12 @@
 
     python reproduce.py --table main --datasets act --bits 16 64
     python reproduce.py --table backbones --datasets digits --seeds 1
+    python reproduce.py --table frames --datasets act
     python reproduce.py --table backbones --datasets ucf hmdb --bits 16 32 --seeds 3 --jobs 2 --dry-run
 
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
-folders of its own. Cells that are done are skipped, one that was cut short continues. The table is written to
+folders of its own. Cells that are done are skipped, one that was cut short continues. The tables `efficiency` and
+`frames` compare what networks cost before any training: they need no data and keep no runs. The table is written to
 <out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv.
 """
 
@@ -13,22 +15,28 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from tqdm import tqdm
 
 import tables
+from inference.figures import Markup
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.costs import cost_figures, cost_lines, cost_records, describe_costs
 from tables.grid.estimate import duration, seconds_left, total
-from tables.grid.page import page_text
+from tables.grid.page import page_text, retrieval_figures
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
 from tables.grid.runner import ROOT, Runner, run_cells, threads_per_cell
+from tables.grid.timing import training_seconds
+from tables.grid.transfer import transfer_records
 from utils.cli import add_shared_arguments, choose_device, run_script
+from utils.config import Config
 from utils.errors import UserError
 from utils.files import write_text
 from utils.lock import Lock
@@ -40,31 +48,56 @@ def main() -> None:
     arguments = _arguments()
     table = _table(arguments)
     cells = _cells(arguments, table)
+    device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
+    if not table.trained:
+        _compare_costs(arguments, table, cells, device)
+        return
+    states = {cell: state(cell.config, cell.transferred) for cell in cells}
     if arguments.dry_run:
-        _list(cells, arguments.jobs)
+        _list(states, arguments.jobs, partial(training_seconds, device=device, num_threads=num_threads))
         return
     _end_with(missing_data(cells))
     with Lock(f"{_stem(arguments)}.lock", "Wait until it is done or end it, or name another folder with --out."):
-        _make(arguments, table, cells)
+        _make(arguments, table, states, device, num_threads)
 
 
-def _make(arguments: argparse.Namespace, table: tables.Table, cells: dict[Cell, State]) -> None:
+def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell, State], device: torch.device,
+          num_threads: int) -> None:
     """Brings all cells to their end and publishes the table; exit status 1 if one failed."""
-    device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
     if not arguments.restart:
-        _refuse_other_settings(cells)
-    num_done = sum(found is State.DONE for found in cells.values())
+        _refuse_other_settings(states)
+    cells = list(states)
+    num_done = sum(found is State.DONE for found in states.values())
     tqdm.write(f"{arguments.table}: {num_done} of {len(cells)} cells are done; "
                f"{arguments.jobs} side by side, threads of each: {num_threads}")
     provide_data(cells, tqdm.write)
     with Runner(num_threads, arguments.gpu) as runner:
-        preprocess(cells, runner, tqdm.write)
-        failures = run_cells(cells, runner, arguments.jobs, tqdm.write)
-    records = collect(list(cells), failures, device, baselines=table.baselines,
+        preprocess(states, runner, tqdm.write)
+        failures = run_cells(states, runner, arguments.jobs, tqdm.write)
+    records = collect(cells, failures, device, baselines=table.baselines,
                       timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
-    _publish(arguments, table.title, list(cells), records, circumstances(device, num_threads))
+    records += transfer_records(cells, records, baselines=table.baselines)
+    notes = [*table.notes, *describe_columns(cells, records, torch.get_num_threads())]
+    _publish(arguments, table.title, circumstances(device, num_threads, arguments.seeds), table_lines(records),
+             notes, records, retrieval_figures)
     if failures:
         raise SystemExit(1)
+
+
+def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Sequence[Cell],
+                   device: torch.device) -> None:
+    """Makes a table of costs, in this process."""
+    if arguments.seeds > 1 or arguments.jobs > 1:
+        raise UserError(f"--table {arguments.table} compares costs, which no seed changes and other work beside would "
+                        "falsify. Leave out --seeds and --jobs.")
+    if arguments.dry_run:
+        _print_cells(dict.fromkeys(cells, "untrained"), {})
+        print(f"nothing to train; counting takes seconds, timing about {TIMING_SECONDS} s", file=sys.stderr)
+        return
+    records = cost_records(cells, device, TIMING_SECONDS)
+    num_threads = torch.get_num_threads()
+    _publish(arguments, table.title, circumstances(device, num_threads), cost_lines(records),
+             [*table.notes, *describe_costs(num_threads)], records, cost_figures)
 
 
 def _arguments() -> argparse.Namespace:
@@ -106,14 +139,13 @@ def _table(arguments: argparse.Namespace) -> tables.Table:
     return replace(table, rows=tuple(row for row in table.rows if row.name in (arguments.rows or names)))
 
 
-def _cells(arguments: argparse.Namespace, table: tables.Table) -> dict[Cell, State]:
-    """Every cell and how far it has come; a config that is not there is told in a line of its own, exit status 2."""
+def _cells(arguments: argparse.Namespace, table: tables.Table) -> list[Cell]:
+    """Every cell; a config that is not there is told in a line of its own, exit status 2."""
     datasets = arguments.datasets or table.datasets
     _end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
                for path in missing_configs(table, arguments.configs, datasets)])
-    cells = expand(arguments.table, table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
-                   num_seeds=arguments.seeds, settings=dict(arguments.overrides))
-    return {cell: state(cell.config) for cell in cells}
+    return expand(arguments.table, table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
+                  num_seeds=arguments.seeds, settings=dict(arguments.overrides))
 
 
 def _end_with(errors: Sequence[str]) -> None:
@@ -124,17 +156,23 @@ def _end_with(errors: Sequence[str]) -> None:
         raise SystemExit(2)
 
 
-def _list(cells: Mapping[Cell, State], jobs: int) -> None:
-    """Prints the cells, with estimates where something like them has run, and the sum of these to stderr."""
+def _list(cells: Mapping[Cell, State], jobs: int, probe: Callable[[Config], float]) -> None:
+    """Prints the cells with the training that each still needs, and the sum of it to stderr.
+
+    Where nothing like a cell has run, `probe` times a step of its training.
+    """
     undone = [cell for cell, found in cells.items() if found is not State.DONE]
-    left = seconds_left(cells)
-    texts = {cell: duration(left[cell]) for cell in undone if cell in left}
-    rows = [{"state": str(found)} | ({"training left": texts.get(cell, "-")} if texts else {}) |
+    left = {cell: seconds for cell, seconds in seconds_left(cells, probe).items() if cell in undone}
+    _print_cells(cells, {cell: duration(seconds) for cell, seconds in left.items()})
+    if left:
+        print(total(left, undone, jobs), file=sys.stderr)
+
+
+def _print_cells(cells: Mapping[Cell, str], left: Mapping[Cell, str]) -> None:
+    rows = [{"state": str(found)} | ({"training left": left.get(cell, "-")} if left else {}) |
             {"dataset": cell.dataset, "bits": cell.bits, "model": cell.row.label, "seed": cell.seed,
              "config": cell.path, "overrides": " ".join(cell.settings)} for cell, found in cells.items()]
     print(format_table(rows, list(rows[0])), end="")
-    if texts:
-        print(total(left, undone, jobs), file=sys.stderr)
 
 
 def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
@@ -152,15 +190,14 @@ def _stem(arguments: argparse.Namespace) -> str:
     return os.path.join(arguments.out, f"{arguments.table}{ending}")
 
 
-def _publish(arguments: argparse.Namespace, title: str, cells: Sequence[Cell], records: Sequence[Record],
-             made: str) -> None:
+def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequence[Mapping[str, str]],
+             notes: Sequence[str], records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]]) -> None:
     """Prints the table and writes its files."""
-    lines, columns = table_lines(records), describe_columns(cells, records, torch.get_num_threads())
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
-    print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(columns))
+    print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(notes))
     path = _stem(arguments)
-    write_text(f"{path}.md", markdown(title, command, made, lines, columns))
-    write_text(f"{path}.html", page_text(title, command, made, lines, columns, records))
+    write_text(f"{path}.md", markdown(title, command, made, lines, notes))
+    write_text(f"{path}.html", page_text(title, command, made, lines, notes, records, draw))
     write_csv(f"{path}.csv", records)
     print(f"\nwritten: {path}.md, {path}.html, {path}.csv")
 

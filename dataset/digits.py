@@ -1,16 +1,18 @@
 """The sample dataset: real handwritten digits under motions that only the order of the frames tells apart.
 
-    python -m dataset.digits [--out data/digits]
+    python -m dataset.digits [--variant digits100] [--out data/digits]
 
-The recipe is docs/sample_dataset.md; its numbered steps are followed here. N videos, T frames.
+The recipe is docs/sample_dataset.md; its numbered steps are followed here. Variants of it have more frames or other
+motions. N videos, T frames.
 """
 
 import argparse
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
@@ -22,6 +24,7 @@ from utils.files import whole_file
 
 RECIPE_VERSION = 1
 MOTIONS = ("right", "left", "down", "up", "clockwise", "counterclockwise")
+SLANTED = ("southeast", "northwest", "northeast", "southwest", "outward", "inward")
 NUM_DIGITS = 10
 NUM_CLASSES = NUM_DIGITS * len(MOTIONS)
 NUM_FRAMES = 25
@@ -32,14 +35,30 @@ TEST_PER_CLASS = 10
 
 _GLYPH = 8
 _RANGE = CANVAS - _GLYPH
-_RENDERED_AT_ONCE = 128
+_FRAMES_AT_ONCE = 3200  # their number decides the order of the draws: 128 videos of 25 frames
 
 
-def write_digits(folder: str | os.PathLike, *, seed: int = 1, train_per_class: int = TRAIN_PER_CLASS,
-                 test_per_class: int = TEST_PER_CLASS) -> bool:
+@dataclass(frozen=True)
+class Variant:
+    """In what a sample dataset departs from the recipe.
+
+    `motions`: six names; the second of each pair is the first backwards.
+    """
+
+    num_frames: int = NUM_FRAMES
+    motions: tuple[str, ...] = MOTIONS
+
+
+RECIPE = Variant()
+VARIANTS = {"digits": RECIPE, "digits100": Variant(100), "digits400": Variant(400), "digits1000": Variant(1000),
+            "digits_slant": Variant(motions=SLANTED)}
+
+
+def write_digits(folder: str | os.PathLike, variant: Variant = RECIPE, *, seed: int = 1,
+                 train_per_class: int = TRAIN_PER_CLASS, test_per_class: int = TEST_PER_CLASS) -> bool:
     """Writes the dataset into `folder`; False if this recipe's files for these settings are there already.
 
-    The files are digits_{train,test}_feats.h5 (`feats` uint8 (N, 25, 576)), digits_{train,test}_labels.mat
+    The files are digits_{train,test}_feats.h5 (`feats` uint8 (N, T, 576)), digits_{train,test}_labels.mat
     (`labels` one-hot uint8 (N, 60)) and classes.txt. The same settings give the same bytes.
 
     Raises:
@@ -47,10 +66,11 @@ def write_digits(folder: str | os.PathLike, *, seed: int = 1, train_per_class: i
     """
     folder = Path(folder)
     num_per_class = {"train": train_per_class, "test": test_per_class}
+    departures = {name: value for name, value in asdict(variant).items() if value != asdict(RECIPE)[name]}
     made_from = {split: json.dumps({"recipe": "moving digits", "recipe_version": RECIPE_VERSION, "seed": seed,
-                                    "split": split, "videos_per_class": num_per_class[split]})
+                                    "split": split, "videos_per_class": num_per_class[split]} | departures)
                  for split in SPLITS}
-    texts = {"classes.txt": _class_names().encode()}
+    texts = {"classes.txt": _class_names(variant.motions).encode()}
     for split in SPLITS:
         texts[f"digits_{split}_labels.mat"] = _labels_file(class_ids(seed, split, num_per_class[split]))
     if all(_holds(folder / name, content) for name, content in texts.items()) and all(
@@ -59,7 +79,8 @@ def write_digits(folder: str | os.PathLike, *, seed: int = 1, train_per_class: i
     with ExitStack() as stack:
         for split in SPLITS:
             part = stack.enter_context(whole_file(folder / f"digits_{split}_feats.h5"))
-            _write_features(part, make_videos(seed, split, num_per_class[split]), made_from[split])
+            shape = NUM_CLASSES * num_per_class[split], variant.num_frames, CANVAS * CANVAS
+            _write_features(part, shape, make_videos(seed, split, num_per_class[split], variant), made_from[split])
         for name, content in texts.items():
             stack.enter_context(whole_file(folder / name)).write_bytes(content)
     return True
@@ -92,34 +113,66 @@ def split_images(seed: int) -> dict[str, list[np.ndarray]]:
             "test": [ids[len(ids) * 3 // 4:] for ids in shuffled]}
 
 
-def make_videos(seed: int, split: str, num_per_class: int) -> Iterator[np.ndarray]:
-    """Blocks of uint8 (some, 25, 576): the videos of a split in order."""
+def make_videos(seed: int, split: str, num_per_class: int, variant: Variant = RECIPE) -> Iterator[np.ndarray]:
+    """Blocks of uint8 (some, T, 576): the videos of a split in order."""
     motions = class_ids(seed, split, num_per_class) % len(MOTIONS)
     glyphs = _images()[0][image_ids(seed, split, num_per_class)]
     path_rng, look_rng = _stream(seed, split, "paths"), _stream(seed, split, "look")
-    for start in range(0, len(motions), _RENDERED_AT_ONCE):
-        block = slice(start, start + _RENDERED_AT_ONCE)
-        positions = np.stack([_forward_path(motion // 2, path_rng) for motion in motions[block]])
+    num_rendered = max(1, _FRAMES_AT_ONCE // variant.num_frames)
+    for start in range(0, len(motions), num_rendered):
+        block = slice(start, start + num_rendered)
+        positions = np.stack([_forward_path(variant.motions[motion // 2 * 2], variant.num_frames, path_rng)
+                              for motion in motions[block]])
         frames = _add_look(_render(glyphs[block], positions), look_rng)
         backward = motions[block] % 2 == 1
         frames[backward] = frames[backward][:, ::-1]
-        yield frames.reshape(len(frames), NUM_FRAMES, -1)
+        yield frames.reshape(*frames.shape[:2], -1)
 
 
-def _forward_path(program: int, rng: np.random.Generator) -> np.ndarray:
-    """(T, 2): x and y of the glyph's upper left corner; program 0 is right, 1 down, 2 clockwise (step 2)."""
-    time = np.linspace(0, 1, NUM_FRAMES)
-    if program == 2:
-        radius = rng.uniform(5, 8)
-        centre = rng.uniform(radius, _RANGE - radius, size=2)
-        angle = 2 * np.pi * (rng.uniform() + rng.uniform(0.75, 1.25) * time)
-        path = centre + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    else:
-        distance = rng.uniform(10, _RANGE)
-        along = rng.uniform(0, _RANGE - distance) + distance * time
-        across = np.full(NUM_FRAMES, rng.uniform(0, _RANGE))
-        path = np.stack([along, across] if program == 0 else [across, along], axis=1)
-    return np.round(path * 64) / 64
+def _forward_path(motion: str, num_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """(T, 2): x and y of the glyph's upper left corner, by the forward program `motion` (step 2)."""
+    return np.round(_PROGRAMS[motion](np.linspace(0, 1, num_frames), rng) * 64) / 64
+
+
+def _right(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    distance = rng.uniform(10, _RANGE)
+    along = rng.uniform(0, _RANGE - distance) + distance * time
+    across = np.full(len(time), rng.uniform(0, _RANGE))
+    return np.stack([along, across], axis=1)
+
+
+def _down(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _right(time, rng)[:, ::-1]
+
+
+def _southeast(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    distance = rng.uniform(10, _RANGE)
+    return rng.uniform(0, _RANGE - distance, size=2) + distance * time[:, None]
+
+
+def _northeast(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    x, y = _southeast(time, rng).T
+    return np.stack([x, _RANGE - y], axis=1)
+
+
+def _clockwise(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _turn(time, np.ones(len(time)), rng)
+
+
+def _outward(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _turn(time, time, rng)
+
+
+def _turn(time: np.ndarray, growth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    radius = rng.uniform(5, 8)
+    centre = rng.uniform(radius, _RANGE - radius, size=2)
+    angle = 2 * np.pi * (rng.uniform() + rng.uniform(0.75, 1.25) * time)
+    return centre + radius * growth[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+_PROGRAMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "right": _right, "down": _down, "clockwise": _clockwise,
+    "southeast": _southeast, "northeast": _northeast, "outward": _outward}
 
 
 def _render(glyphs: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -159,8 +212,8 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
     return bundle.images, bundle.target
 
 
-def _class_names() -> str:
-    return "".join(f"{digit} {motion}\n" for digit in range(NUM_DIGITS) for motion in MOTIONS)
+def _class_names(motions: Sequence[str]) -> str:
+    return "".join(f"{digit} {motion}\n" for digit in range(NUM_DIGITS) for motion in motions)
 
 
 def _labels_file(ids: np.ndarray) -> bytes:
@@ -170,10 +223,12 @@ def _labels_file(ids: np.ndarray) -> bytes:
     return b"MATLAB 5.0 MAT-file, moving digits".ljust(116) + buffer.getvalue()[116:]
 
 
-def _write_features(path: Path, blocks: Iterator[np.ndarray], made_from: str) -> None:
-    feats = np.concatenate(list(blocks))
+def _write_features(path: Path, shape: tuple[int, int, int], blocks: Iterator[np.ndarray], made_from: str) -> None:
     with h5py.File(path, "w") as file:
-        file.create_dataset("feats", data=feats)
+        feats, start = file.create_dataset("feats", shape, np.uint8), 0
+        for block in blocks:
+            feats[start:start + len(block)] = block
+            start += len(block)
         file.attrs["made_from"] = made_from
 
 
@@ -193,9 +248,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the dataset where the command line says."""
     parser = argparse.ArgumentParser(prog="python -m dataset.digits",
                                      description="Write the sample dataset (docs/sample_dataset.md).")
-    parser.add_argument("--out", default="data/digits", help="folder of the files (default: %(default)s)")
-    folder = parser.parse_args(arguments).out
-    written = write_digits(folder)
+    parser.add_argument("--variant", choices=VARIANTS, default="digits",
+                        help="more frames, or other motions (default: %(default)s, the recipe itself)")
+    parser.add_argument("--out", help="folder of the files (default: data/<variant>)")
+    parsed = parser.parse_args(arguments)
+    folder = parsed.out or f"data/{parsed.variant}"
+    written = write_digits(folder, VARIANTS[parsed.variant])
     state = "written" if written else "up to date, left as it is"
     print(f"{folder}: {state} ({NUM_CLASSES * TRAIN_PER_CLASS:,} training videos, "
           f"{NUM_CLASSES * TEST_PER_CLASS} queries, {NUM_CLASSES} classes)")

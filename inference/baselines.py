@@ -3,16 +3,18 @@
 Each is fit on the training split's features and then encodes database and queries.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from inference.codes import binarize
 from inference.encode import Features
 from inference.metrics import evaluate
 from inference.report import metric_row
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 _BLOCK_ROWS = 256
 _ITQ_ITERATIONS = 50
@@ -69,7 +71,7 @@ class _Projection:
             raise ValueError("fit the baseline before it encodes.")
         return binarize(x @ self._directions - self._mean @ self._directions)
 
-    def _set(self, pca: PCA, directions: np.ndarray, dtype: np.dtype) -> None:
+    def _set(self, pca: "PCA", directions: np.ndarray, dtype: np.dtype) -> None:
         self._mean, self._directions = pca.mean_.astype(dtype), directions.astype(dtype)
 
 
@@ -148,11 +150,13 @@ def baseline_table(train: Features, database: Features, queries: Features, datab
     return rows
 
 
-def _principal_axes(x: np.ndarray, num_bits: int, seed: int) -> tuple[PCA, np.ndarray]:
+def _principal_axes(x: np.ndarray, num_bits: int, seed: int) -> "tuple[PCA, np.ndarray]":
     """The fitted PCA of x (N, F) and its leading axes, float64 (F, r), r = min(num_bits, rank of x)."""
     if not np.ptp(x, axis=0).any():
         raise UserError(f"the {len(x)} training videos all have the same features, so no baseline can be "
                         "fit; check the training feature file.")
+    from sklearn.decomposition import PCA  # the longest import of train.py, which has no baselines
+
     pca = PCA(min(num_bits, *x.shape), random_state=seed).fit(x)
     variance = pca.explained_variance_
     return pca, pca.components_[variance > _LEAST_VARIANCE * variance[0]].T.astype(np.float64)

@@ -80,6 +80,13 @@ def summarise(config) -> Summary:
                    config.batch_size)
 
 
+def encode_flops(config) -> int:
+    """Floating-point operations of encoding one video of `config`, as `summarise` counts them."""
+    with torch.random.fork_rng(devices=[]):
+        model = _model(config, "reference")
+        return _per_video([count_flops(_encode, model, batch) for batch in _batches(config, model)])
+
+
 def _model(config, scan_engine: str) -> HashingMethod:
     return build_model(Config({**config, "scan_engine": scan_engine}), num_videos=max(SIZES))
 

@@ -31,7 +31,9 @@ class Table:
     """What a table compares: `rows` on `datasets` at `bits` (by default; the command line may name others).
 
     `bits`: code lengths; none: each config's own. `baselines`: the shallow codes of `inference.baselines` stand below
-    the rows.
+    the rows. `trained`: False where only costs are compared, which a network has before any training: nothing is
+    read, trained or kept. `transfer`: dataset -> the dataset on which its networks are evaluated as well. `notes`: what
+    a reader of the table must know beside its columns, a line each.
     """
 
     title: str
@@ -39,6 +41,9 @@ class Table:
     rows: tuple[Row, ...]
     baselines: bool = False
     bits: tuple[int, ...] = ()
+    trained: bool = True
+    transfer: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]

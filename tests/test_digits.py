@@ -152,11 +152,11 @@ def test_a_rendered_glyph_keeps_its_ink_and_place():
         np.testing.assert_allclose(frames[video, frame], slow[:24, :24], atol=1e-6)
 
 
-@pytest.mark.parametrize("program", [0, 1, 2])
-def test_forward_paths_stay_on_the_canvas_and_cross_it(program):
+@pytest.mark.parametrize(("program", "motion"), list(enumerate(digits.MOTIONS[::2])))
+def test_forward_paths_stay_on_the_canvas_and_cross_it(program, motion):
     rng = np.random.default_rng(0)
     for _ in range(300):
-        path = digits._forward_path(program, rng)
+        path = digits._forward_path(motion, 25, rng)
         assert path.shape == (25, 2)
         assert path.min() >= 0
         assert path.max() <= 16
@@ -170,6 +170,39 @@ def test_forward_paths_stay_on_the_canvas_and_cross_it(program):
             assert extent[program] >= 10 - 1 / 32
             assert extent[1 - program] == 0
             assert (steps[:, program] > 0).all()
+
+
+def test_slanted_paths_stay_on_the_canvas_too():
+    rng = np.random.default_rng(0)
+    for motion in digits.SLANTED[::2]:
+        for _ in range(300):
+            path = digits._forward_path(motion, 25, rng)
+            assert path.min() >= 0
+            assert path.max() <= 16
+            assert np.ptp(path, axis=0).min() > 4
+            twists = np.abs(np.diff(path[:, 0] + (path[:, 1] if motion == "northeast" else -path[:, 1])))
+            assert (twists.max() <= 1 / 32) == (motion != "outward")  # the others are straight lines at 45 degrees
+
+
+@pytest.mark.parametrize("name", ["digits100", "digits_slant"])
+def test_variants_of_the_recipe(folder, tmp_path, name):
+    variant, small = digits.VARIANTS[name], {"train_per_class": 2, "test_per_class": 1}
+    assert digits.write_digits(tmp_path, variant, **small)
+    assert not digits.write_digits(tmp_path, variant, **small)
+    features = open_features(tmp_path / "digits_train_feats.h5", feature_size=576, max_frames=variant.num_frames,
+                             role="train")
+    assert features.shape == (120, variant.num_frames, 576)
+    names = (tmp_path / "classes.txt").read_text().splitlines()
+    assert (names == (folder / "classes.txt").read_text().splitlines()) == (name == "digits100")
+    assert digits.write_digits(tmp_path, **small)  # neither is taken for the recipe itself
+
+
+def test_more_frames_go_the_same_ways():
+    """The first video's path and image are those of the recipe; only its steps are finer."""
+    short, long = (next(digits.make_videos(1, "train", 1, digits.Variant(frames)))[:1].reshape(frames, 24, 24) / 255
+                   for frames in (25, 97))
+    ends = [centre_of_mass(videos[None])[0] for videos in (short, long[::4])]
+    assert np.abs(ends[0] - ends[1]).max() < 1
 
 
 def centre_of_mass(videos):

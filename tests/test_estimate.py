@@ -3,12 +3,15 @@
 import json
 
 import pytest
+import torch
 
 import tables
 from tables import Row, Table
+from tables.grid import timing
 from tables.grid.cells import expand
 from tables.grid.estimate import duration, seconds_left, total
 from tests.pipeline import ROOT
+from utils.config import load_config
 from utils.files import write_text
 
 CONFIGS = str(ROOT / "configs")
@@ -48,6 +51,35 @@ def test_datasets_of_unknown_size_stand_for_themselves(tmp_path):
     left = seconds_left([act, hmdb])
     assert left == {act: 21.0}
     assert total(left, [act, hmdb], 1) == "about 21 s of training left, not counting 1 cells unlike any so far"
+
+
+def test_what_has_not_run_is_asked_of_a_probe(tmp_path):
+    table = Table("", (), (Row("a", "a", "S5VH", {"alpha": 1}), Row("b", "b", "S5VH", {"alpha": 2})))
+    settings = {"home_root": f"{tmp_path}/", "num_epochs": "10"}
+    cells = expand("t", table, folder=CONFIGS, datasets=["act"], bits=[16, 32], num_seeds=2, settings=settings)
+    asked = []
+
+    def probe(config):
+        asked.append(config.alpha)
+        return config.alpha / 100
+
+    left = seconds_left(cells, probe)
+    assert [left[cell] / 9722 for cell in cells] == pytest.approx([cell.config.alpha / 10 for cell in cells])
+    assert asked == [1, 2]  # once for a row, whatever its lengths and seeds
+    epochs_of(cells[0], 9722 * 0.5)
+    assert seconds_left(cells, probe)[cells[-1]] == pytest.approx(10 * 9722 * 0.5)
+    assert asked == [1, 2]
+    unknown = expand("t", table, folder=CONFIGS, datasets=["hmdb"], settings=settings | {"train_num_sample": "None"})
+    assert seconds_left(unknown, probe) == {}
+
+
+def test_a_step_is_timed_for_each_of_its_videos(monkeypatch):
+    config = load_config(f"{CONFIGS}/S5VH/digits.py", {"hidden_size": "32", "decoder_size": "16"})
+    threads = torch.get_num_threads()
+    assert 0 < timing.training_seconds(config, torch.device("cpu"), threads + 1) < 10
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr(timing._Subject, "step", lambda self: 3200.0)
+    assert timing.training_seconds(config, torch.device("cpu"), 1) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")])

@@ -2,7 +2,8 @@
 #     python preprocess.py --config configs/LSTM/ucf.py --nbits 64
 #     python train.py --config configs/LSTM/ucf.py --nbits 64
 #     python eval.py --config configs/LSTM/ucf.py --nbits 64
-# Not measured here. No figures are published: in the release this backbone does not train.
+# Not run here. Nothing is published of it.
+# In the release this backbone does not train.
 _base_ = '../S5VH/ucf.py'
 
 model_name = 'LSTM'

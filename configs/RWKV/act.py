@@ -2,7 +2,10 @@
 #     python preprocess.py --config configs/RWKV/act.py --nbits 64
 #     python train.py --config configs/RWKV/act.py --nbits 64
 #     python eval.py --config configs/RWKV/act.py --nbits 64
-# Not measured here. No figures are published: in the release this backbone does not train.
+# Not run here. Published mAP@k, AutoSSVH repository issue 2 (author's figure data):
+#     bits    @5   @20   @40   @60   @80  @100
+#       16 0.187 0.101 0.062 0.045 0.035 0.029
+# In the release this backbone does not train.
 _base_ = '../S5VH/act.py'
 
 model_name = 'RWKV'

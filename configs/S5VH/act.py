@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/S5VH/act.py --nbits 64
 #     python train.py --config configs/S5VH/act.py --nbits 64
 #     python eval.py --config configs/S5VH/act.py --nbits 64
-# Published mAP@k (README of the S5VH release):
+# Not run here. Published mAP@k, S5VH README, which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @80  @100
 #       16 0.180 0.097 0.060 0.034 0.029
 #       32 0.250 0.146 0.087 0.049 0.040

@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/S5VH/ucf.py --nbits 64
 #     python train.py --config configs/S5VH/ucf.py --nbits 64
 #     python eval.py --config configs/S5VH/ucf.py --nbits 64
-# Published mAP@k (README of the S5VH release):
+# Not run here. Published mAP@k, S5VH README, which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @80  @100
 #       16 0.471 0.420 0.375 0.308 0.269
 #       32 0.534 0.457 0.406 0.330 0.291

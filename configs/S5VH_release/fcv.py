@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/S5VH_release/fcv.py --nbits 64
 #     python train.py --config configs/S5VH_release/fcv.py --nbits 64
 #     python eval.py --config configs/S5VH_release/fcv.py --nbits 64
-# Published mAP@k (README of the S5VH release):
+# Not run here. Published mAP@k, S5VH README, which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @80  @100
 #       16 0.346 0.246 0.214 0.184 0.173
 #       32 0.482 0.329 0.285 0.246 0.231

@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/S5VH_release/hmdb.py --nbits 64
 #     python train.py --config configs/S5VH_release/hmdb.py --nbits 64
 #     python eval.py --config configs/S5VH_release/hmdb.py --nbits 64
-# Published mAP@k (README of the S5VH release):
+# Not run here. Published mAP@k, S5VH README, which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @80  @100
 #       16 0.190 0.128 0.095 0.065 0.057
 #       32 0.244 0.175 0.139 0.092 0.078

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from dataset.protocol import on_other_data
 from tables import Row, Table
 from tables.grid.artefacts import own_paths
 from utils.checkpoints import LAST, chosen_checkpoint, read_checkpoint
@@ -21,17 +22,24 @@ _REFUSED = {
     "run_name": "the grid sets this; set home_root to keep its runs elsewhere.",
     "use_checkpoint": "eval.py would measure that file and not the cell; leave it out.",
 }
+_NAMES = ("run_name", "file_path", "log_path")
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One run: `config` is what the file `path` resolves to under `overrides` (key -> text)."""
+    """One run: `config` is what the file `path` resolves to under `overrides` (key -> text).
+
+    `other` is the config file of the dataset that its network is evaluated on as well, and `transferred` what eval.py
+    makes of the two.
+    """
 
     row: Row
     dataset: str
     path: str
     overrides: Mapping[str, str]
     config: Config
+    other: str | None = None
+    transferred: Config | None = None
 
     @property
     def bits(self) -> int:
@@ -71,13 +79,17 @@ class State(StrEnum):
 
 def missing_configs(table: Table, folder: str, datasets: Sequence[str]) -> list[str]:
     """The config files that `table` needs on `datasets` and `folder` does not have."""
-    paths = dict.fromkeys(_config_path(folder, row, dataset) for row in table.rows for dataset in datasets)
+    needed = [*datasets, *(table.transfer[dataset] for dataset in datasets if dataset in table.transfer)]
+    paths = dict.fromkeys(_config_path(folder, row, dataset) for row in table.rows for dataset in needed)
     return [path for path in paths if not os.path.isfile(path)]
 
 
 def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bits: Sequence[int] | None = None,
            num_seeds: int = 1, settings: Mapping[str, str] | None = None) -> list[Cell]:
     """The cells of the table `name`, in its order: datasets, code lengths, rows, seeds 1 to `num_seeds`.
+
+    A row that comes to the same settings as an earlier one on a dataset is left out there. Where nothing is trained,
+    cells have neither seeds nor runs.
 
     Args:
         folder: of the configs, <folder>/<row.model>/<dataset>.py.
@@ -90,26 +102,36 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
     settings = dict(settings or {})
     _check_settings(settings, table)
     lengths: list[dict[str, str]] = [{"nbits": str(length)} for length in bits or table.bits] or [{}]
-    cells = []
+    cells: list[Cell] = []
     for dataset in datasets:
+        other = table.transfer.get(dataset)
         for length in lengths:
+            group: dict[str, Cell] = {}
             for row in table.rows:
                 for seed in range(1, num_seeds + 1):
                     path = _config_path(folder, row, dataset)
-                    overrides = {**settings, **{key: str(value) for key, value in row.settings.items()}, **length,
-                                 "seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"}
-                    cells.append(_cell(row, dataset, path, overrides, {**settings, **length}))
-    _check_folders(cells)
+                    own = {key: str(value) for key, value in row.settings.items()}
+                    run = {"seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"} if table.trained else {}
+                    overrides = {**settings, **own, **length, **run}
+                    cell = _cell(row, dataset, path, overrides, {**settings, **length},
+                                 _config_path(folder, row, other) if other else None)
+                    group.setdefault(_without_names(cell.config), cell)
+            cells += group.values()
+    if table.trained:
+        _check_folders(cells)
     return cells
 
 
-def evaluation(config: Config) -> dict[str, Any] | None:
-    """What eval.py left in metrics.json of the finished run of exactly this config; None: nothing like that."""
+def evaluation(config: Config, transferred: Config | None = None) -> dict[str, Any] | None:
+    """What eval.py left in metrics.json of the finished run of exactly this config; None: nothing like that.
+
+    With `transferred`, of its evaluation on those data.
+    """
     saved = _saved_config(config)
     if saved is None or saved.as_text() != config.as_text():
         return None
     try:
-        metrics = json.loads((Path(config.log_path) / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((Path((transferred or config).log_path) / "metrics.json").read_text(encoding="utf-8"))
         measured = metrics["normaliser"], set(metrics["map_at"]["expected"])
         epoch = metrics["details"]["epoch"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -118,9 +140,9 @@ def evaluation(config: Config) -> dict[str, Any] | None:
     return metrics if measured == asked and _is_final(config, epoch) else None
 
 
-def state(config: Config) -> State:
-    """How far the run of `config` has come."""
-    if evaluation(config):
+def state(config: Config, transferred: Config | None = None) -> State:
+    """How far the run of `config` has come, its evaluation on other data included where there is one."""
+    if evaluation(config) and (transferred is None or evaluation(config, transferred)):
         return State.DONE
     if not (Path(config.file_path) / LAST).exists():
         return State.MISSING
@@ -137,13 +159,20 @@ def _config_path(folder: str, row: Row, dataset: str) -> str:
     return os.path.join(folder, row.model, f"{dataset}.py")
 
 
-def _cell(row: Row, dataset: str, path: str, overrides: Mapping[str, str], shared: Mapping[str, str]) -> Cell:
+def _cell(row: Row, dataset: str, path: str, overrides: Mapping[str, str], shared: Mapping[str, str],
+          other: str | None) -> Cell:
     """The cell, with paths of its own for artefacts that the row makes otherwise than under the `shared` settings."""
     config = load_config(path, overrides)
     if row.settings and (own := own_paths(config, load_config(path, shared))):
         overrides = {**overrides, **own}
         config = load_config(path, overrides)
-    return Cell(row, dataset, path, overrides, config)
+    transferred = None if other is None else on_other_data(config, load_config(other), other)
+    return Cell(row, dataset, path, overrides, config, other, transferred)
+
+
+def _without_names(config: Config) -> str:
+    """The text of all that a run of `config` depends on: not what it and its folders are called."""
+    return Config({**config, **dict.fromkeys(_NAMES)}).as_text()
 
 
 def _check_settings(settings: Mapping[str, str], table: Table) -> None:

@@ -1,26 +1,36 @@
-"""How long training will still take, from the epochs that cells of the same table have run."""
+"""How long training will still take, from the epochs that cells of the same table have run, else from single steps."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from tables.grid.cells import Cell, other_settings
+from utils.config import Config
 from utils.run import read_metrics
 
 
-def seconds_left(cells: Iterable[Cell]) -> dict[Cell, float]:
-    """Seconds of training that each cell still needs; cells of which nothing like them has run are left out.
+def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None = None) -> dict[Cell, float]:
+    """Seconds of training that each cell still needs; cells of which nothing is known are left out.
 
     The measure is a video in an epoch, at the mean of all epochs that cells of the same row have run, else of all rows.
     A dataset whose config does not say how many videos it has is compared with itself alone.
+
+    Args:
+        probe: config -> seconds of a video in an epoch, for cells unlike any that has run; asked once per row and
+            dataset, and only where the config says how many videos there are.
     """
     epochs = {cell: _seconds_per_epoch(cell) for cell in cells}
     rates: dict[tuple, list[float]] = {}
     for cell, seconds in epochs.items():
         for key in _keys(cell):
             rates.setdefault(key, []).extend(second / _num_videos(cell) for second in seconds)
+    samples = {(cell.path, cell.row.name): cell.config for cell in epochs}
+    ask = cache(lambda path, row: probe(samples[path, row]) if probe else None)
     left = {}
     for cell, seconds in epochs.items():
         rate = next((statistics.fmean(rates[key]) for key in _keys(cell) if rates[key]), None)
+        if rate is None and cell.config.train_num_sample:
+            rate = ask(cell.path, cell.row.name)
         if rate is not None:
             left[cell] = rate * _num_videos(cell) * (cell.config.num_epochs - len(seconds))
     return left

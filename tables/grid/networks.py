@@ -54,15 +54,15 @@ def before_training(cell: Cell, device: torch.device) -> dict[str, Any]:
         result = evaluate_retrieval(model.encode, open_retrieval(cell.config), cell.config, device)
         return metric_row(result.evaluation, "expected") | {"encoder_params": encoder, "all_params": everything}
 
-    return _kept(cell, "untrained.json", measure)
+    return _kept(cell.config, "untrained.json", measure)
 
 
-def shallow_codes(cell: Cell) -> list[dict[str, Any]]:
-    """The rows of the shallow baselines on the cell's data, at its bits and seed. Kept in baselines.json."""
+def shallow_codes(config: Config) -> list[dict[str, Any]]:
+    """The rows of the shallow baselines on the data of `config`, at its bits and seed. Kept in baselines.json."""
     def measure() -> dict[str, Any]:
-        return {"rows": evaluate_baselines(open_train(cell.config), open_retrieval(cell.config), cell.config)}
+        return {"rows": evaluate_baselines(open_train(config), open_retrieval(config), config)}
 
-    return _kept(cell, "baselines.json", measure)["rows"]
+    return _kept(config, "baselines.json", measure)["rows"]
 
 
 def count_parameters(model: HashingMethod, config, device: torch.device) -> tuple[int, int]:
@@ -75,10 +75,10 @@ def count_parameters(model: HashingMethod, config, device: torch.device) -> tupl
     return sum(parameter.numel() for parameter in reached), sum(parameter.numel() for parameter in learned)
 
 
-def _kept(cell: Cell, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `measure` gives, from the file `name` of the cell's logs where that was written for the same config."""
-    path: Path = cell.log_path / name
-    origin = {"config_sha256": hashlib.sha256(cell.config.as_text().encode()).hexdigest()}
+def _kept(config: Config, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `measure` gives, from the file `name` of the config's logs where that was written for the same config."""
+    path = Path(config.log_path) / name
+    origin = {"config_sha256": hashlib.sha256(config.as_text().encode()).hexdigest()}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """The table as one page that loads nothing: charts, the table and what its columns mean."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.document import html_page
@@ -13,12 +13,12 @@ _PER_CHART = 6  # as many colours and markers as there are
 
 
 def page_text(title: str, command: str, made: str, lines: Sequence[Mapping[str, str]], notes: Sequence[str],
-              records: Sequence[Record]) -> str:
-    """The whole page: heading, command, circumstances; each dataset's lines of the table and figures of the raw
-    `records`; notes.
+              records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]]) -> str:
+    """The whole page: heading, command, circumstances; each dataset's lines of the table and what `draw` makes of its
+    raw `records`; notes.
     """
     sections = [tag("section", tag("h2", dataset), _table(lines, dataset),
-                    tag("div", *_figures(of_dataset), class_="figures halves"))
+                    tag("div", *draw(of_dataset), class_="figures halves"))
                 for dataset, of_dataset in _split(records, "dataset")]
     return html_page(title, tag("header", tag("h1", title), tag("pre", command, tabindex="0"),
                                 tag("p", f"{made}.", class_="note")),
@@ -33,7 +33,7 @@ def _table(lines: Sequence[Mapping[str, str]], dataset: str) -> Markup:
     return table(columns, rows, class_="numbers")
 
 
-def _figures(records: Sequence[Record]) -> list[Markup]:
+def retrieval_figures(records: Sequence[Record]) -> list[Markup]:
     """Of one dataset: GmAP over the code lengths, then mAP@K of each length, and beside what is published."""
     lengths = _split(records, "bits")
     figures = []

@@ -2,20 +2,29 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
-from dataset.digits import write_digits
+from dataset.digits import VARIANTS, write_digits
 from dataset.protocol import check_clusters, open_retrieval, open_train
 from tables.grid.artefacts import are_made, artefacts_of
 from tables.grid.cells import Cell, State
 from tables.grid.runner import LOG, Runner, timed
+from utils.config import Config
 from utils.errors import UserError
 
 # Datasets that need no download, and what writes them into config.data_root.
-_SAMPLE_DATA: dict[str, Callable[[str], object]] = {"digits": write_digits}
+_SAMPLE_DATA: dict[str, Callable[[str], object]] = {
+    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()}
 
-_RELEASED = ("activitynet", "fcv", "hmdb", "ucf")  # datasets whose files the README of the S5VH release links
+# The column "Video Features" of the table in the README of the S5VH release (github.com/gimpong/AAAI25-S5VH).
+_LINKS = {
+    "fcv": ("FCVID", "https://pan.baidu.com/s/1v0qo4PtiZgFB9iLmj3sJIg?pwd=0000"),
+    "activitynet": ("ActivityNet", "https://pan.baidu.com/s/1cDJ0-6T2-AOeLgp5rBihfA?pwd=0000"),
+    "ucf": ("UCF101", "https://pan.baidu.com/s/1c2NMC0Y8R3zn4ionzKUP4g?pwd=0000"),
+    "hmdb": ("HMDB51", "https://pan.baidu.com/s/1su2STM7b2mg-jBfsN5iRIQ?pwd=0000"),
+}
 _DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "database features",
               "query_feat_path": "query features", "label_path": "database labels", "query_label_path": "query labels"}
 
@@ -23,17 +32,18 @@ _DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "databas
 def missing_data(cells: Iterable[Cell]) -> list[str]:
     """A message for each data file of `cells` that is not there and cannot be written: what, where, the fix."""
     messages: dict[str, str] = {}
-    for cell in cells:
-        config = cell.config
+    for name, source, config in _readers(cells):
         if config.dataset in _SAMPLE_DATA:
             continue
-        fix = ("Download it (the README of the S5VH release lists the link) or set data_root"
-               if config.dataset in _RELEASED else f"Put it there, or set data_root or {{key}} in {cell.path}")
+        fix = f"Put it there, or set data_root or {{key}} in {source}"
+        if config.dataset in _LINKS:
+            dataset, link = _LINKS[config.dataset]
+            fix = (f"Download it ({link}, which the README of the S5VH release lists under {dataset}, Video Features) "
+                   "or set data_root")
         for key, what in _DATA_KEYS.items():
             for path in config[key] or ():
                 if not os.path.exists(path):
-                    messages.setdefault(path, f"{path}: not there; {cell.dataset} has its {what} here. "
-                                              f"{fix.format(key=key)}.")
+                    messages.setdefault(path, f"{path}: not there; {name} has its {what} here. {fix.format(key=key)}.")
     return list(messages.values())
 
 
@@ -41,10 +51,12 @@ def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
     """Writes sample data that are not there, and opens what each cell will read.
 
     Raises:
-        UserError: data are missing or do not fit the config, as train.py would say.
+        UserError: data are missing or do not fit the config, as train.py would say, or two sample datasets would lie
+            in one folder.
     """
-    for cell in {_data_of(cell): cell for cell in cells}.values():
-        config = cell.config
+    configs = [config for _, _, config in _readers(cells)]
+    _check_folders(configs)
+    for config in {_data_of(config): config for config in configs}.values():
         write = _SAMPLE_DATA.get(config.dataset)
         paths = [path for key in _DATA_KEYS for path in config[key] or ()]
         if write and not all(map(os.path.exists, paths)):
@@ -76,8 +88,26 @@ def preprocess(cells: Mapping[Cell, State], runner: Runner, say: Callable[[str],
                             f"{cell.log_path / LOG})")
 
 
-def _data_of(cell: Cell) -> str:
-    return json.dumps([cell.config[key] for key in (*_DATA_KEYS, "feature_size", "max_frames", "nclusters")])
+def _readers(cells: Iterable[Cell]) -> Iterator[tuple[str, str, Config]]:
+    """For each cell, then for what it is transferred to: the dataset as users name it, its config file, its config."""
+    for cell in cells:
+        yield cell.dataset, cell.path, cell.config
+        if cell.transferred is not None:
+            yield Path(cell.other or "").stem, str(cell.other), cell.transferred
+
+
+def _check_folders(configs: Iterable[Config]) -> None:
+    owners: dict[str, str] = {}
+    for config in configs:
+        if config.dataset in _SAMPLE_DATA:
+            owner = owners.setdefault(os.path.realpath(config.data_root), config.dataset)
+            if owner != config.dataset:
+                raise UserError(f"{config.data_root}: {owner} and {config.dataset} have files of the same names. Leave "
+                                "data_root to be derived, or name one dataset.")
+
+
+def _data_of(config: Config) -> str:
+    return json.dumps([config[key] for key in (*_DATA_KEYS, "feature_size", "max_frames", "nclusters")])
 
 
 def _check_files(cells: Sequence[Cell]) -> None:

@@ -43,8 +43,8 @@ def published_results() -> tuple[Result, ...]:
                             float(line["value"]), line["source"]) for line in csv.DictReader(file))
 
 
-def published_records(cell: Cell, ours: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A record for each source that published the cell's row, on its dataset and at its bits.
+def published_records(cell: Cell, ours: Mapping[str, float], dataset: str = "") -> list[dict[str, Any]]:
+    """A record for each source that published the cell's row, on its dataset, or on `dataset`, and at its bits.
 
     It holds `published mAP@K` for the K of the config, `published rss_mAP` where they are the usual six, and
     `difference mAP@K` or `difference rss_mAP` for those that `ours` has: the row's own, ties by index. Nothing is
@@ -53,14 +53,17 @@ def published_records(cell: Cell, ours: Mapping[str, float]) -> list[dict[str, A
     config = cell.config
     if cell.row.published is None:
         return []
-    wanted, metrics = (*cell.row.published, *cell.group), {f"mAP@{k}" for k in config.map_at}
-    metrics |= {"rss_mAP"} if config.map_at == _RSS_AT else set()
+    method, backbone = cell.row.published
+    dataset = dataset or cell.dataset
+    metrics = {f"mAP@{k}" for k in config.map_at} | ({"rss_mAP"} if config.map_at == _RSS_AT else set())
     records: dict[str, dict[str, Any]] = {}
     for result in published_results():
         metric = _OURS.get(result.metric, result.metric)
-        if result[:4] != wanted or metric not in metrics or result.normaliser != config.ap_normaliser:
+        if (result.method, result.dataset, result.bits) != (method, dataset, cell.bits) or metric not in metrics:
             continue
-        record = records.setdefault(result.source, {"dataset": cell.dataset, "model": cell.row.label,
+        if result.normaliser != config.ap_normaliser or result.backbone not in (backbone, ""):  # "": it names none
+            continue
+        record = records.setdefault(result.source, {"dataset": dataset, "model": cell.row.label,
                                                     "bits": cell.bits, "status": PUBLISHED, "source": result.source})
         record[f"{PUBLISHED} {metric}"] = result.value
         if metric in ours:

@@ -11,9 +11,11 @@ from tables.grid.cells import Cell, evaluation
 from tables.grid.networks import before_training, shallow_codes, untrained_network
 from tables.grid.published import DIFFERENCE, PUBLISHED, published_records
 from tables.grid.timing import Times, measure_times
+from utils.config import Config
 
 Record = dict[str, Any]
 DONE, FAILED = "done", "failed"
+DROP = "drop"  # before a metric: what is lost, in %, by training on another dataset
 BY_INDEX = " by index"  # after a metric whose ties are in database order; without it, in expectation
 
 
@@ -36,19 +38,22 @@ def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.devic
         untrained = {cell: before_training(cell, device)
                      for cell in tqdm(done, desc="untrained networks", leave=False, disable=None)}
         times = _times(done, device, timing_seconds / len(groups)) if timing_seconds else {}
-        for seeds in _rows(group):
+        for seeds in rows_of(group):
             own = [cell_record(cell, untrained.get(cell), times.get(cell.row.name)) for cell in seeds]
             records += own + published_records(seeds[0], by_index(own))
         if baselines:
-            records += baseline_records(group[0], shallow_codes(group[0]))
+            records += baseline_records(group[0], shallow_codes(group[0].config))
     return records
 
 
-def cell_record(cell: Cell, untrained: Mapping[str, Any] | None, times: Times | None) -> Record:
-    """Everything about one cell, raw; without metrics where it is not done, `untrained` then being None."""
+def cell_record(cell: Cell, untrained: Mapping[str, Any] | None, times: Times | None,
+                transferred: Config | None = None) -> Record:
+    """Everything about one cell, raw, its metrics on the data of `transferred` where that is given; without metrics
+    where it is not done, `untrained` then being None.
+    """
     record: Record = {"dataset": cell.dataset, "model": cell.row.label, "bits": cell.bits, "seed": cell.seed,
                       "status": FAILED}
-    metrics = evaluation(cell.config)
+    metrics = evaluation(cell.config, transferred)
     if metrics is not None:
         record["status"] = DONE
         for ties, ending in (("expected", ""), ("index", BY_INDEX)):
@@ -103,6 +108,14 @@ def table_lines(records: Sequence[Record]) -> list[dict[str, str]]:
     return [{column: line.get(column, "-") for column in columns} for line in lines]
 
 
+def rows_of(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells of each row, which differ in their seeds."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row.name, []).append(cell)
+    return list(rows.values())
+
+
 def spread(values: Sequence[float]) -> str:
     """`0.0502 ± .0027`, mean and sample standard deviation; of one value the value, of none `-`."""
     if not values:
@@ -128,16 +141,15 @@ def _columns(records: Sequence[Record], several_seeds: bool) -> list[str]:
     columns += ["model", "bits", *(["seeds"] if several_seeds else []), *expected, "GmAP"]
     columns += ["rss_mAP"] if f"{PUBLISHED} rss_mAP" in names else []
     columns += [name for name in maps if name.endswith(BY_INDEX)][:1]
+    columns += [_shown_drop(names)] if _shown_drop(names) else []
     columns += ["untrained", "encoder params", "all params"] if "untrained" in names else []
     return columns + (["train step", "encode"] if "step_ms" in names else [])
 
 
-def _rows(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells of each row, which differ in their seeds."""
-    rows: dict[str, list[Cell]] = {}
-    for cell in cells:
-        rows.setdefault(cell.row.name, []).append(cell)
-    return list(rows.values())
+def _shown_drop(names: Iterable[str]) -> str:
+    """The name of the one drop that the table shows: that at 20, which the papers give, else the first; "" of none."""
+    drops = [name for name in names if name.startswith(f"{DROP} ") and not name.endswith(BY_INDEX)]
+    return next((name for name in drops if name.endswith("@20")), drops[0] if drops else "")
 
 
 def _published_line(record: Record) -> dict[str, str]:
@@ -167,6 +179,8 @@ def _line(group: Sequence[Record]) -> dict[str, str]:
     shown = done[0]
     line |= {name: spread([record[name] for record in done]) for name in shown
              if name.startswith(("mAP@", "GmAP", "rss_mAP"))}
+    if drop := _shown_drop(shown):
+        line[drop] = f"{statistics.fmean(record[drop] for record in done):.1f} %"
     if "untrained" in shown:
         line["untrained"] = f"{statistics.fmean(record['untrained'] for record in done):.4f}"
         line["encoder params"], line["all params"] = (f"{shown[name] / 1e6:.2f} M"

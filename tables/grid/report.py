@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tables.grid.cells import Cell
-from tables.grid.records import Record
+from tables.grid.records import DROP, Record
 from utils.files import write_text
 
 
@@ -28,6 +28,8 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
                      "split.")
     if "published rss_mAP" in names:
         lines.append("rss_mAP: the root of the sum of the squared mAP@K, which VHMT calls GmAP (eq. 29).")
+    if any(name.startswith(f"{DROP} ") for name in names):
+        lines.append("A->B: trained on A, evaluated on B. drop: what is missing there from the same row trained on B.")
     if "untrained" in names:
         lines += ["untrained: the first mAP@K of the same network, drawn from the same seed, before any training.",
                   "encoder params: those that the gradient of the codes reaches; all params: all that the method "
@@ -39,10 +41,11 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
     return lines
 
 
-def circumstances(device: torch.device, threads_per_cell: int) -> str:
-    """When, with what and on what the table was made."""
-    threads = f"{threads_per_cell} thread{'s' if threads_per_cell > 1 else ''} per cell"
-    return f"{date.today().isoformat()}, torch {torch.__version__}, {threads}, {_hardware(device)}"
+def circumstances(device: torch.device, num_threads: int, num_seeds: int | None = None) -> str:
+    """When, over how many seeds (None: no matter), with what and on what the table was made; threads are a cell's."""
+    seeds = [] if num_seeds is None else [_count(num_seeds, "seed")]
+    return ", ".join([date.today().isoformat(), *seeds, f"torch {torch.__version__}",
+                      f"{_count(num_threads, 'thread')} per cell", _hardware(device)])
 
 
 def markdown(title: str, command: str, made: str, lines: Sequence[Mapping[str, str]],
@@ -63,6 +66,10 @@ def write_csv(path: str | os.PathLike, records: Sequence[Record]) -> None:
     writer.writeheader()
     writer.writerows(records)
     write_text(path, table.getvalue())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _hardware(device: torch.device) -> str:

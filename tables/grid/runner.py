@@ -151,15 +151,18 @@ def timed(what: str, say: Callable[[str], object], action: Callable[..., str | N
 def _run_cell(cell: Cell, found: State, runner: Runner, say: Callable[[str], object]) -> str | None:
     begin = "--restart" if found is State.OTHER else "--resume"
     try:
-        (cell.log_path / "metrics.json").unlink(missing_ok=True)  # would speak of another run, were this one cut short
-        for stage, *flags in (("train", begin), ("eval",)):
+        for config in filter(None, (cell.config, cell.transferred)):  # would speak of another run, were this cut short
+            Path(config.log_path, "metrics.json").unlink(missing_ok=True)
+        stages = [("train", begin), ("eval",), *([("eval", "--on", cell.other)] if cell.other else [])]
+        for stage, *flags in stages:
             failure = timed(f"{cell}: {stage}", say, partial(runner.run, f"{stage}.py", cell), *flags)
             if failure is not None:
                 return failure
     except (UserError, OSError) as error:
         say(f"{cell}: {error}")
         return str(error)
-    return None if state(cell.config) is State.DONE else "metrics.json is not that of the finished run"
+    done = state(cell.config, cell.transferred) is State.DONE
+    return None if done else "metrics.json is not that of the finished run"
 
 
 def _last_line(log: Path, start: int) -> str:

@@ -13,10 +13,12 @@ import torch
 
 from dataset.batches import Batch
 from dataset.views import frame_views
+from model import build_model
 from optim import build_optimizer, training_step
 from tables.grid.networks import Network
 
 MIN_ROUNDS, MAX_ROUNDS = 3, 25
+PROBED = 16  # videos of a step that is timed for an estimate
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ def measure_times(networks: Sequence[Network], device: torch.device, seconds: fl
     steps, encodes = ([[one[place] for one in each] for each in rounds[1:]] for place in (0, 1))
     columns = zip(_medians(steps), _ratios(steps), _medians(encodes), _ratios(encodes), strict=True)
     return [Times(*column) for column in columns]
+
+
+def training_seconds(config, device: torch.device, num_threads: int) -> float:
+    """Seconds that a training step takes for each of its videos, on random features, with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        torch.manual_seed(config.seed)
+        subject = _Subject(Network(config, build_model(config, PROBED), PROBED), device)
+        return min(subject.step() for _ in range(3)) / 1000 / PROBED
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Subject:

@@ -1,0 +1,9 @@
+# S5VH with a Transformer for its backbone on the sample dataset in 100 frames (the table `long`):
+#     python -m dataset.digits --variant digits100
+#     python preprocess.py --config configs/Transformer/digits100.py
+#     python train.py --config configs/Transformer/digits100.py
+#     python eval.py --config configs/Transformer/digits100.py --baselines
+# Not run here. Nothing is published of it.
+_base_ = '../S5VH/digits100.py'
+
+model_name = 'Transformer'

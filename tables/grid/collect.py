@@ -1,0 +1,49 @@
+"""Copies the tables that reproduce.py has written into a document, between two marks.
+
+    python -m tables.grid.collect [--results results] [--into docs/results.md]
+
+Each comes with its command and with when and on what it was made. What stood between the marks is replaced.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from utils.cli import run_script
+from utils.errors import UserError
+from utils.files import write_text
+
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+
+
+def with_tables(text: str, documents: list[str], source: str) -> str:
+    """`text` with the `documents`, Markdown as reproduce.py writes it, between its marks, headings two levels lower.
+
+    Raises:
+        UserError: `text`, called `source`, lacks a mark.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{source}: the lines {BEGIN.strip()} and {END.strip()} are not there. Add them where the "
+                        "tables should stand.")
+    parts = [re.sub(r"\A# ", "### ", document.strip()) for document in documents]
+    return before + begin + "".join(f"{part}\n\n" for part in parts).replace("\n\n\n", "\n\n") + end + after
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tables.grid.collect", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", default="results", metavar="DIR", help="where they are (default: %(default)s)")
+    parser.add_argument("--into", default="docs/results.md", metavar="FILE", help="the document (default: %(default)s)")
+    arguments = parser.parse_args()
+    paths, target = sorted(Path(arguments.results).glob("*.md")), Path(arguments.into)
+    if not paths:
+        raise UserError(f"{arguments.results}: no table is here. Make one with reproduce.py, or name its --out folder.")
+    text = target.read_text(encoding="utf-8")
+    write_text(target, with_tables(text, [path.read_text(encoding="utf-8") for path in paths], str(target)))
+    print(f"{target}: {len(paths)} table{'s' if len(paths) > 1 else ''} from {arguments.results}")
+
+
+if __name__ == "__main__":
+    run_script(main)

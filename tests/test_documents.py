@@ -1,0 +1,86 @@
+"""What is written into documents by commands: published numbers into configs, tables into docs/results.md."""
+
+import csv
+import re
+
+import pytest
+
+from tables.grid import collect, headers
+from tables.grid.collect import BEGIN, END, with_tables
+from tables.grid.headers import published_part, with_published
+from tests.pipeline import ROOT, message_of
+
+CONFIGS = sorted((ROOT / "configs").glob("[!_]*/*.py"))
+_TABLE = re.compile(r"# Not run here. Published mAP@k, (.*?)(?:, which .*)?:\n#     bits(.*)\n((?:#  .*\n)+)")
+TITLES = [f"{path.parent.name}/{path.stem}" for path in CONFIGS]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=TITLES)
+def test_headers_say_what_was_reached_and_what_is_published(path):
+    text = path.read_text()
+    head = text.partition("\n_base_ =")[0] + "\n"
+    assert ("# Not run here." in head) != ("# Measured" in head)
+    assert with_published(text, path.parent.name, path.stem) == text, "run `python -m tables.grid.headers`"
+
+
+def test_every_number_of_a_header_is_one_of_published_csv():
+    with open(ROOT / "tables/published.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    found = 0
+    for path in CONFIGS:
+        head = path.read_text().partition("\n_base_ =")[0] + "\n"
+        for block in _TABLE.finditer(head):
+            metrics = block[2].split()
+            for row in block[3].splitlines():
+                bits, *values = row.strip("# ").split()
+                for metric, value in zip(metrics, values, strict=True):
+                    assert any(float(line["value"]) == float(value) and line["source"] == block[1] and
+                               line["metric"] == f"mAP{metric}" and line["bits"] == bits and
+                               line["dataset"] == path.stem for line in lines), (path, row)
+                    found += 1
+    assert found > 100
+
+
+def test_a_header_follows_the_file():
+    assert published_part("LSTM", "act") == "# Not run here. Nothing is published of it.\n"
+    assert "#       64 0.267 0.187 0.143 0.117 0.097 0.084\n" in published_part("RetNet", "hmdb")
+    text = "# A\n# Not run here. Once 0.9:\n#     bits @5\n#       16 0.9\n# B\n_base_ = ''\n"
+    assert with_published(text, "LSTM", "act") == (
+        "# A\n# Not run here. Nothing is published of it.\n# B\n_base_ = ''\n")
+    assert with_published("# Measured: 1\n", "LSTM", "act") == "# Measured: 1\n"
+
+
+def test_the_command_writes_what_has_drifted_only(tmp_path, monkeypatch, capsys):
+    (tmp_path / "LSTM").mkdir()
+    (tmp_path / "LSTM/act.py").write_text("# Not run here.\n")
+    (tmp_path / "LSTM/digits.py").write_text("# Measured\n")
+    monkeypatch.setattr(headers, "CONFIGS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["headers"])
+    headers.main()
+    headers.main()
+    assert capsys.readouterr().out == f"{tmp_path}/LSTM/act.py: written\n"
+
+
+def test_tables_stand_between_the_marks():
+    text = f"# Doc\n{BEGIN}old\n{END}after\n"
+    once = with_tables(text, ["# A\n\n    cmd\n\n# not a title\n", "# B\n"], "x.md")
+    assert once == f"# Doc\n{BEGIN}### A\n\n    cmd\n\n# not a title\n\n### B\n\n{END}after\n"
+    assert with_tables(once, ["# B\n"], "x.md") == f"# Doc\n{BEGIN}### B\n\n{END}after\n"
+    for without in text.replace(BEGIN, ""), text.replace(END, ""):
+        assert "x.md" in message_of(lambda text=without: with_tables(text, ["# A"], "x.md"))
+
+
+def test_the_command_collects_a_folder(tmp_path, monkeypatch, capsys):
+    document = tmp_path / "doc.md"
+    document.write_text(BEGIN + END)
+    monkeypatch.setattr("sys.argv", ["collect", "--results", str(tmp_path / "out"), "--into", str(document)])
+    assert "no table is here" in message_of(collect.main)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.md").write_text("# A\n")
+    collect.main()
+    assert document.read_text() == f"{BEGIN}### A\n\n{END}"
+    assert "1 table from" in capsys.readouterr().out
+
+
+def test_the_results_have_the_marks():
+    assert with_tables((ROOT / "docs/results.md").read_text(), [], "docs/results.md")
