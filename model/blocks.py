@@ -13,8 +13,7 @@ from model.contract import SequenceMixer
 from utils.errors import UserError
 
 NORM_EPS = 1e-6
-LONG = 8192  # steps from which on a sequence goes through the layers in pieces, where no gradient is wanted
-PIECE = 2048  # steps of a piece, of all rows together
+PIECE = 2048  # steps, of all rows together, that a layer sees at once of sequences that are longer: they stay in caches
 
 
 class BidirectionalBlock(nn.Module):
@@ -120,7 +119,7 @@ class Stack(nn.ModuleList):
 
 def is_long(x: Tensor) -> bool:
     """Whether x (B, L, .) should go through a layer in `pieces`: long, on a CPU, and no gradient is wanted."""
-    return x.shape[1] > LONG and x.device.type == "cpu" and not torch.is_grad_enabled()
+    return x.shape[1] > PIECE and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def pieces(x: Tensor) -> list[slice]:

@@ -13,8 +13,7 @@ CARRYING = [name for name in registry.names(mixers) if mixer_class(name).carries
 
 @pytest.fixture
 def in_pieces(monkeypatch):
-    """Makes everything beyond 10 steps long, and a piece 14 steps of all rows."""
-    monkeypatch.setattr(blocks, "LONG", 10)
+    """Makes everything beyond 14 steps long."""
     monkeypatch.setattr(blocks, "PIECE", 14)
 
 
@@ -73,7 +72,7 @@ def test_every_mixer_encodes_long_videos_alike(name, in_pieces, monkeypatch):
     model, x = make(mixer=name, max_frames=25), torch.randn(1, 25, 12)
     with torch.inference_mode():
         parted = model.encoder(model.encoder.embed(x))
-        monkeypatch.setattr(blocks, "LONG", 100)
+        monkeypatch.setattr(blocks, "PIECE", 100)
         torch.testing.assert_close(parted, model.encoder(model.encoder.embed(x)), rtol=1e-5, atol=1e-6)
 
 
