@@ -25,6 +25,7 @@ from model import initial_model, load_weights, method_class
 from model.scan import explain
 from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
+from optim.compiling import compile_steps
 from utils.artefacts import load_artefacts
 from utils.checkpoints import read_checkpoint
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
@@ -82,6 +83,7 @@ class Trainer:
         self.model.to(device)
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
+        self.compile_choice = compile_steps(self.model, device) if config.compile else None
 
     def fit(self, run: Run) -> None:
         """Trains from the run's first epoch to the last, saving and evaluating as the config says."""
@@ -174,6 +176,8 @@ class Trainer:
                  config.nbits, len(self.source), num_parameters / 1e6, self.device)
         log.info(self.scan_engine)
         log.info(self.source_choice)
+        if self.compile_choice:
+            log.info(self.compile_choice)
         if config.select == "best_on_test":
             log.info("note: select = 'best_on_test' keeps the epoch that is best on the test split; "
                      "such numbers are optimistic")

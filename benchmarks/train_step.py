@@ -100,7 +100,7 @@ def leave_out_in_turn(model, optimizer, batch: Batch, repeats: int, clock: Calla
             return training_step(model, optimizer, batch, epoch)
 
         theirs, ours = left_out(), complete()
-        change = max(abs(float(theirs[key]) / float(ours[key]) - 1) for key in ours)
+        change = max(abs(theirs[key].item() / ours[key].item() - 1) for key in ours)
         if not change <= TOLERANCES["losses"] * (100 if epoch else 1):  # labels have moved between the two
             raise SystemExit(f"{name}: without it a loss changes by {change:.1e}")
         times = take_turns({"without": left_out, "with": complete}, repeats, clock)
