@@ -130,15 +130,24 @@ def pieces(x: Tensor) -> list[slice]:
 
 def per_step(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`function(x)` (B, L, .) for one that sees each step of x by itself: a long x goes through in pieces."""
-    return torch.cat([function(x[:, piece]) for piece in pieces(x)], dim=1) if is_long(x) else function(x)
+    if not is_long(x):
+        return function(x)
+    first, *others = pieces(x)
+    part = function(x[:, first])
+    y = part.new_empty(*x.shape[:2], part.shape[2])
+    y[:, first] = part
+    for piece in others:
+        y[:, piece] = function(x[:, piece])
+    return y
 
 
 def sinusoid_table(length: int, dim: int) -> Tensor:
     """Fixed positions (length, dim): even columns sin, odd columns cos, base 10000 (Vaswani et al. 2017)."""
     pair = torch.arange((dim + 1) // 2, dtype=torch.float64)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** (2 * pair / dim)
     table = torch.empty(length, dim)
-    table[:, 0::2], table[:, 1::2] = angle.sin(), angle.cos()[:, :dim // 2]
+    for rows, steps in zip(table.split(PIECE), torch.arange(length, dtype=torch.float64).split(PIECE), strict=True):
+        angle = steps[:, None] / 10000 ** (2 * pair / dim)
+        rows[:, 0::2], rows[:, 1::2] = angle.sin(), angle.cos()[:, :dim // 2]
     return table
 
 

@@ -39,6 +39,8 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         assert not torch.is_grad_enabled(), "a carried state has no gradient"
         assert not num_reversed, "a carried state has one direction"
         assert getattr(chosen, "CARRIES", False), "this engine carries no state"
+        assert (state.shape, state.dtype) == ((len(u), *A.t().shape), u.dtype)
+        assert state.is_contiguous()
         return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, state=state)
     if not num_reversed:
         return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
