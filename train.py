@@ -26,6 +26,7 @@ from model import initial_model, load_weights, method_class
 from model.scan import explain
 from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
+from optim.compiling import compile_steps
 from utils.artefacts import load_artefacts
 from utils.checkpoints import BEST, MODEL, read_checkpoint
 from utils.cli import add_config_arguments, config_from_arguments, resume_command, run_script
@@ -93,6 +94,7 @@ class Trainer:
         share_weights(self.model)
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
+        self.compile_choice = compile_steps(self.model, device) if config.compile else None
 
     def fit(self, run: Run) -> None:
         """Trains from the run's first epoch to the last, saving and evaluating as the config says.
@@ -219,6 +221,8 @@ class Trainer:
             log.info("%d processes share every batch of %d", num_processes(), config.batch_size)
         log.info(self.scan_engine)
         log.info(self.source_choice)
+        if self.compile_choice:
+            log.info(self.compile_choice)
         if config.select == "best_on_test":
             log.info("note: select = 'best_on_test' keeps the epoch that is best on the test split; "
                      "such numbers are optimistic")

@@ -16,34 +16,38 @@ over at most 16 rows.
 """
 
 import argparse
-import ctypes
 import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.side_by_side import peak_memory
 from model import causal_conv
 from model.scan import cpu, cpu_conv, mamba_ssm, numba_engine, pytorch, reference, triton_engine
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
-    """The usual reference: exp(dt A) and dt B u of all steps as (B, D, L, N), indexed by step, so that its
-    backward pass is O(L^2)."""
-    dt = F.softplus(delta + delta_bias).transpose(1, 2)
-    u_first = u.transpose(1, 2)
+    """The usual reference, on tensors whose channels come last: `loop_over_steps`."""
+    dt = F.softplus(delta + delta_bias)
+    u, dt, Bm, C, z = (x.transpose(1, 2) for x in (u, dt, Bm, C, z))
+    return loop_over_steps(u, dt, A, Bm, C, D_skip, z).transpose(1, 2)
+
+
+def loop_over_steps(u, dt, A, Bm, C, D_skip, z) -> Tensor:
+    """The output (B, D, L): exp(dt A) and dt B u of all steps as (B, D, L, N), indexed by step, so that the backward
+    pass is O(L^2). u, dt, z (B, D, L), Bm, C (B, N, L)."""
     decay = torch.exp(torch.einsum("bdl,dn->bdln", dt, A))
-    drive = torch.einsum("bdl,bln,bdl->bdln", dt, Bm, u_first)
+    drive = torch.einsum("bdl,bnl,bdl->bdln", dt, Bm, u)
     h = u.new_zeros(u.shape[0], *A.shape)
     ys = []
-    for t in range(u.shape[1]):
+    for t in range(u.shape[2]):
         h = decay[:, :, t] * h + drive[:, :, t]
-        ys.append(torch.einsum("bdn,bn->bd", h, C[:, t]))
-    return ((torch.stack(ys, 2) + D_skip[:, None] * u_first) * F.silu(z.transpose(1, 2))).transpose(1, 2)
+        ys.append(torch.einsum("bdn,bn->bd", h, C[:, :, t]))
+    return (torch.stack(ys, 2) + D_skip[:, None] * u) * F.silu(z)
 
 
 LOOPS: dict[str, Callable[..., Tensor]] = {
@@ -128,12 +132,8 @@ def time_engines(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor]
     return {name: each[1:] for name, each in times.items()}
 
 
-def extra_memory(engine: Callable[..., Tensor], inputs: list[Tensor]) -> float:
+def extra_memory(engine: Callable[..., Tensor], inputs: list[Tensor]) -> float | None:
     """MB by which the peak of resident memory rises during a forward and a backward pass."""
-    def resident(field: str) -> float:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1000
-
     leaves = [x.detach().requires_grad_() for x in inputs]
     weight = torch.randn_like(inputs[0])
     if weight.is_cuda:
@@ -141,11 +141,7 @@ def extra_memory(engine: Callable[..., Tensor], inputs: list[Tensor]) -> float:
         held = torch.cuda.memory_allocated()
         torch.autograd.grad(engine(*leaves), leaves, weight)
         return (torch.cuda.max_memory_allocated() - held) / 1e6
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
-    before = resident("VmRSS")
-    torch.autograd.grad(engine(*leaves), leaves, weight)
-    return resident("VmHWM") - before
+    return peak_memory(lambda: torch.autograd.grad(engine(*leaves), leaves, weight))
 
 
 def gradient_errors(engines: dict[str, Callable[..., Tensor]], inputs: list[Tensor]) -> dict[str, float]:

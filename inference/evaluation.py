@@ -47,8 +47,8 @@ def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval
     take_sign = CODE_RULES[config.tied_bits]
 
     def codes(features):
-        return take_sign(encode_features(encode, features, batch_size=config.test_batch_size, device=device,
-                                         amp=config.amp))
+        return encode_features(encode, features, batch_size=config.test_batch_size, device=device, amp=config.amp,
+                               convert=take_sign)
 
     database = codes(retrieval.database)
     queries = database if retrieval.queries_are_database else codes(retrieval.queries)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.blocks import NORM_EPS, Stack, sinusoid_table
+from model.blocks import NORM_EPS, Stack, per_step, sinusoid_table
 
 TIE_SCALE = 1e-6  # keeps a tied bit's stand-in far below the smallest untied mean, 1 / T
 
@@ -28,8 +28,11 @@ class Encoder(nn.Module):
         self.register_buffer("positions", sinusoid_table(max_frames, dim), persistent=False)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Features (B, T, F) -> tokens (B, T, D) that carry their position in time."""
-        return self.patch_embed(x) + self.positions[: x.shape[1]]
+        """Features (B, T, F) -> tokens (B, T, D) that carry their position in time; T may be beyond max_frames."""
+        num_frames, tokens = x.shape[1], per_step(self.patch_embed, x)
+        if num_frames > len(self.positions):
+            return tokens + sinusoid_table(num_frames, tokens.shape[2]).to(self.positions)
+        return tokens + self.positions[:num_frames]
 
     def embed_frames(self, x: Tensor, frames: Tensor) -> Tensor:
         """The tokens (R B, V, D) of the frames (R B, V) of x (B, T, F), R views one after the other.
@@ -44,7 +47,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, uniforms: Tensor | None = None) -> Tensor:
         """Tokens (B, V, D) in time order -> representations (B, V, D)."""
-        return self.head(self.norm(self.blocks(tokens, uniforms)))
+        return per_step(lambda x: self.head(self.norm(x)), self.blocks(tokens, uniforms))
 
 
 def binarise(h: Tensor) -> Tensor:

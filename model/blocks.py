@@ -13,6 +13,7 @@ from model.contract import SequenceMixer
 from utils.errors import UserError
 
 NORM_EPS = 1e-6
+PIECE = 2048  # steps, of all rows together, that a layer sees at once of sequences that are longer: they stay in caches
 
 
 class BidirectionalBlock(nn.Module):
@@ -69,16 +70,33 @@ class BidirectionalBlock(nn.Module):
     def _halves(self, x: Tensor, scale: float) -> Tensor:
         """The block's output for rows (B, L, D), its branches counted `scale` times."""
         x = torch.add(x, self._mix(x), alpha=scale)
-        return torch.add(x, self.feed_forward(self.norm3(x)), alpha=scale) if self.feed_forward else x
+        second = self.feed_forward
+        return torch.add(x, per_step(lambda part: second(self.norm3(part)), x), alpha=scale) if second else x
 
     def _mix(self, x: Tensor) -> Tensor:
         ahead = getattr(self, f"{self._mixer_name}1")
+        if ahead.carries_state and is_long(x):
+            return self._mix_pieces(x)
         if self.directions == "forward":
             return ahead(self.norm1(x))
         if self.directions == "tied":
             return ahead.both_directions(self.norm1(x), self.norm2(x))
         back = getattr(self, f"{self._mixer_name}2")
         return ahead(self.norm1(x)) + back(self.norm2(x).flip(1)).flip(1)
+
+    def _mix_pieces(self, x: Tensor) -> Tensor:
+        """The same piece by piece, the mixers' states carried on: their inner tensors, wider than x, stay small."""
+        ahead = getattr(self, f"{self._mixer_name}1")
+        y, state = torch.empty_like(x), None
+        for piece in pieces(x):
+            y[:, piece], state = ahead.piece(self.norm1(x[:, piece]), state)
+        if self.directions == "forward":
+            return y
+        back, state = getattr(self, f"{self._mixer_name}2", ahead), None
+        for piece in reversed(pieces(x)):
+            part, state = back.piece(self.norm2(x[:, piece]).flip(1), state)
+            y[:, piece] += part.flip(1)
+        return y
 
 
 class Stack(nn.ModuleList):
@@ -99,11 +117,38 @@ class Stack(nn.ModuleList):
         return x
 
 
+def is_long(x: Tensor) -> bool:
+    """Whether x (B, L, .) should go through a layer in `pieces`: long, on a CPU, and no gradient is wanted."""
+    return x.shape[1] > PIECE and x.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def pieces(x: Tensor) -> list[slice]:
+    """The steps of x (B, L, .) in pieces of about `PIECE` steps of all rows together."""
+    size = max(1, PIECE // len(x))
+    return [slice(start, start + size) for start in range(0, x.shape[1], size)]
+
+
+def per_step(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`function(x)` (B, L, .) for one that sees each step of x by itself: a long x goes through in pieces."""
+    if not is_long(x):
+        return function(x)
+    first, *others = pieces(x)
+    part = function(x[:, first])
+    y = part.new_empty(*x.shape[:2], part.shape[2])
+    y[:, first] = part
+    for piece in others:
+        y[:, piece] = function(x[:, piece])
+    return y
+
+
 def sinusoid_table(length: int, dim: int) -> Tensor:
     """Fixed positions (length, dim): even columns sin, odd columns cos, base 10000 (Vaswani et al. 2017)."""
-    column = torch.arange(dim, dtype=torch.float64)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** (2 * (column // 2) / dim)
-    return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
+    pair = torch.arange((dim + 1) // 2, dtype=torch.float64)
+    table = torch.empty(length, dim)
+    for rows, steps in zip(table.split(PIECE), torch.arange(length, dtype=torch.float64).split(PIECE), strict=True):
+        angle = steps[:, None] / 10000 ** (2 * pair / dim)
+        rows[:, 0::2], rows[:, 1::2] = angle.sin(), angle.cos()[:, :dim // 2]
+    return table
 
 
 def init_linears(module: nn.Module, *, include_mixers: bool) -> None:

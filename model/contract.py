@@ -83,6 +83,9 @@ class SequenceMixer(nn.Module):
     """An output depends on no later frame, so that the block runs the mixer in both directions. False: the mixer
     sees both by itself."""
 
+    carries_state: ClassVar[bool] = False
+    """Long sequences may come in pieces, see `piece`."""
+
     feed_forward: ClassVar[type[nn.Module] | None] = None
     """Makes the position-wise second half of the block from the width D, where the architecture has one."""
 
@@ -93,6 +96,14 @@ class SequenceMixer(nn.Module):
         """
         up, down = self(torch.cat([ahead, back.flip(1)])).chunk(2)
         return up + down.flip(1)
+
+    def piece(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The outputs (B, L, D) of the next piece (B, L, D) of a sequence, and the state to pass with the one after it.
+
+        `state` is None for the first piece. The outputs of all pieces are those of the whole sequence to round-off, in
+        the memory of one. Without gradients, on a CPU, where `carries_state`.
+        """
+        raise NotImplementedError
 
     @staticmethod
     def settings(config) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from optim import build_optimizer, learning_rate
+from model.mixers.mamba import Mixer
+from optim import build_optimizer, learning_rate, training_step
+from optim.compiling import compile_steps
+from tests.test_s5vh import make, make_batch
 from utils.errors import UserError
 
 
@@ -36,3 +39,45 @@ def test_unknown_names_are_refused():
         build_optimizer("Adamw", [], 0.1, 0.0)
     with pytest.raises(UserError, match="StepLR"):
         learning_rate("steplr", 0, 1, 0.1, 0.0)
+
+
+class Small(torch.nn.Module):
+    """What `training_step` wants of a method, around one mixer and its kernels."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.mixer = torch.nn.Linear(12, 16), Mixer(16)
+
+    def step_losses(self, batch, epoch):
+        return {"total": self.mixer(self.embed(batch.features)).square().mean()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore:The .grad attribute:UserWarning")  # torch's own
+def test_a_compiled_step_is_the_step():
+    """The backend traces and differentiates like the real one, and generates no code, which would take minutes."""
+    losses, weights = [], []
+    for compiled in (False, True):
+        model = Small()
+        if compiled:
+            line = compile_steps(model, torch.device("cpu"), backend="aot_eager")
+            assert line.startswith("compile: steps are compiled")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        losses.append([training_step(model, optimizer, make_batch(), epoch=0)["total"].item() for _ in range(2)])
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+        assert model.state_dict().keys() == Small().state_dict().keys()
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0][1] < losses[0][0]
+    torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-7)
+
+
+def test_where_compiling_fails_one_line_says_so():
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler\nmore of it")
+
+    model = make()
+    line = compile_steps(model, torch.device("cpu"), backend=broken)
+    assert "\n" not in line
+    assert "steps run without it" in line
+    training_step(model.train(), torch.optim.SGD(model.parameters(), lr=1e-2), make_batch(), epoch=0)

@@ -1,5 +1,7 @@
 """Every scan engine against the reference in float64: outputs and gradients, at awkward lengths."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -119,3 +121,21 @@ def test_reversed_rows_are_flipped_ones(engine, num_reversed, length):
     assert_close(y.detach(), truth.detach(), 2e-6, "y")
     for name, mine, theirs in zip(NAMES, ours, gradients, strict=True):
         assert_close(mine, theirs, 1e-5, name)
+
+
+@pytest.mark.parametrize("engine", ["reference", *USABLE])
+@pytest.mark.parametrize("cuts", [[0, 1, 8, 75, 80], [0, 80]])
+def test_a_sequence_may_come_in_pieces(engine, cuts):
+    """Outputs and the last state are those of the whole, also for sizes that fill no vector or tile."""
+    tensors = [x.detach() for x in inputs(cuts[-1], dim=21, states=5)]
+    truth = reference.selective_scan(*tensors)
+    last = torch.zeros(3, 5, 21, dtype=torch.float64)
+    reference.selective_scan(*tensors, state=last)
+    state, outputs = torch.zeros(3, 5, 21), []
+    with torch.no_grad():
+        for start, end in itertools.pairwise(cuts):
+            piece = [x[:, start:end].float() if name in ("u", "delta", "B", "C", "z") else x.float()
+                     for name, x in zip(NAMES, tensors, strict=True)]
+            outputs.append(selective_scan(*piece, engine=engine, state=state))
+    assert_close(torch.cat(outputs, 1), truth, 2e-6, "y")
+    assert_close(state, last, 2e-6, "state")

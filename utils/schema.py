@@ -179,6 +179,7 @@ _GROUPS = {
         _choice("amp", "none", ["bf16"], "mixed precision"),
         Key("early_stop", "int", 0, "evaluations without improvement before stopping; 0: off", NON_NEGATIVE),
         Key("deterministic", "bool", False, "deterministic algorithms only"),
+        Key("compile", "bool", False, "compile the steps with torch.compile; the first ones take minutes"),
     ],
     "evaluation": [
         Key("test_batch_size", "int", 128, "videos per step of encoding", AT_LEAST_1),

@@ -19,6 +19,7 @@ class Mixer(SequenceMixer):
     """
 
     name = "lstm"
+    carries_state = True
 
     def __init__(self, dim: int, layer: int = 0, num_layers: int = 1):
         super().__init__()
@@ -38,3 +39,6 @@ class Mixer(SequenceMixer):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lstm(x)[0]
+
+    def piece(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        return self.lstm(x, state)

@@ -28,6 +28,7 @@ class Mixer(SequenceMixer):
     """
 
     name = "mamba"
+    carries_state = True
 
     def __init__(self, dim: int, layer: int = 0, num_layers: int = 1, *, scan_engine: str = "auto",
                  d_state: int = 16, d_conv: int = 4, expand: int = 2):
@@ -67,11 +68,26 @@ class Mixer(SequenceMixer):
     def _mix(self, x: Tensor, num_reversed: int = 0) -> Tensor:
         """What the output projection is given, (B, L, E); the last `num_reversed` rows run backwards in time."""
         u, z = self.in_proj(x).chunk(2, dim=-1)
-        u = causal_conv_silu(u, self.conv1d.weight[:, 0], cast(Tensor, self.conv1d.bias), num_reversed)
+        return self._scan(self._convolve(u, num_reversed), z, num_reversed)
+
+    def piece(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """As in the contract; the state is the convolution's last inputs (B, W - 1, E) and the scan's h (B, N, E)."""
+        u, z = self.in_proj(x).chunk(2, dim=-1)
+        num_before = self.conv1d.kernel_size[0] - 1
+        before, h = state or (u.new_zeros(len(u), num_before, u.shape[2]),
+                              self.A_log.new_zeros(len(u), *self.A_log.t().shape))
+        u = torch.cat([before, u], dim=1)
+        y = self._scan(self._convolve(u)[:, num_before:], z, state=h)
+        return self.out_proj(y), (u[:, u.shape[1] - num_before:].clone(), h)
+
+    def _convolve(self, u: Tensor, num_reversed: int = 0) -> Tensor:
+        return causal_conv_silu(u, self.conv1d.weight[:, 0], cast(Tensor, self.conv1d.bias), num_reversed)
+
+    def _scan(self, u: Tensor, z: Tensor, num_reversed: int = 0, state: Tensor | None = None) -> Tensor:
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
         precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision
         u, delta, B, C, z = (value.to(precision) for value in (u, delta, B, C, z))
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(u.device.type, enabled=False):
             return selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
-                                  num_reversed=num_reversed, engine=self.scan_engine)
+                                  num_reversed=num_reversed, engine=self.scan_engine, state=state)

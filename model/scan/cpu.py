@@ -13,13 +13,14 @@ from model.scan import native
 from model.scan.native import Series, address, empty_like, series, supports, unavailable, unit_stride
 
 REVERSES = True  # runs the last rows backwards by itself
+CARRIES = True  # takes and leaves a state
 
-__all__ = ["REVERSES", "selective_scan", "supports", "unavailable"]
+__all__ = ["CARRIES", "REVERSES", "selective_scan", "supports", "unavailable"]
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, C: Tensor, D_skip: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None,
-                   delta_softplus: bool = True, num_reversed: int = 0) -> Tensor:
+                   delta_softplus: bool = True, num_reversed: int = 0, state: Tensor | None = None) -> Tensor:
     """y (B, L, D), float32, of the selective scan (Gu & Dao 2023, arXiv 2312.00752), differentiable once.
 
     dt = softplus(delta + delta_bias); h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t from h = 0;
@@ -31,13 +32,16 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, C: Tensor, D
         A: (D, N), negative. Bm, C: (B, L, N). D_skip, delta_bias: (D) or None.
         delta_softplus: without it dt = delta + delta_bias.
         num_reversed: the last so many rows run from the last step to the first, to the bit as if flipped.
+        state: (B, N, D) contiguous, h before the first step; h after the last when this returns. No gradient then.
 
     Raises:
         ValueError: shapes that do not fit together, or tensors that are not float32 on the CPU.
         RuntimeError: the engine cannot be used; `unavailable()` says why.
     """
     _check(u, delta, A, Bm, C, D_skip, z, delta_bias)
-    return CpuScan.apply(u, delta, A, Bm, C, D_skip, z, delta_bias, delta_softplus, num_reversed)
+    if state is None:
+        return CpuScan.apply(u, delta, A, Bm, C, D_skip, z, delta_bias, delta_softplus, num_reversed)
+    return _forward(_ready(u, delta, A, Bm, C, D_skip, z, delta_bias), (delta_softplus, num_reversed, state))
 
 
 class CpuScan(torch.autograd.Function):
@@ -46,11 +50,7 @@ class CpuScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u, delta, A, Bm, C, D_skip, z, delta_bias, *options):
         inputs = _ready(u, delta, A, Bm, C, D_skip, z, delta_bias)
-        y = empty_like(u)
-        if y.numel():
-            scan = _scan(*inputs, *options)
-            scan.y = series(y)
-            native.call("scan_forward", scan)
+        y = _forward(inputs, options)
         ctx.save_for_backward(*inputs)
         ctx.options = options
         return y
@@ -72,6 +72,15 @@ class CpuScan(torch.autograd.Function):
                 x.zero_()
         return (du, ddelta, dA, dB, dC, None if D_skip is None else dskip, dz,
                 None if delta_bias is None else dbias, None, None)
+
+
+def _forward(inputs, options) -> Tensor:
+    y = empty_like(inputs[0])
+    if y.numel():
+        scan = _scan(*inputs, *options)
+        scan.y = series(y)
+        native.call("scan_forward", scan)
+    return y
 
 
 def _check(u, delta, A, Bm, C, D_skip, z, delta_bias) -> None:
@@ -102,7 +111,8 @@ class _Scan(ctypes.Structure):
     _fields_ = [*((name, Series) for name in ("u", "delta", "z", "B", "C", "y")),
                 *((name, ctypes.c_void_p) for name in ("A", "skip", "bias")),
                 *((name, ctypes.c_int64) for name in ("rows", "length", "channels", "states", "softplus",
-                                                      "reversed", "threads"))]
+                                                      "reversed", "threads")),
+                ("carried", ctypes.c_void_p)]
 
 
 class _Gradient(ctypes.Structure):
@@ -110,6 +120,6 @@ class _Gradient(ctypes.Structure):
                 *((name, ctypes.c_void_p) for name in ("dA", "dskip", "dbias"))]
 
 
-def _scan(u, delta, A, Bm, C, D_skip, z, delta_bias, delta_softplus, num_reversed) -> _Scan:
+def _scan(u, delta, A, Bm, C, D_skip, z, delta_bias, delta_softplus, num_reversed, state=None) -> _Scan:
     return _Scan(*map(series, (u, delta, z, Bm, C, None)), *map(address, (A, D_skip, delta_bias)),
-                 *u.shape, A.shape[1], bool(delta_softplus), num_reversed, torch.get_num_threads())
+                 *u.shape, A.shape[1], bool(delta_softplus), num_reversed, torch.get_num_threads(), address(state))

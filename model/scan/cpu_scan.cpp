@@ -17,6 +17,7 @@ struct Scan {
     int64_t rows, length, channels, states, softplus;
     int64_t reversed;  // so many rows at the end run from the last step to the first
     int64_t threads;
+    float* carried;  // (rows, N, D): the states before the first step, then those after the last; null: from 0
 };
 
 struct Gradient {
@@ -148,9 +149,12 @@ void advance_all(const Plan& plan, const Patch& at, Step* m, V* state) {
 void forward_item(const Plan& plan, const Cut::Item& item, Step* m, V* state) {
     for (int64_t b = item.first_row; b < item.end_row; ++b)
         for (int64_t block = item.first_block; block < item.end_block; ++block) {
-            std::fill_n(state, plan.s.states, V{});
+            const int64_t N = plan.s.states, D = plan.s.channels, lanes = plan.lanes(block);
+            float* carried = plan.s.carried ? plan.s.carried + b * N * D + block * W : nullptr;
+            for (int64_t n = 0; n < N; ++n) state[n] = carried ? load(carried + n * D, lanes) : V{};
             for (int64_t chunk = 0; chunk < plan.chunks; ++chunk)
                 advance_all<true>(plan, Patch(plan, b, block, chunk), m, state);
+            for (int64_t n = 0; carried && n < N; ++n) store(carried + n * D, state[n], lanes);
         }
 }
 

@@ -16,7 +16,7 @@ ENGINES: dict[str, ModuleType] = {"triton": triton_engine, "mamba_ssm": mamba_ss
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None, delta_softplus: bool = True,
-                   num_reversed: int = 0, engine: str = "auto") -> Tensor:
+                   num_reversed: int = 0, engine: str = "auto", state: Tensor | None = None) -> Tensor:
     """The output y (B, L, D) of a selective state-space layer, causal along L (Gu & Dao 2023, Mamba).
 
         dt  = softplus(delta + delta_bias)
@@ -28,11 +28,20 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         A: (D, N), negative. B, C: (B, L, N). D, delta_bias: (D,) or None.
         num_reversed: the last so many rows run from the last step to the first, which saves flipping them.
         engine: a name in `ENGINES`, or `auto`.
+        state: (B, N, D), contiguous: h before the first step, overwritten by h after the last one, so that a sequence
+            may come in pieces. Without gradients and reversed rows, by the engines that run on a CPU.
 
     Raises:
         UserError: the engine is unknown, or asked for by name and cannot be used here.
     """
     chosen = _choose(u, A) if engine == "auto" else _forced(engine)
+    if state is not None:
+        assert not torch.is_grad_enabled(), "a carried state has no gradient"
+        assert not num_reversed, "a carried state has one direction"
+        assert getattr(chosen, "CARRIES", False), "this engine carries no state"
+        assert (state.shape, state.dtype) == ((len(u), *A.t().shape), u.dtype)
+        assert state.is_contiguous()
+        return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, state=state)
     if not num_reversed:
         return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     if getattr(chosen, "REVERSES", False):

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 REVERSES = True
+CARRIES = True
 ROW_GROUPS = 32  # at most
 ELEMENTS_PER_THREAD = 400_000  # B L D N that are worth starting one more
 LOG2E = 1.4426950408889634
@@ -43,7 +44,7 @@ def supports(*tensors: Tensor | None) -> bool:
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None, delta_softplus: bool = True,
-                   num_reversed: int = 0) -> Tensor:
+                   num_reversed: int = 0, state: Tensor | None = None) -> Tensor:
     """The output y (B, L, D), float32, of `model.scan.selective_scan`, differentiable once.
 
     Uses up to `torch.get_num_threads()` threads; their number changes no bit of the outputs or gradients. A NaN in an
@@ -54,7 +55,8 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         ValueError: shapes that do not fit together, or tensors that are not float32 on the CPU.
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
-    return _SelectiveScan.apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, num_reversed)
+    inputs = u, delta, A, B, C, D, z, delta_bias, delta_softplus, num_reversed
+    return _SelectiveScan.apply(*inputs) if state is None else _forward(*inputs, state)
 
 
 class _SelectiveScan(torch.autograd.Function):
@@ -101,17 +103,21 @@ def _kernels() -> ModuleType:
     return numba_kernels
 
 
-def _forward(u, delta, A, B, C, D, z, delta_bias, softplus, num_reversed) -> Tensor:
+def _forward(u, delta, A, B, C, D, z, delta_bias, softplus, num_reversed, state=None) -> Tensor:
     k = _kernels()
     scan = _scan(u, delta, A, B, C, D, z, delta_bias, softplus, num_reversed)
     y = _room_for(u, k.WIDTH)
     y_series = _series(y)
+    carried = _in_tiles(A.new_empty(0, *A.t().shape) if state is None else state)
 
     def run(group, rows, scratch):
-        k.run_forward(scan, y_series, *rows, *scratch)
+        k.run_forward(scan, y_series, carried, *rows, *scratch)
 
     shapes = (k.CHUNK * k.STEP_SIZE,), (scan.rates.shape[1], k.TILE_SIZE), (k.KEPT_SIZE,)
     _share(run, len(u), u.numel() * A.shape[1], shapes)
+    if state is not None:
+        tiles = torch.from_numpy(carried).unflatten(3, (k.TILE, k.WIDTH)).permute(0, 2, 3, 1, 4)
+        state.copy_(tiles.flatten(3).flatten(1, 2)[:, :A.shape[1], :len(A)])
     return _cut(y, u)
 
 
@@ -151,6 +157,14 @@ def _scan(u, delta, A, B, C, D, z, delta_bias, softplus, num_reversed) -> Any:
     return k.Scan(*wide, *narrow, rates.permute(2, 0, 1, 3).flatten(2).contiguous().numpy(),
                   *(x.numpy() for x in parameters), u.shape[1], len(u) - num_reversed, z is not None,
                   bool(softplus))
+
+
+def _in_tiles(state: Tensor) -> np.ndarray:
+    """States (B, N, D) as (B, blocks, tiles, TILE_SIZE), filled up with zeros."""
+    k = _kernels()
+    filled = _filled(_filled(state, k.WIDTH).transpose(1, 2), k.TILE).transpose(1, 2)
+    tiles = filled.unflatten(1, (-1, k.TILE)).unflatten(3, (-1, k.WIDTH)).permute(0, 3, 1, 2, 4)
+    return tiles.flatten(3).clone(memory_format=torch.contiguous_format).numpy()
 
 
 def _filled(x: Tensor, multiple: int) -> Tensor:

@@ -228,12 +228,19 @@ def advance(scan, row, start, num_steps, n, steps, rate, h, kept, kept_pace):
 
 
 @kernel
-def run_forward(scan, y, first_row, end_row, steps, states, kept):
-    """Writes y of some rows. `states` is (tiles, TILE_SIZE); `steps` and `kept` have room for a chunk and a step."""
+def run_forward(scan, y, carried, first_row, end_row, steps, states, kept):
+    """Writes y of some rows. `states` is (tiles, TILE_SIZE); `steps` and `kept` have room for a chunk and a step.
+
+    `carried` (rows, blocks, tiles, TILE_SIZE) are the states before the first step, then those after the last; with no
+    rows in it they start at 0.
+    """
     for row in range(first_row, end_row):
         for block in range(scan.rates.shape[0]):
             for tile in range(states.shape[0]):
-                clear(states[tile])
+                if carried.shape[0]:
+                    copy(carried[row, block, tile], states[tile])
+                else:
+                    clear(states[tile])
             for start in range(0, scan.length, CHUNK):
                 num_steps = min(CHUNK, scan.length - start)
                 enter(scan, block, row, start, num_steps, steps)
@@ -241,6 +248,9 @@ def run_forward(scan, y, first_row, end_row, steps, states, kept):
                     advance(scan, row, start, num_steps, tile * TILE, steps, scan.rates[block, tile], states[tile],
                             kept, 0)
                 leave(scan, y, block, row, start, num_steps, steps)
+            if carried.shape[0]:
+                for tile in range(states.shape[0]):
+                    copy(states[tile], carried[row, block, tile])
 
 
 @kernel

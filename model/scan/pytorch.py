@@ -10,16 +10,17 @@ from torch import Tensor
 
 from model.scan.reference import skip_and_gate, step_sizes
 
+CARRIES = True
 CHUNK_ELEMENTS = 1 << 18  # states of one chunk on a CPU: 1 MiB of float32, which a core's cache holds
 GPU_CHUNK_ELEMENTS = 1 << 23  # on a GPU fewer, larger kernels count for more
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None,
-                   delta_softplus: bool = True) -> Tensor:
+                   delta_softplus: bool = True, state: Tensor | None = None) -> Tensor:
     """The output y (B, L, D) of `model.scan.selective_scan`, with gradients in every tensor given."""
     dt = step_sizes(delta, delta_bias, delta_softplus)
-    y = _Recurrence.apply(dt, dt * u, A, B, C)
+    y = _Recurrence.apply(dt, dt * u, A, B, C) if state is None else _run(dt, dt * u, A, B, C, state)
     return skip_and_gate(y, u, D, z)
 
 
@@ -29,15 +30,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, dt, x, A, B, C):
         ctx.save_for_backward(dt, x, A, B, C)
-        decay_rates = A.t().contiguous()
-        y = torch.empty_like(x)
-        for rows in _chunks(x, A):
-            state = x.new_zeros(x[rows].shape[0], A.shape[1], x.shape[2])
-            for t in range(x.shape[1]):
-                state.mul_(torch.exp(dt[rows, t, None] * decay_rates))
-                state.addcmul_(B[rows, t, :, None], x[rows, t, None])
-                y[rows, t] = torch.bmm(C[rows, t, None], state)[:, 0]
-        return y
+        return _run(dt, x, A, B, C)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -60,6 +53,18 @@ class _Recurrence(torch.autograd.Function):
                 d_dt[rows, t] = (d_exponent * decay_rates).sum(1)
                 d_rates += (d_exponent * dt[rows, t, None]).sum(0)
         return d_dt, d_x, d_rates.t(), d_B, d_C
+
+
+def _run(dt: Tensor, x: Tensor, A: Tensor, B: Tensor, C: Tensor, carried: Tensor | None = None) -> Tensor:
+    decay_rates = A.t().contiguous()
+    y = torch.empty_like(x)
+    for rows in _chunks(x, A):
+        state = x.new_zeros(x[rows].shape[0], *decay_rates.shape) if carried is None else carried[rows]
+        for t in range(x.shape[1]):
+            state.mul_(torch.exp(dt[rows, t, None] * decay_rates))
+            state.addcmul_(B[rows, t, :, None], x[rows, t, None])
+            y[rows, t] = torch.bmm(C[rows, t, None], state)[:, 0]
+    return y
 
 
 def _chunks(x: Tensor, A: Tensor) -> list[slice]:

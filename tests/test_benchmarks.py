@@ -1,0 +1,55 @@
+"""The literal form of the benchmarks computes what the model does, and so does the step with an item left out."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import encode, train_step
+from benchmarks.literal import Literal
+from benchmarks.side_by_side import take_turns
+from optim import training_step
+from tests.test_s5vh import make, make_batch
+
+
+def small():
+    return make(S5VH_type="small", scan_engine="auto", tied_bits="zero").train(), make_batch(size=6, depth=6)
+
+
+def test_the_literal_form_agrees():
+    model, batch = small()
+    (theirs, their_gradients), (ours, our_gradients) = (train_step.losses_and_gradients(model, form, batch)
+                                                        for form in (Literal(model), model))
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    for mine, other in zip(our_gradients, their_gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
+
+
+def test_packed_codes_are_those_of_the_literal_form():
+    model, batch = small()
+    features = encode.InMemory(batch.features.numpy())
+    with torch.inference_mode():
+        literal = Literal(model.eval()).encode(batch.features).numpy()
+    bits = np.unpackbits(encode.encode(model, features), axis=1, count=10).astype(bool)
+    decided = literal != 0
+    assert decided.mean() > 0.5
+    assert (bits == (literal > 0))[decided].all()
+
+
+@pytest.mark.parametrize("name", train_step.ITEMS)
+def test_a_step_without_an_item_is_the_step(name):
+    results = []
+    for without in (train_step.nothing, train_step.ITEMS[name]):
+        model, batch = small()
+        with without(model):
+            losses = training_step(model, torch.optim.SGD(model.parameters(), lr=1e-2), batch, epoch=0)
+        weights = [parameter.detach().flatten() for parameter in model.parameters()]
+        results.append(torch.cat([losses["total"].detach().view(1), *weights]))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
+    assert model.step_losses(batch, 0)["total"].isfinite()
+
+
+def test_forms_take_turns():
+    calls = []
+    times = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b", "a", "b"]
+    assert [len(each) for each in times.values()] == [2, 2]
