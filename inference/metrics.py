@@ -162,8 +162,7 @@ class Search:
         if not self._compiled(k=1):
             return None
         queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
-        labels = nearest_codes.Labels(self.relevance.queries, self.relevance.items)
-        items, hits = nearest_codes.count_codes(queries, database, labels,
+        items, hits = nearest_codes.count_codes(queries, database, self.relevance.labels,
                                                 own_from=0 if self.leaves_out_self else None)
         return items[:, : self.num_bits + 1], hits[:, : self.num_bits + 1]
 
@@ -178,7 +177,7 @@ class Search:
         num_rows = max(1, min(_ROWS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * k)))
         for start in range(0, self.num_queries, num_rows):
             rows = slice(start, min(start + num_rows, self.num_queries))
-            labels = nearest_codes.Labels(self.relevance.queries[rows], self.relevance.items)
+            labels = self.relevance.labels.of_queries(rows)
             yield rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels,
                                                     own_from=start if self.leaves_out_self else None)
 
