@@ -13,6 +13,7 @@ from inference.codes import is_binary
 from inference.metrics import Search
 
 _BYTES_PER_PAIR = 8
+_ROWS_AT_ONCE = 512  # queries whose precision is worked out at once: their arrays stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,20 @@ def average_precision(counts: DistanceCounts) -> np.ndarray:
     Ties in expectation; 0 for a query with nothing relevant. Its mean is mAP@all, the limit of `evaluate`'s mAP@k with
     the normaliser 'min_kr' as k reaches N.
     """
-    n, r = counts.items, counts.hits
-    above, hits_above = n.cumsum(axis=1) - n, r.cumsum(axis=1) - r
     harmonic = np.concatenate([[0.0], (1 / np.arange(1, counts.num_items + 1)).cumsum()])
+    blocks = (slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(counts.items), _ROWS_AT_ONCE))
+    return np.concatenate([_average_precision(counts.items[rows], counts.hits[rows], harmonic) for rows in blocks])
+
+
+def _average_precision(n: np.ndarray, r: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+    items, hits = n.cumsum(axis=1), r.cumsum(axis=1)
+    above, hits_above = items - n, hits - r
     # Sums over the places j = 1..n of a group of 1 / (above + j) and of (j - 1) / (above + j). A relevant item at
     # place j has a fair share of the group's other r - 1 before it.
-    reciprocals = harmonic[above + n] - harmonic[above]
+    reciprocals = harmonic[items] - harmonic[above]
     places = n - (above + 1) * reciprocals
     gain = r / np.maximum(n, 1) * ((hits_above + 1) * reciprocals + (r - 1) / np.maximum(n - 1, 1) * places)
-    return gain.sum(axis=1) / np.maximum(r.sum(axis=1), 1)
+    return gain.sum(axis=1) / np.maximum(hits[:, -1], 1)
 
 
 def log_ranks(num_items: int, per_decade: int = 10) -> list[int]:

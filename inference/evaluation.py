@@ -12,7 +12,7 @@ from inference.baselines import baseline_table
 from inference.codes import binarize, ternary
 from inference.curves import DistanceCounts, average_precision, count_distances
 from inference.encode import encode_features
-from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, bootstrap_interval, map_intervals
+from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, map_intervals
 from inference.metrics import Evaluation, evaluate
 from inference.statistics import code_statistics
 
@@ -80,12 +80,11 @@ def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str,
     `map_all`: {"expected": mAP@all}. `confidence`: `level`, `resamples`, `seed`, and the intervals as [low, high] under
     `map_at` (by tie rule and k) and `map_all`.
     """
-    ap = average_precision(counts)[:, None]
-    low, high = bootstrap_interval(ap)
-    return {"map_all": {"expected": float(ap.mean())},
+    whole = average_precision(counts)
+    by_k, by_all = map_intervals(evaluation, whole)
+    return {"map_all": {"expected": float(whole.mean())},
             "confidence": {"level": LEVEL, "resamples": NUM_RESAMPLES, "seed": SEED,
-                           "map_at": map_intervals(evaluation),
-                           "map_all": {"expected": (float(low[0]), float(high[0]))}}}
+                           "map_at": by_k, "map_all": {"expected": by_all}}}
 
 
 def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:

@@ -1,7 +1,9 @@
 """Retrieval metrics over Hamming rankings. N database items, Q queries, K bits, C classes."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +19,7 @@ MAP_AT = (5, 20, 40, 60, 80, 100)
 
 # What one (query, item) pair takes in the worst case, when a whole row ties, and one rank of one query.
 _BYTES_PER_PAIR, _BYTES_PER_RANK = 64, 256
-_ROWS_AT_ONCE = 2048  # queries whose ranks are worked on at once: their arrays stay in a core's cache
+_RANKS_AT_ONCE = 2**17  # of one or more queries, that a thread works on: an array of them stays in its cache
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,12 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     search = Search(query_codes, database_codes, query_labels, database_labels,
                     queries_are_database=queries_are_database, include_self=include_self)
     ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
-    for rows, ranks in search.ranks(max(at), memory_limit):
+
+    def take(rows: slice, ranks: Ranks) -> None:
         for rule in ties:
             ap[rule][rows], hits[rule][rows] = score(ranks, rule, normaliser, at, search.num_relevant[rows])
+
+    search.each_block(max(at), memory_limit, take)
     findable = np.maximum(search.num_relevant, 1)[:, None]
     means, precision, recall = ({rule: _mean_by_k(values / divisor, at) for rule, values in figures.items()}
                                 for figures, divisor in ((ap, 1), (hits, at), (hits, findable)))
@@ -142,11 +147,12 @@ class Search:
         """As `inference.ranking.iterate_blocks`; a query's distance to itself is among them."""
         return iterate_blocks(self._query, self._database, num_rows)
 
-    def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
-        """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
+    def each_block(self, k: int, memory_limit: int, take: Callable[[slice, Ranks], None]) -> None:
+        """Calls take(queries as a slice, their `Ranks` up to min(k, N)) for blocks that cover all queries, from several
+        threads at once where the search is compiled."""
         k = min(k, self.num_database)
         if self._compiled(k):
-            yield from self._compiled_ranks(k, memory_limit)
+            self._each_compiled_block(k, memory_limit, take)
             return
         num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
         for start, distances in self.distances(num_rows):
@@ -154,7 +160,7 @@ class Search:
                 # Farther than everything and irrelevant, alone in its group: as if it were not there.
                 own = np.arange(len(distances))
                 distances[own, start + own] = distances.max() + 1
-            yield slice(start, start + len(distances)), self._block(start, distances, k)
+            take(slice(start, start + len(distances)), self._block(start, distances, k))
 
     def compiled_counts(self) -> tuple[np.ndarray, np.ndarray] | None:
         """How many items, and how many relevant ones, lie at each distance of each query, (Q, K + 1) each; None where
@@ -172,14 +178,20 @@ class Search:
         return (packed and nearest_codes.supports(num_bytes, self.num_database, k, self.leaves_out_self)
                 and nearest_codes.unavailable() is None)
 
-    def _compiled_ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
+    def _each_compiled_block(self, k: int, memory_limit: int, take: Callable[[slice, Ranks], None]) -> None:
         queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
-        num_rows = max(1, min(_ROWS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * k)))
-        for start in range(0, self.num_queries, num_rows):
-            rows = slice(start, min(start + num_rows, self.num_queries))
+        threads = nearest_codes.num_threads()
+        at_once = min(_RANKS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * threads)) // k
+        at_once = min(at_once, -(-self.num_queries // threads))
+
+        def search(rows: slice) -> None:
             labels = self.relevance.labels.of_queries(rows)
-            yield rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels,
-                                                    own_from=start if self.leaves_out_self else None)
+            take(rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels, threads=1,
+                                                   own_from=rows.start if self.leaves_out_self else None))
+
+        # Whole blocks are shared out, so that the scoring, which lets go of the interpreter, is shared as well.
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(search, _slices(self.num_queries, max(1, at_once))), maxlen=0)
 
     def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
         near = nearest(distances, k)
@@ -190,6 +202,10 @@ class Search:
         group = near.groups[first]
         nearer, nearer_hits = sizes.cumsum(axis=1) - sizes, hits.cumsum(axis=1) - hits
         return Ranks(relevant[first], *(table.ravel()[group] for table in (sizes, hits, nearer, nearer_hits)))
+
+
+def _slices(num_rows: int, at_once: int) -> Iterator[slice]:
+    return (slice(start, min(start + at_once, num_rows)) for start in range(0, num_rows, at_once))
 
 
 def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 SOURCES, HEADERS = [FOLDER / "nearest_codes.cpp", FOLDER / "count_codes.cpp"], [FOLDER / "hamming.h"]
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread")
 MAX_SCRATCH = 2**28  # bytes that one query may remember; more is left to numpy
-_BITS_AT_ONCE = 2**24  # bytes of single bits while labels are turned
+_BITS_AT_ONCE = 2**19  # classes of items that are looked at at once: in a core's cache
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,20 @@ def nearest_items(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> 
 
 
 def nearest_ranks(queries: np.ndarray, database: np.ndarray, k: int, labels: Labels, *,
-                  own_from: int | None = None) -> Ranks:
+                  own_from: int | None = None, threads: int | None = None) -> Ranks:
     """The first k ranks of each query, with whole tie groups counted.
 
     Args:
         queries, database: the codes as `words`.
         labels: those of these queries and of the database.
         own_from: query i is item own_from + i and leaves it out of its ranking; None: no query is an item.
+        threads: None: `num_threads()`.
     """
     shape = len(queries), k
     relevant, tables = np.empty(shape, bool), [np.empty(shape, np.int64) for _ in range(4)]
     search = _Search(relevant=_address(relevant), **_relevance(labels, own_from),
                      **dict(zip(("n", "r", "above", "hits_above"), map(_address, tables), strict=True)))
-    _run(search, queries, database, k)
+    _run(search, queries, database, k, threads=threads)
     return Ranks(relevant, *tables)
 
 
@@ -102,7 +103,7 @@ def count_relevant(labels: Labels, *, own_from: int | None = None) -> np.ndarray
     """How many items are relevant to each query, int64 (Q,); `own_from` as in `nearest_ranks`."""
     counts = np.empty(len(labels.queries), np.int64)
     _call("count_relevant", _Search(n=_address(counts), num_queries=len(counts), num_codes=len(labels.items),
-                                    threads=_num_threads(), **_relevance(labels, own_from)))
+                                    threads=num_threads(), **_relevance(labels, own_from)))
     return counts
 
 
@@ -135,14 +136,15 @@ def _address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes") -> None:
+def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes",
+         threads: int | None = None) -> None:
     if not len(queries):
         return
     queries, database = np.ascontiguousarray(queries), np.ascontiguousarray(database)
     search.queries, search.codes = _address(queries), _address(database)
     search.num_queries, search.k = len(queries), k
     search.num_codes, search.words = database.shape
-    search.threads = _num_threads()
+    search.threads = threads or num_threads()
     _call(what, search)
 
 
@@ -154,7 +156,7 @@ def _call(what: str, search: _Search) -> None:
         raise MemoryError(f"{what} ran out of memory")
 
 
-def _num_threads() -> int:
+def num_threads() -> int:
     """OMP_NUM_THREADS where it is set, else the CPUs that this process may use."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     affinity = getattr(os, "sched_getaffinity", None)

@@ -66,7 +66,7 @@ class Relevance:
 
 def _class_words(labels: np.ndarray) -> np.ndarray:
     """Multi-hot labels (N, C) as bit sets, uint64 (N, max(1, ceil(C/64)))."""
-    bits = np.packbits(labels != 0, axis=1)
+    bits = np.packbits(labels if labels.dtype.itemsize == 1 else labels != 0, axis=1)
     padded = np.zeros((len(bits), 8 * max(1, -(-bits.shape[1] // 8))), np.uint8)
     padded[:, :bits.shape[1]] = bits
     return padded.view(np.uint64)

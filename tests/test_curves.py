@@ -227,7 +227,9 @@ def test_bootstrap_of_a_constant_is_a_point_and_of_nothing_an_error():
 
 def test_map_intervals_hold_the_map():
     evaluation = evaluate(*task(9, num_queries=40), map_at=(1, 5))
-    intervals = map_intervals(evaluation)
+    ap_all = np.random.default_rng(9).random(40)
+    intervals, of_all = map_intervals(evaluation, ap_all)
+    assert of_all == pytest.approx([end[0] for end in bootstrap_interval(ap_all[:, None])])
     for ties, maps in evaluation.map_at.items():
         for column, (k, value) in enumerate(maps.items()):
             low, high = intervals[ties][k]
