@@ -1,20 +1,22 @@
 """Times exact retrieval evaluation and exact search, side by side in one run.
 
     python -m benchmarks.ranking [--items 45600] [--bits 64] [--threads 1] [--sample 100]
-    python -m benchmarks.ranking --search 10000000 [--kinds multihash ivf]
+    python -m benchmarks.ranking --search 10000000 [--kinds multihash ivf ivf:nprobe=16]
 
 The first form lets every code query all codes (self included) and computes mAP at the six cut-offs under both tie
 rules, precision and recall, with 239 multi-hot classes. Beside it: the usual way (float products of codes and of
 labels, argsort, loops in Python) on a sample of the queries, scaled to all of them, and faiss's exact binary index
 searching the top 100 alone. The second form searches 1,000 queries among that many codes, each a copy of one of a
-thousandth as many with a sixteenth of its bits flipped; approximate kinds of index come with their tie-aware recall.
+thousandth as many with a sixteenth of its bits flipped; approximate kinds of index come with their tie-aware recall,
+the time and memory they take to build, and their speed beside both exact searches.
 """
 
 import argparse
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -36,7 +38,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sample", type=int, default=100, help="queries that the usual way is timed on")
     parser.add_argument("--search", type=int, metavar="N", help="time top-100 search among N codes instead")
-    parser.add_argument("--kinds", nargs="*", default=[], help="approximate kinds of index to search with as well")
+    parser.add_argument("--kinds", nargs="*", default=[], metavar="KIND[:KEY=VALUE...]",
+                        help="approximate kinds of index to search with as well, as ivf or ivf:nprobe=16")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     if reason := nearest_codes.unavailable():
@@ -68,20 +71,32 @@ def compare_search(num_items: int, num_bits: int, num_threads: int, kinds: list[
     queries, bits = bits[:1000], bits[1000:]
     ours, (_, distances) = timed(lambda: nearest_codes.nearest_items(queries, bits, 100))
     print(f"1,000 queries among {num_items} codes of {num_bits} bits, top 100, {num_threads} threads: {ours:.2f} s, "
-          f"{len(queries) * num_items / ours / 1e9:.1f} G codes/s")
-    report_faiss(queries, bits, num_threads, ours)
+          f"{len(queries) * num_items / ours / 1e9:.1f} G codes/s", flush=True)
+    faiss = report_faiss(queries, bits, num_threads, ours)
+    others, states = {"exact search": ours} | ({"faiss's flat": faiss} if faiss else {}), {}
     for name in kinds:
-        report_kind(name, queries, bits, ours, distances)
+        states[name.split(":")[0]] = report_kind(name, queries, bits, others, distances, states)
 
 
-def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, exact: float, distances: np.ndarray) -> None:
-    """Prints what an approximate index takes, beside the `exact` seconds, and how much of `distances` it finds."""
-    kind = index_kinds.load(name)
+def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, others: dict[str, float], distances: np.ndarray,
+                states: Mapping[str, Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """Prints what an approximate index takes, beside the seconds of `others`, and how much of `distances` it finds.
+
+    Returns what it learned; what one of its kind learned before is in `states` and is not learned again.
+    """
+    kind_name, *given = name.split(":")
+    kind = index_kinds.load(kind_name)
     settings = {key: setting.default for key, setting in kind.SETTINGS.items()}
-    build, index = timed(lambda: kind(bits, 8 * bits.shape[1], settings))
+    settings |= index_kinds.read_settings(kind_name, given)
+    before = held_mib()
+    build, index = timed(lambda: kind(bits, 8 * bits.shape[1], settings, states.get(kind_name)))
+    held = held_mib() - before
     seconds, (_, found) = timed(lambda: index.search(queries, 100))
-    print(f"{name}: built in {build:.1f} s, searched in {seconds:.3f} s, {exact / seconds:.1f} times as fast as exact, "
-          f"tie-aware recall {tie_aware_recall(found, distances):.3f}")
+    ratios = ", ".join(f"{other / seconds:.1f} times as fast as {what}" for what, other in others.items())
+    print(f"{name}: built in {build:.1f} s, holds {held:.0f} MiB beside the codes (peak of the process "
+          f"{peak_mib():.0f} MiB), searched in {seconds:.3f} s, {ratios}, tie-aware recall "
+          f"{tie_aware_recall(found, distances):.3f}", flush=True)
+    return index.state
 
 
 def near_copies(num_items: int, num_bits: int) -> np.ndarray:
@@ -94,17 +109,19 @@ def near_copies(num_items: int, num_bits: int) -> np.ndarray:
     return bits
 
 
-def report_faiss(queries: np.ndarray, bits: np.ndarray, num_threads: int, ours: float) -> None:
+def report_faiss(queries: np.ndarray, bits: np.ndarray, num_threads: int, ours: float) -> float | None:
+    """Prints and returns the seconds of faiss's exact index; None where faiss is not installed."""
     try:
         import faiss
     except ImportError:
         print("faiss is not installed (pip install faiss-cpu)")
-        return
+        return None
     faiss.omp_set_num_threads(num_threads)
     index = faiss.IndexBinaryFlat(8 * bits.shape[1])
     index.add(bits)
     seconds, _ = timed(lambda: index.search(queries, 100))
-    print(f"faiss IndexBinaryFlat, top 100 alone: {seconds:.2f} s, {seconds / ours:.1f} times ours")
+    print(f"faiss IndexBinaryFlat, top 100 alone: {seconds:.2f} s, {seconds / ours:.1f} times ours", flush=True)
+    return seconds
 
 
 def make(num_items: int, num_bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +164,15 @@ def timed(action: Callable[[], Result]) -> tuple[float, Result]:
 
 def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def held_mib() -> float:
+    """Memory that the process holds now; 0 where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

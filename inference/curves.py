@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from inference.codes import is_binary
 from inference.metrics import Search
 
 _BYTES_PER_PAIR = 8
@@ -35,14 +35,14 @@ class DistanceCounts:
 
 def count_distances(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
                     database_labels: np.ndarray, *, queries_are_database: bool = False, include_self: bool = True,
-                    memory_limit: int = 2**28) -> DistanceCounts:
+                    memory_limit: int = 2**28, device: torch.device | None = None) -> DistanceCounts:
     """The `DistanceCounts` of every query; arguments and errors as in `inference.metrics.evaluate`."""
     search = Search(query_codes, database_codes, query_labels, database_labels,
-                    queries_are_database=queries_are_database, include_self=include_self)
-    levels = levels_per_bit(query_codes, database_codes)
+                    queries_are_database=queries_are_database, include_self=include_self, device=device)
+    levels = search.levels_per_bit
     num_levels = levels * search.num_bits + 1
-    if compiled := search.compiled_counts():
-        return DistanceCounts(*compiled, np.arange(num_levels))
+    if counts := search.counts(memory_limit):
+        return DistanceCounts(*counts, np.arange(num_levels) / levels)
     items = np.empty((search.num_queries, num_levels), np.int64)
     hits = np.empty_like(items)
     for start, distances in search.distances(max(1, memory_limit // (_BYTES_PER_PAIR * search.num_database))):
@@ -52,11 +52,6 @@ def count_distances(query_codes: np.ndarray, database_codes: np.ndarray, query_l
             if search.leaves_out_self:
                 items[query, row[query]] -= 1
     return DistanceCounts(items, hits, np.arange(num_levels) / levels)
-
-
-def levels_per_bit(query_codes: np.ndarray, database_codes: np.ndarray) -> int:
-    """What the distances of `inference.ranking.iterate_blocks` count per bit: 1, or 2 where codes hold zeros."""
-    return 1 if is_binary(np.asarray(query_codes)) and is_binary(np.asarray(database_codes)) else 2
 
 
 def radius_curve(counts: DistanceCounts) -> tuple[np.ndarray, np.ndarray]:

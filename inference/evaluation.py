@@ -52,26 +52,26 @@ def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval
 
     database = codes(retrieval.database)
     queries = database if retrieval.queries_are_database else codes(retrieval.queries)
-    return evaluate_codes(database, queries, retrieval, config)
+    return evaluate_codes(database, queries, retrieval, config, device)
 
 
-def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval,
-                   config) -> RetrievalResult:
-    """The same from codes (int8) that are at hand already, of any method."""
-    evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"))
+def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,
+                   device: torch.device | None = None) -> RetrievalResult:
+    """The same from codes (int8) that are at hand already, of any method; ranked on `device` where it is a GPU."""
+    evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"), device)
     return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
 
 
-def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config) -> Evaluation:
+def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config, device: torch.device) -> Evaluation:
     """The evaluation of the same rankings under the tie rules worst and best."""
-    return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"))
+    return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"), device)
 
 
-def whole_rankings(result: RetrievalResult, retrieval: Retrieval) -> DistanceCounts:
+def whole_rankings(result: RetrievalResult, retrieval: Retrieval, device: torch.device) -> DistanceCounts:
     """The counts, by distance, of every query's ranking of the whole database."""
     return count_distances(result.query_codes, result.database_codes, retrieval.query_labels,
                            retrieval.database_labels, queries_are_database=retrieval.queries_are_database,
-                           include_self=retrieval.include_self)
+                           include_self=retrieval.include_self, device=device)
 
 
 def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, object]:
@@ -97,7 +97,8 @@ def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> li
 
 
 def _evaluate(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,
-              ties: Sequence[str]) -> Evaluation:
+              ties: Sequence[str], device: torch.device | None) -> Evaluation:
     return evaluate(query_codes, database_codes, retrieval.query_labels, retrieval.database_labels,
                     map_at=config.map_at, normaliser=config.ap_normaliser, ties=ties,
-                    queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+                    queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self,
+                    device=device)

@@ -11,7 +11,7 @@
 #include <system_error>
 #include <thread>
 #include <vector>
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(PLAIN)
 #include <immintrin.h>
 #define X86 1
 #else

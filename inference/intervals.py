@@ -37,7 +37,7 @@ def bootstrap_interval(values: np.ndarray, *, level: float = LEVEL, num_resample
 
 def map_intervals(evaluation: Evaluation, ap_all: np.ndarray) -> tuple[dict[str, dict[int, tuple[float, float]]],
                                                                        tuple[float, float]]:
-    """The ends of the `bootstrap_interval` of each mAP@k of `evaluation`, as [ties][k], and of the mean of `ap_all` (Q,).
+    """The ends of the `bootstrap_interval` of each mAP@k, as [ties][k], and of the mean of `ap_all` (Q,).
 
     All come from the same resamples, which are drawn once.
     """

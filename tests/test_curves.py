@@ -9,13 +9,13 @@ import pytest
 from inference.curves import (
     average_precision,
     count_distances,
-    levels_per_bit,
     log_ranks,
     radius_curve,
     rank_curve,
 )
 from inference.intervals import bootstrap_interval, map_intervals
 from inference.metrics import evaluate
+from inference.ranking import levels_per_bit
 from inference.statistics import bit_correlation, code_statistics, code_usage
 
 # Both sides are float64 sums of at most a few hundred terms in [0, 1].
