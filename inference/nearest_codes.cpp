@@ -1,9 +1,9 @@
 // The k nearest of many packed codes by Hamming distance, exactly, with whole tie groups counted.
 //
-// A query remembers, for every distance d, how many codes it met there and the first k of them. Its reach is the least d
-// within which k codes have been met; codes beyond it are passed over, and it only shrinks. So after a short start a
-// code costs an exclusive or, a population count and a comparison, and memory does not grow with the database. A sample
-// shortens the start. Letters as in hamming.h.
+// A query remembers, for every distance d, how many codes it met there and the first k of them. Its reach is the least
+// d within which k codes have been met; codes beyond it are passed over, and it only shrinks. So after a short start a
+// code costs an exclusive or, a population count and a comparison; beside a bit per item where relevance is asked for,
+// memory does not grow with the database. A sample shortens the start. Letters as in hamming.h.
 #include <cmath>
 #include <memory>
 
@@ -27,8 +27,8 @@ class Query {
     uint64_t reach;
 
     Query(const Search& s, int64_t id)
-        : s(s), id(id), levels(64 * s.words + 1), own(s.own ? s.first_query + id : -1), slots(new uint32_t[levels * s.k]),
-          counts(levels), late_hits(levels), reach(levels - 1) {
+        : s(s), id(id), levels(64 * s.words + 1), own(s.own ? s.first_query + id : -1),
+          slots(new uint32_t[levels * s.k]), counts(levels), late_hits(levels), reach(levels - 1) {
         if (!s.query_labels) return;
         relevant.resize((s.num_codes + 63) / 64);
         find_relevant(s, id, relevant.data());
