@@ -61,7 +61,8 @@ class Block {
         for (int64_t w = 0; w < words; ++w) {
             uint64_t* to = lines.data()->words + w * capacity;
             const uint64_t* from = codes + start * words + w;
-            for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride * words];
+            if (stride * words == 1) std::copy_n(from, count, to);
+            else for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride * words];
         }
     }
 };
@@ -73,7 +74,7 @@ class Block {
 #define POPCOUNT
 #endif
 
-// The two passes over a block, as fast as the processor has them.
+// The passes over a block, as fast as the processor has them.
 template <class Level>
 struct Passes {
     // Distances of all codes of the block to the query; writes up to the next multiple of STEP.
@@ -82,6 +83,8 @@ struct Passes {
     int64_t (*select)(const Level* distances, int64_t size, uint64_t reach, uint16_t* positions);
     // How many of them are.
     int64_t (*count)(const Level* distances, int64_t size, uint64_t reach);
+    // Both, faster where hardly any code of the block is near: sets the distances of those alone. Null: there is none.
+    int64_t (*find_few)(const Block&, const uint64_t* query, uint64_t reach, Level* distances, uint16_t* positions);
 };
 
 template <class Level, int WORDS>  // 0: any number
@@ -189,6 +192,39 @@ WIDE int64_t count_wide(const Level* distances, int64_t size, uint64_t reach) {
     return found;
 }
 
+template <class Level, int WORDS>
+WIDE int64_t find_few_wide(const Block& block, const uint64_t* query, uint64_t reach, Level* distances,
+                           uint16_t* positions) {
+    const int64_t words = WORDS ? WORDS : block.words;
+    const __m512i limit = _mm512_set1_epi64(int64_t(reach));
+    uint16_t* to = positions;
+    for (int64_t i = 0; i < block.size; i += 32) {
+        __m512i sums[4];
+#pragma GCC unroll 4
+        for (int part = 0; part < 4; ++part) {
+            sums[part] = _mm512_setzero_si512();
+            for (int64_t w = 0; w < words; ++w) {
+                const __m512i its = _mm512_load_si512(block.word(w) + i + 8 * part);
+                const __m512i differ = _mm512_xor_si512(its, _mm512_set1_epi64(int64_t(query[w])));
+                sums[part] = _mm512_add_epi64(sums[part], _mm512_popcnt_epi64(differ));
+            }
+        }
+        unsigned near = 0;
+#pragma GCC unroll 4
+        for (int part = 0; part < 4; ++part) near |= unsigned(_mm512_cmple_epu64_mask(sums[part], limit)) << 8 * part;
+        if (!near) continue;
+        alignas(64) uint64_t lanes[32];
+        for (int part = 0; part < 4; ++part) _mm512_store_si512(lanes + 8 * part, sums[part]);
+        for (; near; near &= near - 1) {
+            const int64_t lane = __builtin_ctz(near);
+            if (i + lane >= block.size) break;
+            distances[i + lane] = Level(lanes[lane]);
+            *to++ = uint16_t(i + lane);
+        }
+    }
+    return to - positions;
+}
+
 inline bool has_wide() {
     return __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
@@ -203,12 +239,14 @@ Passes<Level> choose(int64_t words) {
     if (has_wide()) {
         constexpr decltype(Passes<Level>::measure) measures[] = {measure_wide<Level, 0>, measure_wide<Level, 1>,
                                                                  measure_wide<Level, 2>, measure_wide<Level, 3>};
-        return {measures[row], select_wide<Level>, count_wide<Level>};
+        constexpr decltype(Passes<Level>::find_few) finds[] = {find_few_wide<Level, 0>, find_few_wide<Level, 1>,
+                                                               find_few_wide<Level, 2>, find_few_wide<Level, 3>};
+        return {measures[row], select_wide<Level>, count_wide<Level>, finds[row]};
     }
 #endif
     constexpr decltype(Passes<Level>::measure) measures[] = {measure_plain<Level, 0>, measure_plain<Level, 1>,
                                                              measure_plain<Level, 2>, measure_plain<Level, 3>};
-    return {measures[row], select_plain<Level>, count_plain<Level>};
+    return {measures[row], select_plain<Level>, count_plain<Level>, nullptr};
 }
 
 // Which items share a class with a query, a bit each in ceil(N / 64) words; the query's own item does not.

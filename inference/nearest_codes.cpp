@@ -14,6 +14,7 @@ namespace {
 using namespace hamming;
 
 constexpr int64_t SAMPLE = 4096;      // codes at most that a query's first reach is guessed from
+constexpr int64_t FEW = 512;          // one code near in so many, or less, is found best by looking at blocks of 32
 constexpr int64_t SCRATCH = 1 << 25;  // bytes of remembered items that a thread aims for
 
 class Query {
@@ -116,8 +117,13 @@ class Searcher {
     void show(Query& query, Desk<Level>& desk) const {
         Level* distances = desk.distances();
         uint16_t* near = desk.positions.data();
-        passes.measure(desk.block, query.words(), distances);
-        const int64_t found = passes.select(distances, desk.block.size, query.reach, near);
+        int64_t found;
+        if (passes.find_few && sample.wanted * FEW < sample.size) {
+            found = passes.find_few(desk.block, query.words(), query.reach, distances, near);
+        } else {
+            passes.measure(desk.block, query.words(), distances);
+            found = passes.select(distances, desk.block.size, query.reach, near);
+        }
         for (int64_t i = 0; i < found; ++i)
             if (distances[near[i]] <= query.reach) query.meet(desk.block.first + near[i], distances[near[i]]);
     }

@@ -109,7 +109,7 @@ def test_searches_that_it_leaves_to_numpy():
     assert not nearest_codes.supports(128, 10**6, 10**6)
 
 
-@pytest.mark.parametrize("num_bits", [64, 128, 192])
+@pytest.mark.parametrize("num_bits", [64, 128, 192, 256])
 @pytest.mark.parametrize("kind", ["random", "sample near", "sample far"])
 def test_a_sample_may_mislead_about_many_codes(num_bits, kind):
     """Past 16,384 codes the first reach is guessed from every so many-th: too low, too high or about right."""
