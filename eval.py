@@ -72,7 +72,7 @@ def main() -> None:
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
     log.info(format_table(rows, columns))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
-    counts = whole_rankings(result, retrieval)
+    counts = whole_rankings(result, retrieval, device)
     further = further_metrics(evaluation, counts)
     epoch = checkpoint.get("epoch", -1) + 1 or None
     write_results(config.log_path, evaluation, further=further, details={
@@ -81,9 +81,10 @@ def main() -> None:
     log.info("written: %s", Path(config.log_path) / "map.txt")
     if arguments.report:
         page = write_page(config.log_path, Subject(
-            config=config, retrieval=retrieval, result=result, bounds=tie_bounds(result, retrieval, config),
-            counts=counts, further=further, checkpoint=path, epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
-            class_names=class_names, training=_training(trained, path), baselines=rows if arguments.baselines else [],
+            config=config, retrieval=retrieval, result=result,
+            bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
+            epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
+            training=_training(trained, path), baselines=rows if arguments.baselines else [],
             hash_centers=_hash_centers(checkpoint)))
         log.info("written: %s", page)
 

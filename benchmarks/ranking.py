@@ -1,28 +1,32 @@
 """Times exact retrieval evaluation and exact search, side by side in one run.
 
-    python -m benchmarks.ranking [--items 45600] [--bits 64] [--threads 1] [--sample 100]
-    python -m benchmarks.ranking --search 10000000 [--kinds multihash ivf]
+    python -m benchmarks.ranking [--items 45600] [--bits 64] [--threads 1] [--sample 100] [--repeats 3]
+    python -m benchmarks.ranking --search 10000000 [--kinds multihash ivf ivf:nprobe=16]
 
 The first form lets every code query all codes (self included) and computes mAP at the six cut-offs under both tie
 rules, precision and recall, with 239 multi-hot classes. Beside it: the usual way (float products of codes and of
 labels, argsort, loops in Python) on a sample of the queries, scaled to all of them, and faiss's exact binary index
 searching the top 100 alone. The second form searches 1,000 queries among that many codes, each a copy of one of a
-thousandth as many with a sixteenth of its bits flipped; approximate kinds of index come with their tie-aware recall.
+thousandth as many with a sixteenth of its bits flipped; approximate kinds of index come with their tie-aware recall,
+the time and memory they take to build, and their speed beside both exact searches.
 """
 
 import argparse
 import os
 import resource
+import statistics
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from inference import index_kinds, nearest_codes
 from inference.codes import pack
-from inference.metrics import MAP_AT, evaluate
+from inference.metrics import MAP_AT, Evaluation, evaluate
 from inference.recall import tie_aware_recall
 
 NUM_CLASSES = 239
@@ -35,53 +39,75 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sample", type=int, default=100, help="queries that the usual way is timed on")
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of ours and faiss, in turns")
     parser.add_argument("--search", type=int, metavar="N", help="time top-100 search among N codes instead")
-    parser.add_argument("--kinds", nargs="*", default=[], help="approximate kinds of index to search with as well")
+    parser.add_argument("--kinds", nargs="*", default=[], metavar="KIND[:KEY=VALUE...]",
+                        help="approximate kinds of index to search with as well, as ivf or ivf:nprobe=16")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     if reason := nearest_codes.unavailable():
         print(f"without the compiled search: {reason}")
     with threadpool_limits(args.threads):
         if args.search:
-            compare_search(args.search, args.bits, args.threads, args.kinds)
+            compare_search(args.search, args.bits, args.threads, args.kinds, args.repeats)
         else:
-            compare_evaluation(args.items, args.bits, args.threads, args.sample)
+            compare_evaluation(args.items, args.bits, args.threads, args.sample, args.repeats)
 
 
-def compare_evaluation(num_items: int, num_bits: int, num_threads: int, sample: int) -> None:
+def compare_evaluation(num_items: int, num_bits: int, num_threads: int, sample: int,
+                       repeats: int) -> None:
     codes, labels = make(num_items, num_bits)
     print(f"{num_items} codes of {num_bits} bits, each querying all; {num_threads} threads", flush=True)
     evaluate(codes[:10], codes, labels[:10], labels)  # compiles
     before = peak_mib()
-    ours, result = timed(lambda: evaluate(codes, codes, labels, labels, queries_are_database=True))
-    print(f"ours: {ours:.2f} s, peak memory +{peak_mib() - before:.0f} MiB, mAP@5 "
-          f"{result.map_at['index'][5]:.4f} by index, {result.map_at['expected'][5]:.4f} expected")
+
+    def ours() -> Evaluation:
+        return evaluate(codes, codes, labels, labels, queries_are_database=True)
+
+    result = ours()
+    print(f"peak memory +{peak_mib() - before:.0f} MiB, mAP@5 {result.map_at['index'][5]:.4f} by index, "
+          f"{result.map_at['expected'][5]:.4f} expected", flush=True)
+    seconds = compare_with_faiss(ours, pack(codes), pack(codes), num_threads, repeats)[0]
     picked = np.linspace(0, num_items - 1, sample).astype(int)
-    usual, _ = timed(lambda: usual_way(codes[picked], codes, labels[picked], labels))
-    usual *= num_items / sample
-    print(f"usual way: {usual:.0f} s (from {sample} queries), {usual / ours:.0f} times ours")
-    report_faiss(pack(codes), pack(codes), num_threads, ours)
+    usual = timed(lambda: usual_way(codes[picked], codes, labels[picked], labels)).wall * num_items / sample
+    print(f"usual way: {usual:.0f} s (from {sample} queries), {usual / seconds:.0f} times ours")
 
 
-def compare_search(num_items: int, num_bits: int, num_threads: int, kinds: list[str]) -> None:
+def compare_search(num_items: int, num_bits: int, num_threads: int, kinds: list[str], repeats: int) -> None:
     bits = near_copies(num_items + 1000, num_bits)
     queries, bits = bits[:1000], bits[1000:]
-    ours, (_, distances) = timed(lambda: nearest_codes.nearest_items(queries, bits, 100))
-    print(f"1,000 queries among {num_items} codes of {num_bits} bits, top 100, {num_threads} threads: {ours:.2f} s, "
-          f"{len(queries) * num_items / ours / 1e9:.1f} G codes/s")
-    report_faiss(queries, bits, num_threads, ours)
+    print(f"1,000 queries among {num_items} codes of {num_bits} bits, top 100; {num_threads} threads", flush=True)
+    ours, faiss = compare_with_faiss(lambda: nearest_codes.nearest_items(queries, bits, 100), queries, bits,
+                                     num_threads, repeats)
+    print(f"ours: {len(queries) * num_items / ours / 1e9:.1f} G codes/s", flush=True)
+    _, distances = nearest_codes.nearest_items(queries, bits, 100)
+    others = {"exact search": ours} | ({"faiss's flat": faiss} if faiss else {})
+    states: dict[str, Mapping[str, np.ndarray]] = {}
     for name in kinds:
-        report_kind(name, queries, bits, ours, distances)
+        states[name.split(":")[0]] = report_kind(name, queries, bits, others, distances, states)
 
 
-def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, exact: float, distances: np.ndarray) -> None:
-    """Prints what an approximate index takes, beside the `exact` seconds, and how much of `distances` it finds."""
-    kind = index_kinds.load(name)
+def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, others: dict[str, float], distances: np.ndarray,
+                states: Mapping[str, Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """Prints what an approximate index takes, beside the seconds of `others`, and how much of `distances` it finds.
+
+    Returns what it learned; what one of its kind learned before is in `states` and is not learned again.
+    """
+    kind_name, *given = name.split(":")
+    kind = index_kinds.load(kind_name)
     settings = {key: setting.default for key, setting in kind.SETTINGS.items()}
-    build, index = timed(lambda: kind(bits, 8 * bits.shape[1], settings))
-    seconds, (_, found) = timed(lambda: index.search(queries, 100))
-    print(f"{name}: built in {build:.1f} s, searched in {seconds:.3f} s, {exact / seconds:.1f} times as fast as exact, "
-          f"tie-aware recall {tie_aware_recall(found, distances):.3f}")
+    settings |= index_kinds.read_settings(kind_name, given)
+    before = held_mib()
+    built = timed(lambda: kind(bits, 8 * bits.shape[1], settings, states.get(kind_name)))
+    index = built.result
+    held = held_mib() - before
+    searched = timed(lambda: index.search(queries, 100))
+    seconds = searched.wall
+    ratios = ", ".join(f"{other / seconds:.1f} times as fast as {what}" for what, other in others.items())
+    print(f"{name}: built in {built.wall:.1f} s, holds {held:.0f} MiB beside the codes (peak of the process "
+          f"{peak_mib():.0f} MiB), searched in {seconds:.3f} s, {ratios}, tie-aware recall "
+          f"{tie_aware_recall(searched.result[1], distances):.3f}", flush=True)
+    return index.state
 
 
 def near_copies(num_items: int, num_bits: int) -> np.ndarray:
@@ -94,17 +120,27 @@ def near_copies(num_items: int, num_bits: int) -> np.ndarray:
     return bits
 
 
-def report_faiss(queries: np.ndarray, bits: np.ndarray, num_threads: int, ours: float) -> None:
+def compare_with_faiss(ours: Callable[[], object], queries: np.ndarray, bits: np.ndarray, num_threads: int,
+                       repeats: int) -> tuple[float, float | None]:
+    """Times `ours` and faiss's exact index for the top 100 in turns; prints and returns the medians of their seconds.
+
+    The ratio is the median over the pairs, in wall time and, since other programs may run, in processor time.
+    """
     try:
         import faiss
     except ImportError:
         print("faiss is not installed (pip install faiss-cpu)")
-        return
+        return timed(ours).wall, None
     faiss.omp_set_num_threads(num_threads)
     index = faiss.IndexBinaryFlat(8 * bits.shape[1])
     index.add(bits)
-    seconds, _ = timed(lambda: index.search(queries, 100))
-    print(f"faiss IndexBinaryFlat, top 100 alone: {seconds:.2f} s, {seconds / ours:.1f} times ours")
+    pairs = [(timed(ours), timed(lambda: index.search(queries, 100))) for _ in range(repeats)]
+    mine, theirs = (statistics.median(pair[i].wall for pair in pairs) for i in (0, 1))
+    wall = statistics.median(b.wall / a.wall for a, b in pairs)
+    processor = statistics.median(b.processor / a.processor for a, b in pairs)
+    print(f"ours {mine:.2f} s; faiss IndexBinaryFlat, top 100 alone, {theirs:.2f} s: {wall:.1f} times ours "
+          f"({processor:.1f} in processor time; {repeats} pairs, load {os.getloadavg()[0]:.1f})", flush=True)
+    return mine, theirs
 
 
 def make(num_items: int, num_bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,14 +175,32 @@ def usual_way(query: np.ndarray, database: np.ndarray, query_labels: np.ndarray,
     return result
 
 
-def timed(action: Callable[[], Result]) -> tuple[float, Result]:
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Timed(Generic[Result]):
+    """What an action returned, the seconds that it took, and those of the processor."""
+
+    result: Result
+    wall: float
+    processor: float
+
+
+def timed(action: Callable[[], Result]) -> Timed[Result]:
+    started, processor = time.perf_counter(), time.process_time()
     result = action()
-    return time.perf_counter() - started, result
+    return Timed(result, time.perf_counter() - started, time.process_time() - processor)
 
 
 def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def held_mib() -> float:
+    """Memory that the process holds now; 0 where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from inference.codes import is_binary
 from inference.metrics import Search
 
 _BYTES_PER_PAIR = 8
+_ROWS_AT_ONCE = 512  # queries whose precision is worked out at once: their arrays stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class DistanceCounts:
 
 def count_distances(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
                     database_labels: np.ndarray, *, queries_are_database: bool = False, include_self: bool = True,
-                    memory_limit: int = 2**28) -> DistanceCounts:
+                    memory_limit: int = 2**28, device: torch.device | None = None) -> DistanceCounts:
     """The `DistanceCounts` of every query; arguments and errors as in `inference.metrics.evaluate`."""
     search = Search(query_codes, database_codes, query_labels, database_labels,
-                    queries_are_database=queries_are_database, include_self=include_self)
-    levels = levels_per_bit(query_codes, database_codes)
+                    queries_are_database=queries_are_database, include_self=include_self, device=device)
+    levels = search.levels_per_bit
     num_levels = levels * search.num_bits + 1
-    if compiled := search.compiled_counts():
-        return DistanceCounts(*compiled, np.arange(num_levels))
+    if counts := search.counts(memory_limit):
+        return DistanceCounts(*counts, np.arange(num_levels) / levels)
     items = np.empty((search.num_queries, num_levels), np.int64)
     hits = np.empty_like(items)
     for start, distances in search.distances(max(1, memory_limit // (_BYTES_PER_PAIR * search.num_database))):
@@ -51,11 +52,6 @@ def count_distances(query_codes: np.ndarray, database_codes: np.ndarray, query_l
             if search.leaves_out_self:
                 items[query, row[query]] -= 1
     return DistanceCounts(items, hits, np.arange(num_levels) / levels)
-
-
-def levels_per_bit(query_codes: np.ndarray, database_codes: np.ndarray) -> int:
-    """What the distances of `inference.ranking.iterate_blocks` count per bit: 1, or 2 where codes hold zeros."""
-    return 1 if is_binary(np.asarray(query_codes)) and is_binary(np.asarray(database_codes)) else 2
 
 
 def radius_curve(counts: DistanceCounts) -> tuple[np.ndarray, np.ndarray]:
@@ -97,15 +93,20 @@ def average_precision(counts: DistanceCounts) -> np.ndarray:
     Ties in expectation; 0 for a query with nothing relevant. Its mean is mAP@all, the limit of `evaluate`'s mAP@k with
     the normaliser 'min_kr' as k reaches N.
     """
-    n, r = counts.items, counts.hits
-    above, hits_above = n.cumsum(axis=1) - n, r.cumsum(axis=1) - r
     harmonic = np.concatenate([[0.0], (1 / np.arange(1, counts.num_items + 1)).cumsum()])
+    blocks = (slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(counts.items), _ROWS_AT_ONCE))
+    return np.concatenate([_average_precision(counts.items[rows], counts.hits[rows], harmonic) for rows in blocks])
+
+
+def _average_precision(n: np.ndarray, r: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+    items, hits = n.cumsum(axis=1), r.cumsum(axis=1)
+    above, hits_above = items - n, hits - r
     # Sums over the places j = 1..n of a group of 1 / (above + j) and of (j - 1) / (above + j). A relevant item at
     # place j has a fair share of the group's other r - 1 before it.
-    reciprocals = harmonic[above + n] - harmonic[above]
+    reciprocals = harmonic[items] - harmonic[above]
     places = n - (above + 1) * reciprocals
     gain = r / np.maximum(n, 1) * ((hits_above + 1) * reciprocals + (r - 1) / np.maximum(n - 1, 1) * places)
-    return gain.sum(axis=1) / np.maximum(r.sum(axis=1), 1)
+    return gain.sum(axis=1) / np.maximum(hits[:, -1], 1)
 
 
 def log_ranks(num_items: int, per_decade: int = 10) -> list[int]:

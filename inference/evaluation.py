@@ -12,7 +12,7 @@ from inference.baselines import baseline_table
 from inference.codes import binarize, ternary
 from inference.curves import DistanceCounts, average_precision, count_distances
 from inference.encode import encode_features
-from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, bootstrap_interval, map_intervals
+from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, map_intervals
 from inference.metrics import Evaluation, evaluate
 from inference.statistics import code_statistics
 
@@ -52,26 +52,26 @@ def evaluate_retrieval(encode: Callable[[torch.Tensor], torch.Tensor], retrieval
 
     database = codes(retrieval.database)
     queries = database if retrieval.queries_are_database else codes(retrieval.queries)
-    return evaluate_codes(database, queries, retrieval, config)
+    return evaluate_codes(database, queries, retrieval, config, device)
 
 
-def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval,
-                   config) -> RetrievalResult:
-    """The same from codes (int8) that are at hand already, of any method."""
-    evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"))
+def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,
+                   device: torch.device | None = None) -> RetrievalResult:
+    """The same from codes (int8) that are at hand already, of any method; ranked on `device` where it is a GPU."""
+    evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"), device)
     return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
 
 
-def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config) -> Evaluation:
+def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config, device: torch.device) -> Evaluation:
     """The evaluation of the same rankings under the tie rules worst and best."""
-    return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"))
+    return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"), device)
 
 
-def whole_rankings(result: RetrievalResult, retrieval: Retrieval) -> DistanceCounts:
+def whole_rankings(result: RetrievalResult, retrieval: Retrieval, device: torch.device) -> DistanceCounts:
     """The counts, by distance, of every query's ranking of the whole database."""
     return count_distances(result.query_codes, result.database_codes, retrieval.query_labels,
                            retrieval.database_labels, queries_are_database=retrieval.queries_are_database,
-                           include_self=retrieval.include_self)
+                           include_self=retrieval.include_self, device=device)
 
 
 def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, object]:
@@ -80,12 +80,11 @@ def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str,
     `map_all`: {"expected": mAP@all}. `confidence`: `level`, `resamples`, `seed`, and the intervals as [low, high] under
     `map_at` (by tie rule and k) and `map_all`.
     """
-    ap = average_precision(counts)[:, None]
-    low, high = bootstrap_interval(ap)
-    return {"map_all": {"expected": float(ap.mean())},
+    whole = average_precision(counts)
+    by_k, by_all = map_intervals(evaluation, whole)
+    return {"map_all": {"expected": float(whole.mean())},
             "confidence": {"level": LEVEL, "resamples": NUM_RESAMPLES, "seed": SEED,
-                           "map_at": map_intervals(evaluation),
-                           "map_all": {"expected": (float(low[0]), float(high[0]))}}}
+                           "map_at": by_k, "map_all": {"expected": by_all}}}
 
 
 def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:
@@ -98,7 +97,8 @@ def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> li
 
 
 def _evaluate(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,
-              ties: Sequence[str]) -> Evaluation:
+              ties: Sequence[str], device: torch.device | None) -> Evaluation:
     return evaluate(query_codes, database_codes, retrieval.query_labels, retrieval.database_labels,
                     map_at=config.map_at, normaliser=config.ap_normaliser, ties=ties,
-                    queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+                    queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self,
+                    device=device)

@@ -35,8 +35,12 @@ def bootstrap_interval(values: np.ndarray, *, level: float = LEVEL, num_resample
     return low, high
 
 
-def map_intervals(evaluation: Evaluation) -> dict[str, dict[int, tuple[float, float]]]:
-    """`result[ties][k]`: the ends of the `bootstrap_interval` of each mAP@k of `evaluation`."""
-    low, high = bootstrap_interval(np.concatenate(list(evaluation.ap.values()), axis=1))
+def map_intervals(evaluation: Evaluation, ap_all: np.ndarray) -> tuple[dict[str, dict[int, tuple[float, float]]],
+                                                                       tuple[float, float]]:
+    """The ends of the `bootstrap_interval` of each mAP@k, as [ties][k], and of the mean of `ap_all` (Q,).
+
+    All come from the same resamples, which are drawn once.
+    """
+    low, high = bootstrap_interval(np.column_stack([*evaluation.ap.values(), ap_all]))
     ends = zip(low.tolist(), high.tolist(), strict=True)
-    return {ties: {k: next(ends) for k in maps} for ties, maps in evaluation.map_at.items()}
+    return {ties: {k: next(ends) for k in maps} for ties, maps in evaluation.map_at.items()}, next(ends)

@@ -1,14 +1,18 @@
 """Retrieval metrics over Hamming rankings. N database items, Q queries, K bits, C classes."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from inference import nearest_codes
-from inference.codes import is_binary, pack
-from inference.ranking import check_codes, iterate_blocks, nearest
+from inference.codes import pack
+from inference.device_ranking import DeviceRanking
+from inference.ranking import check_codes, iterate_blocks, levels_per_bit, nearest
 from inference.relevance import Relevance
 from inference.ties import RULES, Ranks, score
 
@@ -17,7 +21,7 @@ MAP_AT = (5, 20, 40, 60, 80, 100)
 
 # What one (query, item) pair takes in the worst case, when a whole row ties, and one rank of one query.
 _BYTES_PER_PAIR, _BYTES_PER_RANK = 64, 256
-_ROWS_AT_ONCE = 2048  # queries whose ranks are worked on at once: their arrays stay in a core's cache
+_RANKS_AT_ONCE = 2**17  # of one or more queries, that a thread works on: an array of them stays in its cache
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def root_sum_square(maps: Iterable[float]) -> float:
 def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: np.ndarray,
              database_labels: np.ndarray, *, map_at: Sequence[int] = MAP_AT, normaliser: str = "k",
              ties: Sequence[str] = ("index", "expected"), queries_are_database: bool = False,
-             include_self: bool = True, memory_limit: int = 2**28) -> Evaluation:
+             include_self: bool = True, memory_limit: int = 2**28,
+             device: torch.device | None = None) -> Evaluation:
     """mAP@k, precision and recall of Hamming rankings.
 
     An item is relevant if its label row shares a class with the query's.
@@ -87,6 +92,7 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
         include_self: when queries are the database, item i stays in query i's ranking, as in the S5VH
             release; if False it is left out of it and of R.
         memory_limit: bytes of working memory, beside codes and labels (one query's row is always held).
+        device: ranks on it where it is a GPU; None: on the CPU.
 
     Raises:
         ValueError: shapes that do not fit, an unknown name, a k below 1.
@@ -95,11 +101,14 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
         raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
     at = _checked(map_at, ties)
     search = Search(query_codes, database_codes, query_labels, database_labels,
-                    queries_are_database=queries_are_database, include_self=include_self)
+                    queries_are_database=queries_are_database, include_self=include_self, device=device)
     ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
-    for rows, ranks in search.ranks(max(at), memory_limit):
+
+    def take(rows: slice, ranks: Ranks) -> None:
         for rule in ties:
             ap[rule][rows], hits[rule][rows] = score(ranks, rule, normaliser, at, search.num_relevant[rows])
+
+    search.each_block(max(at), memory_limit, take)
     findable = np.maximum(search.num_relevant, 1)[:, None]
     means, precision, recall = ({rule: _mean_by_k(values / divisor, at) for rule, values in figures.items()}
                                 for figures, divisor in ((ap, 1), (hits, at), (hits, findable)))
@@ -112,14 +121,15 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
 class Search:
     """A retrieval task, checked: the distances from every query, and its first ranks with their tie groups.
 
-    `relevance` tells which items are relevant; `leaves_out_self`: no query is in its own ranking.
+    `relevance` tells which items are relevant; `leaves_out_self`: no query is in its own ranking; `levels_per_bit`: see
+    `inference.ranking`. Ranks on `device` where that is a GPU, else by the compiled search or numpy.
 
     Raises:
         ValueError: shapes that do not fit.
     """
 
     def __init__(self, query_codes, database_codes, query_labels, database_labels, *,
-                 queries_are_database: bool, include_self: bool):
+                 queries_are_database: bool, include_self: bool, device: torch.device | None = None):
         self._query, self._database = check_codes(query_codes), check_codes(database_codes)
         self.num_queries, self.num_bits = self._query.shape
         self.num_database = len(self._database)
@@ -137,16 +147,23 @@ class Search:
         self.leaves_out_self = queries_are_database and not include_self
         self.relevance = Relevance(query_labels, database_labels, exclude_self=self.leaves_out_self)
         self.num_relevant = self.relevance.num_relevant
+        self.levels_per_bit = levels_per_bit(self._query, self._database)
+        self._labels, self._device = (query_labels, database_labels), device
 
     def distances(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """As `inference.ranking.iterate_blocks`; a query's distance to itself is among them."""
         return iterate_blocks(self._query, self._database, num_rows)
 
-    def ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
-        """(queries as a slice, their `Ranks` up to min(k, N)) pairs that cover all queries in order."""
+    def each_block(self, k: int, memory_limit: int, take: Callable[[slice, Ranks], None]) -> None:
+        """Calls take(queries as a slice, their `Ranks` up to min(k, N)) for blocks that cover all queries, from several
+        threads at once where the search is compiled."""
         k = min(k, self.num_database)
+        if self._on_gpu:
+            for rows, ranks in self._device_ranking(memory_limit).ranks(k):
+                take(rows, ranks)
+            return
         if self._compiled(k):
-            yield from self._compiled_ranks(k, memory_limit)
+            self._each_compiled_block(k, memory_limit, take)
             return
         num_rows = max(1, memory_limit // (_BYTES_PER_PAIR * self.num_database + _BYTES_PER_RANK * k))
         for start, distances in self.distances(num_rows):
@@ -154,33 +171,49 @@ class Search:
                 # Farther than everything and irrelevant, alone in its group: as if it were not there.
                 own = np.arange(len(distances))
                 distances[own, start + own] = distances.max() + 1
-            yield slice(start, start + len(distances)), self._block(start, distances, k)
+            take(slice(start, start + len(distances)), self._block(start, distances, k))
 
-    def compiled_counts(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """How many items, and how many relevant ones, lie at each distance of each query, (Q, K + 1) each; None where
-        the compiled search cannot tell."""
+    def counts(self, memory_limit: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """How many items, and how many relevant ones, lie at each distance of each query, (Q, L) each; None where
+        neither a GPU nor the compiled search can tell."""
+        if self._on_gpu:
+            return self._device_ranking(memory_limit).counts()
         if not self._compiled(k=1):
             return None
         queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
-        labels = nearest_codes.Labels(self.relevance.queries, self.relevance.items)
-        items, hits = nearest_codes.count_codes(queries, database, labels,
+        items, hits = nearest_codes.count_codes(queries, database, self.relevance.labels,
                                                 own_from=0 if self.leaves_out_self else None)
         return items[:, : self.num_bits + 1], hits[:, : self.num_bits + 1]
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device is not None and self._device.type == "cuda"
+
+    def _device_ranking(self, memory_limit: int) -> DeviceRanking:
+        assert self._device is not None
+        return DeviceRanking(self._query, self._database, *self._labels, levels_per_bit=self.levels_per_bit,
+                             exclude_self=self.leaves_out_self, device=self._device, memory_limit=memory_limit)
+
     def _compiled(self, k: int) -> bool:
-        packed = is_binary(self._query) and is_binary(self._database)
+        packed = self.levels_per_bit == 1
         num_bytes = -(-self.num_bits // 8)
         return (packed and nearest_codes.supports(num_bytes, self.num_database, k, self.leaves_out_self)
                 and nearest_codes.unavailable() is None)
 
-    def _compiled_ranks(self, k: int, memory_limit: int) -> Iterator[tuple[slice, Ranks]]:
+    def _each_compiled_block(self, k: int, memory_limit: int, take: Callable[[slice, Ranks], None]) -> None:
         queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
-        num_rows = max(1, min(_ROWS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * k)))
-        for start in range(0, self.num_queries, num_rows):
-            rows = slice(start, min(start + num_rows, self.num_queries))
-            labels = nearest_codes.Labels(self.relevance.queries[rows], self.relevance.items)
-            yield rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels,
-                                                    own_from=start if self.leaves_out_self else None)
+        threads = nearest_codes.num_threads()
+        at_once = min(_RANKS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * threads)) // k
+        at_once = min(at_once, -(-self.num_queries // threads))
+
+        def search(rows: slice) -> None:
+            labels = self.relevance.labels.of_queries(rows)
+            take(rows, nearest_codes.nearest_ranks(queries[rows], database, k, labels, threads=1,
+                                                   own_from=rows.start if self.leaves_out_self else None))
+
+        # Whole blocks are shared out, so that the scoring, which lets go of the interpreter, is shared as well.
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(search, _slices(self.num_queries, max(1, at_once))), maxlen=0)
 
     def _block(self, start: int, distances: np.ndarray, k: int) -> Ranks:
         near = nearest(distances, k)
@@ -191,6 +224,10 @@ class Search:
         group = near.groups[first]
         nearer, nearer_hits = sizes.cumsum(axis=1) - sizes, hits.cumsum(axis=1) - hits
         return Ranks(relevant[first], *(table.ravel()[group] for table in (sizes, hits, nearer, nearer_hits)))
+
+
+def _slices(num_rows: int, at_once: int) -> Iterator[slice]:
+    return (slice(start, min(start + at_once, num_rows)) for start in range(0, num_rows, at_once))
 
 
 def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from inference.ties import Ranks
 from utils.native import load_library
 
-SOURCE = Path(__file__).with_name("nearest_codes.cpp")
+FOLDER = Path(__file__).parent
+SOURCES, HEADERS = [FOLDER / "nearest_codes.cpp", FOLDER / "count_codes.cpp"], [FOLDER / "hamming.h"]
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread")
 MAX_SCRATCH = 2**28  # bytes that one query may remember; more is left to numpy
+_BITS_AT_ONCE = 2**19  # classes of items that are looked at at once: in a core's cache
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,25 @@ class Labels:
 
     queries: np.ndarray
     items: np.ndarray
+
+    @cached_property
+    def members(self) -> np.ndarray:
+        """The items that each bit of `items` is set in, as bits, uint64 (64 C, ceil(N / 64)); bit i is 1 << i."""
+        num_items, num_classes = len(self.items), 64 * self.items.shape[1]
+        found = np.zeros((num_classes, -(-num_items // 64)), np.uint64)
+        at_once = max(1, _BITS_AT_ONCE // num_classes)
+        for start in range(0, num_items, at_once):
+            rows = np.unpackbits(self.items[start:start + at_once].view(np.uint8), axis=1, bitorder="little")
+            item, its_class = np.divmod(np.flatnonzero(rows), num_classes)
+            item += start
+            np.bitwise_or.at(found, (its_class, item >> 6), np.uint64(1) << (item & 63).astype(np.uint64))
+        return found
+
+    def of_queries(self, rows: slice) -> "Labels":
+        """The same of some of the queries; `members` is not made again."""
+        part = Labels(self.queries[rows], self.items)
+        part.__dict__["members"] = self.members
+        return part
 
 
 def unavailable() -> str | None:
@@ -49,20 +70,20 @@ def nearest_items(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> 
 
 
 def nearest_ranks(queries: np.ndarray, database: np.ndarray, k: int, labels: Labels, *,
-                  own_from: int | None = None) -> Ranks:
+                  own_from: int | None = None, threads: int | None = None) -> Ranks:
     """The first k ranks of each query, with whole tie groups counted.
 
     Args:
         queries, database: the codes as `words`.
         labels: those of these queries and of the database.
         own_from: query i is item own_from + i and leaves it out of its ranking; None: no query is an item.
+        threads: None: `num_threads()`.
     """
     shape = len(queries), k
     relevant, tables = np.empty(shape, bool), [np.empty(shape, np.int64) for _ in range(4)]
-    search = _Search(relevant=_address(relevant), query_labels=_address(labels.queries), labels=_address(labels.items),
-                     label_words=labels.items.shape[1], own=own_from is not None, first_query=own_from or 0,
+    search = _Search(relevant=_address(relevant), **_relevance(labels, own_from),
                      **dict(zip(("n", "r", "above", "hits_above"), map(_address, tables), strict=True)))
-    _run(search, queries, database, k)
+    _run(search, queries, database, k, threads=threads)
     return Ranks(relevant, *tables)
 
 
@@ -73,22 +94,17 @@ def count_codes(queries: np.ndarray, database: np.ndarray, labels: Labels, *,
     Arguments as in `nearest_ranks`; W words in a code.
     """
     items, hits = (np.empty((len(queries), 64 * database.shape[1] + 1), np.int64) for _ in range(2))
-    by_word = np.ascontiguousarray(labels.items.T)
-    search = _Search(n=_address(items), r=_address(hits), query_labels=_address(labels.queries),
-                     labels=_address(by_word), label_words=len(by_word), own=own_from is not None,
-                     first_query=own_from or 0)
+    search = _Search(n=_address(items), r=_address(hits), **_relevance(labels, own_from))
     _run(search, queries, database, 0, "count_codes")
     return items, hits
 
 
-def weigh_relevant(labels: Labels, weights: np.ndarray) -> np.ndarray:
-    """The summed weights, int64 (Q,), of the items that are relevant to each query; `weights` int64 (N,)."""
-    sums, weights = np.empty(len(labels.queries), np.int64), np.ascontiguousarray(weights, np.int64)
-    search = _Search(n=_address(sums), query_labels=_address(labels.queries), labels=_address(labels.items),
-                     label_words=labels.items.shape[1], num_queries=len(sums), num_codes=len(weights),
-                     threads=_num_threads())
-    _call("weigh_relevant", search, ctypes.c_void_p(_address(weights)))
-    return sums
+def count_relevant(labels: Labels, *, own_from: int | None = None) -> np.ndarray:
+    """How many items are relevant to each query, int64 (Q,); `own_from` as in `nearest_ranks`."""
+    counts = np.empty(len(labels.queries), np.int64)
+    _call("count_relevant", _Search(n=_address(counts), num_queries=len(counts), num_codes=len(labels.items),
+                                    threads=num_threads(), **_relevance(labels, own_from)))
+    return counts
 
 
 def words(bits: np.ndarray) -> np.ndarray:
@@ -103,10 +119,16 @@ _SIZES = ("num_queries", "num_codes", "words", "label_words", "k", "first_query"
 
 
 class _Search(ctypes.Structure):
-    _fields_ = [*((name, ctypes.c_void_p) for name in ("queries", "codes", "query_labels", "labels")),
+    _fields_ = [*((name, ctypes.c_void_p) for name in ("queries", "codes", "query_labels", "members")),
                 *((name, ctypes.c_int64) for name in _SIZES),
                 *((name, ctypes.c_void_p) for name in ("items", "distances", "relevant", "n", "r", "above",
                                                        "hits_above"))]
+
+
+def _relevance(labels: Labels, own_from: int | None) -> dict[str, int]:
+    """What of a `_Search` says which items are relevant, and which of them is the query itself."""
+    return {"query_labels": _address(labels.queries), "members": _address(labels.members),
+            "label_words": labels.items.shape[1], "own": own_from is not None, "first_query": own_from or 0}
 
 
 def _address(array: np.ndarray) -> int:
@@ -114,26 +136,27 @@ def _address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes") -> None:
+def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, what: str = "nearest_codes",
+         threads: int | None = None) -> None:
     if not len(queries):
         return
     queries, database = np.ascontiguousarray(queries), np.ascontiguousarray(database)
     search.queries, search.codes = _address(queries), _address(database)
     search.num_queries, search.k = len(queries), k
     search.num_codes, search.words = database.shape
-    search.threads = _num_threads()
+    search.threads = threads or num_threads()
     _call(what, search)
 
 
-def _call(what: str, search: _Search, *arguments: object) -> None:
+def _call(what: str, search: _Search) -> None:
     library = _library()
     if isinstance(library, str):
         raise RuntimeError(f"the compiled search cannot be used: {library}")
-    if getattr(library, what)(ctypes.byref(search), *arguments):
+    if getattr(library, what)(ctypes.byref(search)):
         raise MemoryError(f"{what} ran out of memory")
 
 
-def _num_threads() -> int:
+def num_threads() -> int:
     """OMP_NUM_THREADS where it is set, else the CPUs that this process may use."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     affinity = getattr(os, "sched_getaffinity", None)
@@ -143,4 +166,4 @@ def _num_threads() -> int:
 
 @cache
 def _library() -> ctypes.CDLL | str:
-    return load_library([SOURCE], FLAGS, "nearest_codes")
+    return load_library(SOURCES, FLAGS, "nearest_codes", HEADERS)

@@ -71,12 +71,17 @@ def iterate_blocks(query_codes: np.ndarray, database_codes: np.ndarray,
     if query_codes.shape[1] != database_codes.shape[1]:
         raise ValueError(f"query codes have {query_codes.shape[1]} bits, "
                          f"database codes {database_codes.shape[1]}.")
-    packed = is_binary(query_codes) and is_binary(database_codes)
+    packed = levels_per_bit(query_codes, database_codes) == 1
     if packed:
         query_codes, database_codes = pack(query_codes), pack(database_codes)
     for start in range(0, len(query_codes), num_rows):
         block = query_codes[start:start + num_rows]
         yield start, (hamming if packed else doubled_distances)(block, database_codes)
+
+
+def levels_per_bit(query_codes: np.ndarray, database_codes: np.ndarray) -> int:
+    """What the distances of `iterate_blocks` count per bit: 1, or 2 where codes hold zeros."""
+    return 1 if is_binary(np.asarray(query_codes)) and is_binary(np.asarray(database_codes)) else 2
 
 
 def check_codes(codes: np.ndarray) -> np.ndarray:

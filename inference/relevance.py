@@ -6,14 +6,13 @@ from inference import nearest_codes
 from inference.nearest_codes import Labels
 
 _PAIRS_AT_ONCE = 2**18
-_ROWS_AT_ONCE = 512
 
 
 class Relevance:
     """Relevance of items to queries by shared classes: label rows with a class in common.
 
     `num_relevant` (Q,): how many database items are relevant to each query (R in the metrics).
-    `queries`, `items`: the classes as bit sets, uint64 (Q, words) and (N, words).
+    `labels`: the classes as bit sets.
     """
 
     def __init__(self, query_labels: np.ndarray, database_labels: np.ndarray, *, exclude_self: bool = False):
@@ -30,7 +29,8 @@ class Relevance:
         if not are_tables or query_labels.shape[1] != database_labels.shape[1]:
             raise ValueError("labels have shapes (Q, C) and (N, C), not "
                              f"{query_labels.shape} and {database_labels.shape}.")
-        self.queries, self.items = _class_words(query_labels), _class_words(database_labels)
+        items = _class_words(database_labels)
+        self.labels = Labels(items if query_labels is database_labels else _class_words(query_labels), items)
         self._exclude_self = exclude_self
         self.num_relevant = self._count()
 
@@ -39,54 +39,34 @@ class Relevance:
         relevant = np.empty(len(queries), bool)
         for start in range(0, len(queries), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
-            relevant[part] = (self.queries[queries[part]] & self.items[items[part]]).any(axis=1)
+            relevant[part] = (self.labels.queries[queries[part]] & self.labels.items[items[part]]).any(axis=1)
         if self._exclude_self:
             relevant &= queries != items
         return relevant
 
     def row(self, query: int) -> np.ndarray:
         """Whether each database item is relevant to `query`: bool (N,)."""
-        shared = np.zeros(len(self.items), np.uint64)
-        for word in range(self.queries.shape[1]):
-            shared |= self.queries[query, word] & self.items[:, word]
-        relevant = shared != 0
+        bits = self._bits(query).view(np.uint8)
+        relevant = np.unpackbits(bits, count=len(self.labels.items), bitorder="little").view(bool)
         if self._exclude_self:
             relevant[query] = False
         return relevant
 
+    def _bits(self, query: int) -> np.ndarray:
+        classes = np.unpackbits(self.labels.queries[query].view(np.uint8), bitorder="little")
+        return np.bitwise_or.reduce(self.labels.members[classes.view(bool)], axis=0)
+
     def _count(self) -> np.ndarray:
-        """R by distinct label rows: videos of one class need one count."""
-        rows, row_of_query = _distinct(self.queries)
-        kinds, kind_of_item = _distinct(self.items)
-        count = _count_in_numpy if nearest_codes.unavailable() else nearest_codes.weigh_relevant
-        counts = count(Labels(rows, kinds), np.bincount(kind_of_item))
-        own = (self.queries != 0).any(axis=1) if self._exclude_self else 0
-        return counts[row_of_query] - own
-
-
-def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct rows of (N, words), and which of them each row is, (N,)."""
-    number = np.zeros(len(rows), np.int64)
-    for column in rows.T:
-        values, place = np.unique(column, return_inverse=True)
-        _, first, number = np.unique(number * len(values) + place, return_index=True, return_inverse=True)
-    return rows[first], number
-
-
-def _count_in_numpy(labels: Labels, sizes: np.ndarray) -> np.ndarray:
-    """As `nearest_codes.weigh_relevant`, by products of class sets as zeros and ones."""
-    rows, kinds = (np.unpackbits(sets.view(np.uint8), axis=1).astype(np.float32)
-                   for sets in (labels.queries, labels.items))
-    counts, kinds = np.empty(len(rows), np.int64), kinds.T.copy()
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        block = slice(start, start + _ROWS_AT_ONCE)
-        counts[block] = (rows[block] @ kinds > 0) @ sizes.astype(np.float64)
-    return counts
+        if nearest_codes.unavailable() is None:
+            return nearest_codes.count_relevant(self.labels, own_from=0 if self._exclude_self else None)
+        counts = [np.bitwise_count(self._bits(query)).sum(dtype=np.int64) for query in range(len(self.labels.queries))]
+        own = (self.labels.queries != 0).any(axis=1) if self._exclude_self else 0
+        return np.array(counts) - own
 
 
 def _class_words(labels: np.ndarray) -> np.ndarray:
     """Multi-hot labels (N, C) as bit sets, uint64 (N, max(1, ceil(C/64)))."""
-    bits = np.packbits(labels != 0, axis=1)
+    bits = np.packbits(labels if labels.dtype.itemsize == 1 else labels != 0, axis=1)
     padded = np.zeros((len(bits), 8 * max(1, -(-bits.shape[1] // 8))), np.uint8)
     padded[:, :bits.shape[1]] = bits
     return padded.view(np.uint64)

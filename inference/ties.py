@@ -57,7 +57,7 @@ class Rule:
 
 def _index_terms(ranks: Ranks) -> tuple[np.ndarray, np.ndarray]:
     chance = ranks.relevant.astype(float)
-    return chance, chance * chance.cumsum(axis=1) / ranks.rank
+    return chance, chance * ranks.relevant.cumsum(axis=1) / ranks.rank
 
 
 def _expected_terms(ranks: Ranks) -> tuple[np.ndarray, np.ndarray]:
@@ -194,5 +194,7 @@ def score(ranks: Ranks, ties: str, normaliser: str, at: tuple[int, ...],
 
 
 def _sums_to(values: np.ndarray, cuts: list[int]) -> np.ndarray:
-    """The sums of the first c columns of `values` for each c of `cuts`."""
-    return np.stack([values[:, :cut].sum(axis=1) for cut in cuts], axis=1)
+    """The sums of the first c columns of `values`, (q, len(cuts)), for each c >= 1 of `cuts`."""
+    ends, place = np.unique(cuts, return_inverse=True)
+    parts = np.add.reduceat(values[:, :ends[-1]], [0, *ends[:-1]], axis=1)
+    return parts.cumsum(axis=1)[:, place]

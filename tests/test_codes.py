@@ -47,7 +47,8 @@ def test_pack_by_hand():
 
 
 @QUICK
-@given(num_items=st.integers(0, 9), num_bits=st.integers(1, 70), seed=st.integers(0, 99))
+@given(num_items=st.integers(0, 9), num_bits=st.one_of(st.integers(1, 70), st.integers(1, 1024)),
+       seed=st.integers(0, 99))
 def test_unpack_inverts_pack(num_items, num_bits, seed):
     code = random_code(num_items, num_bits, seed)
     bits = pack(code)

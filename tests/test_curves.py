@@ -9,13 +9,13 @@ import pytest
 from inference.curves import (
     average_precision,
     count_distances,
-    levels_per_bit,
     log_ranks,
     radius_curve,
     rank_curve,
 )
 from inference.intervals import bootstrap_interval, map_intervals
 from inference.metrics import evaluate
+from inference.ranking import levels_per_bit
 from inference.statistics import bit_correlation, code_statistics, code_usage
 
 # Both sides are float64 sums of at most a few hundred terms in [0, 1].
@@ -227,7 +227,9 @@ def test_bootstrap_of_a_constant_is_a_point_and_of_nothing_an_error():
 
 def test_map_intervals_hold_the_map():
     evaluation = evaluate(*task(9, num_queries=40), map_at=(1, 5))
-    intervals = map_intervals(evaluation)
+    ap_all = np.random.default_rng(9).random(40)
+    intervals, of_all = map_intervals(evaluation, ap_all)
+    assert of_all == pytest.approx([end[0] for end in bootstrap_interval(ap_all[:, None])])
     for ties, maps in evaluation.map_at.items():
         for column, (k, value) in enumerate(maps.items()):
             low, high = intervals[ties][k]

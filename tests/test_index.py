@@ -368,3 +368,27 @@ def test_without_a_compiler_flat_search_is_by_faiss_and_finds_the_same(monkeypat
     monkeypatch.setattr("inference.index_kinds.flat.top_k", None)
     for mine, theirs in zip(own, index.search(bits[:20], 30), strict=True):
         assert np.array_equal(mine, theirs)
+
+
+def test_a_machine_without_a_compiler(tmp_path):
+    """PATH leads nowhere and nothing was compiled before: the same answers, by faiss, and one line that says why."""
+    bits = np.random.default_rng(1).integers(4, size=(300, 3), dtype=np.uint8)
+    items, distances = top_k(bits[:9], bits, 40)
+    Index(code_set(bits, 24)).save(tmp_path / "index.h5")
+    script = """if True:
+        import sys
+        from inference import nearest_codes
+        from inference.index import load_index
+        print(nearest_codes.unavailable())
+        index = load_index(sys.argv[1])
+        ids, distances = index.search(index.codes.bits[:9], 40)
+        print(ids.tolist(), distances.tolist(), "faiss" in sys.modules, sep="\\n")
+    """
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script, str(tmp_path / "index.h5")], text=True,
+                          capture_output=True, check=True, cwd=ROOT,
+                          env={"PATH": str(tmp_path), "VIDEO_HASHING_CACHE": str(tmp_path / "cache")})
+    reason, found, found_distances, uses_faiss = done.stdout.splitlines()
+    assert "no C++ compiler" in reason
+    assert found == str(code_set(bits, 24).ids[items].tolist())
+    assert found_distances == str(distances.tolist())
+    assert uses_faiss == "True"

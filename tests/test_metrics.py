@@ -58,6 +58,7 @@ def naive(distances, relevant, k, normaliser):
 
 
 RULES = ("index", "expected", "best", "worst")
+ALL_RULES = (*RULES, "release")
 
 
 @pytest.mark.parametrize(("normaliser", "at_2", "at_5"), [
@@ -183,6 +184,33 @@ def test_every_rule_equals_its_enumeration(data, normaliser):
         expected = naive(distances, relevant, k, normaliser)
         for rule in RULES:
             assert found[rule][k] == pytest.approx(expected[rule], abs=EXACT), (rule, k)
+
+
+@QUICK
+@given(num_items=st.integers(1, 30), num_bits=st.integers(1, 20), num_classes=st.integers(1, 70),
+       density=st.floats(0, 1), seed=st.integers(0, 999), own=st.booleans(), include_self=st.booleans(),
+       normaliser=st.sampled_from(NORMALISERS), zeros=st.booleans())
+def test_metrics_keep_their_bounds(num_items, num_bits, num_classes, density, seed, own, include_self, normaliser,
+                                   zeros):
+    rng = np.random.default_rng(seed)
+    values = np.array([-1, 0, 1] if zeros else [-1, 1], np.int8)
+    database, labels = rng.choice(values, (num_items, num_bits)), rng.random((num_items, num_classes)) < density
+    queries, wanted = rng.choice(values, (7, num_bits)), rng.random((7, num_classes)) < density
+    if own:
+        queries, wanted = database, labels
+    found = evaluate(queries, database, wanted, labels, map_at=(1, 3, 10, 50), ties=ALL_RULES, normaliser=normaliser,
+                     queries_are_database=own, include_self=include_self)
+    for rule in ALL_RULES:
+        assert ((found.ap[rule] >= 0) & (found.ap[rule] <= 1 + EXACT)).all()
+        assert (found.ap[rule] >= found.ap["worst"] - EXACT).all()
+        assert (found.ap[rule] <= found.ap["best"] + EXACT).all()
+        maps, precision, recall = (list(table[rule].values())
+                                   for table in (found.map_at, found.precision_at, found.recall_at))
+        assert all(0 <= value <= 1 + EXACT for value in (*precision, *recall))
+        assert all(low <= high + EXACT for low, high in itertools.pairwise(recall))
+        assert min(maps) - EXACT <= found.gmap[rule] <= max(maps) + EXACT
+        assert max(maps) - EXACT <= found.rss_map[rule] <= 2 * max(maps) + EXACT
+    np.testing.assert_array_equal(found.ap["release"], found.ap["index"])
 
 
 @pytest.mark.parametrize("values", [(-1, 1), (-1, 0, 1)])

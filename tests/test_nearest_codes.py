@@ -6,7 +6,8 @@ import pytest
 from inference import nearest_codes
 from inference.codes import pack
 from inference.metrics import evaluate
-from inference.nearest_codes import Labels, count_codes, nearest_items, nearest_ranks, words
+from inference.nearest_codes import FLAGS, HEADERS, SOURCES, Labels, count_codes, nearest_items, nearest_ranks, words
+from utils.native import load_library
 
 REASON = nearest_codes.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -108,7 +109,7 @@ def test_searches_that_it_leaves_to_numpy():
     assert not nearest_codes.supports(128, 10**6, 10**6)
 
 
-@pytest.mark.parametrize("num_bits", [64, 128, 192])
+@pytest.mark.parametrize("num_bits", [64, 128, 192, 256])
 @pytest.mark.parametrize("kind", ["random", "sample near", "sample far"])
 def test_a_sample_may_mislead_about_many_codes(num_bits, kind):
     """Past 16,384 codes the first reach is guessed from every so many-th: too low, too high or about right."""
@@ -142,3 +143,22 @@ def test_counts_at_every_distance(own, kind, num_bits):
         for d in range(items.shape[1]):
             at = others & (distances[i] == d)
             assert (items[i, d], hits[i, d]) == (at.sum(), (at & relevant[i]).sum())
+
+
+@pytest.mark.parametrize("num_bits", [1, 64, 100, 192, 256, 1000])
+@pytest.mark.parametrize("kind", ["random", "equal", "sorted away"])
+def test_a_processor_without_wide_population_counts_finds_the_same(monkeypatch, kind, num_bits):
+    query, database = (words(pack(codes)) for codes in make(40, 20_000, num_bits, kind))
+    sets = np.random.default_rng(1).integers(2**6, size=(20_000, 2), dtype=np.uint64) & np.uint64(0b101001)
+    labels = Labels(sets[:40], sets)
+
+    def measure():
+        ranks = nearest_ranks(query, database, 70, labels)
+        return [ranks.relevant, ranks.n, ranks.r, ranks.above, ranks.hits_above, *count_codes(query, database, labels),
+                *nearest_items(query.view(np.uint8), database.view(np.uint8), 70)]
+
+    chosen = measure()
+    plain = load_library(SOURCES, (*FLAGS, "-DPLAIN"), "nearest_codes", HEADERS)
+    monkeypatch.setattr(nearest_codes, "_library", lambda: plain)
+    for mine, theirs in zip(chosen, measure(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.curves import levels_per_bit
 from inference.figures import Markup, join, png_uri, tag
 from inference.page.subject import Subject
 from inference.page.table import scrolling
-from inference.ranking import iterate_blocks, rank_by_index
+from inference.ranking import iterate_blocks, levels_per_bit, rank_by_index
 from inference.relevance import Relevance
 
 NUM_QUERIES, NUM_RESULTS = 12, 10
