@@ -19,7 +19,7 @@ class Kind(FaissKind):
 
     SETTINGS: ClassVar = {
         "nlist": Setting("lists (default: about the root of N)"),
-        "nprobe": Setting("lists looked through per query (default: one in 16, at least 8)"),
+        "nprobe": Setting("lists looked through per query (default: one in 64, at least 8)"),
     }
 
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],
@@ -31,7 +31,7 @@ class Kind(FaissKind):
         self._quantizer.add(centroids)
         self._index = faiss.IndexBinaryIVF(self._quantizer, width, nlist)
         self._index.is_trained = True
-        self._index.nprobe = min(nlist, settings["nprobe"] or max(8, nlist // 16))
+        self._index.nprobe = min(nlist, settings["nprobe"] or max(8, nlist // 64))
         self._index.add(bits)
 
 
