@@ -97,7 +97,7 @@ def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Se
     records = cost_records(cells, device, TIMING_SECONDS)
     num_threads = torch.get_num_threads()
     _publish(arguments, table.title, circumstances(device, num_threads), cost_lines(records),
-             [*table.notes, *describe_costs(num_threads)], records, cost_figures)
+             [*table.notes, *describe_costs(device, num_threads)], records, cost_figures)
 
 
 def _arguments() -> argparse.Namespace:

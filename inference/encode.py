@@ -8,8 +8,8 @@ import torch
 
 from utils.ahead import read_ahead
 
-FRAMES_AT_ONCE = {"cpu": 1024}  # what a call then touches stays in the caches and in memory the process has already
-FRAMES_AT_ONCE_ELSEWHERE = 8192  # memory is bounded by it, however long the videos
+FRAMES_ON_CPU = 1024  # what a call then touches stays in the caches and in memory the process has already
+FRAMES_ELSEWHERE = 8192  # memory is bounded by it, however long the videos
 
 
 class Features(Protocol):
@@ -23,6 +23,11 @@ class Features(Protocol):
         """(first row, float32 (<= num_rows, T, F)) pairs that cover rows 0 to N in order."""
 
 
+def frames_at_once(device: torch.device | str) -> int:
+    """The most frames that a call of `encode` sees, unless one video has more."""
+    return FRAMES_ON_CPU if torch.device(device).type == "cpu" else FRAMES_ELSEWHERE
+
+
 def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Features, *,
                     batch_size: int, device: torch.device | str, amp: str = "none",
                     progress: Callable[[int], object] | None = None,
@@ -32,8 +37,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     Args:
         encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
             is the caller's part; gradients are off here.
-        batch_size: most videos per call; fewer at the end, on a CPU and of long videos, so that a call sees at most
-            1,024 frames on a CPU, 8,192 elsewhere (or one video). The next batch is read meanwhile.
+        batch_size: most videos per call; fewer at the end and where they have more than `frames_at_once`. The next batch
+            is read meanwhile.
         amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
         convert: called with h of each batch; its rows are returned in h's place, and h is not kept.
@@ -46,8 +51,7 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
         raise ValueError("there are no videos to encode.")
     parts = []
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp == "bf16"):
-        num_frames = FRAMES_AT_ONCE.get(torch.device(device).type, FRAMES_AT_ONCE_ELSEWHERE)
-        num_rows = min(batch_size, max(1, num_frames // features.shape[1]))
+        num_rows = min(batch_size, max(1, frames_at_once(device) // features.shape[1]))
         for _, block in read_ahead(features.blocks(num_rows)):
             # A block may be a read-only view of the file; torch wants memory it could write to.
             x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)

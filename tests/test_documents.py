@@ -42,11 +42,11 @@ def test_every_number_of_a_header_is_one_of_published_csv():
 
 
 def test_a_header_follows_the_file():
-    assert published_part("LSTM", "act") == "# Not run here. Nothing is published of it.\n"
+    assert published_part("LSTM", "act") == "# Not run here. tables/published.csv has nothing of it.\n"
     assert "#       64 0.267 0.187 0.143 0.117 0.097 0.084\n" in published_part("RetNet", "hmdb")
     text = "# A\n# Not run here. Once 0.9:\n#     bits @5\n#       16 0.9\n# B\n_base_ = ''\n"
     assert with_published(text, "LSTM", "act") == (
-        "# A\n# Not run here. Nothing is published of it.\n# B\n_base_ = ''\n")
+        "# A\n# Not run here. tables/published.csv has nothing of it.\n# B\n_base_ = ''\n")
     assert with_published("# Measured: 1\n", "LSTM", "act") == "# Measured: 1\n"
 
 

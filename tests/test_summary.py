@@ -30,8 +30,9 @@ def running_sum(tmp_path, monkeypatch):
     """The name of a mixer that gives each frame the scaled sum of the frames so far."""
     (tmp_path / "running.py").write_text("""
 import torch
-class Mixer(torch.nn.Module):
-    name, causal, feed_forward = "running", True, None
+from model.contract import SequenceMixer
+class Mixer(SequenceMixer):
+    name = "running"
     def __init__(self, dim, layer, num_layers, **settings):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(dim))

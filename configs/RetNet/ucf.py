@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/RetNet/ucf.py --nbits 64
 #     python train.py --config configs/RetNet/ucf.py --nbits 64
 #     python eval.py --config configs/RetNet/ucf.py --nbits 64
-# Not run here. Nothing is published of it.
+# Not run here. tables/published.csv has nothing of it.
 # In the release this backbone does not train.
 _base_ = '../S5VH/ucf.py'
 

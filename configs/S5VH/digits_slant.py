@@ -3,7 +3,7 @@
 #     python preprocess.py --config configs/S5VH/digits_slant.py
 #     python train.py --config configs/S5VH/digits_slant.py
 #     python eval.py --config configs/S5VH/digits.py --on configs/S5VH/digits_slant.py
-# Not run here. Nothing is published of it.
+# Not run here. tables/published.csv has nothing of it.
 _base_ = 'digits.py'
 
 dataset = 'digits_slant'

@@ -3,7 +3,7 @@
 #     python preprocess.py --config configs/S5VH/yfcc.py --nbits 64
 #     python train.py --config configs/S5VH/yfcc.py --nbits 64
 #     python eval.py --config configs/S5VH/fcv.py --nbits 64 --on configs/S5VH/yfcc.py
-# Not run here. Nothing is published of it.
+# Not run here. tables/published.csv has nothing of it.
 _base_ = ['../_base_/s5vh.py', '../_base_/datasets/yfcc.py']
 
 batch_size = 512

@@ -3,7 +3,7 @@
 #     python preprocess.py --config configs/Transformer/digits100.py
 #     python train.py --config configs/Transformer/digits100.py
 #     python eval.py --config configs/Transformer/digits100.py --baselines
-# Not run here. Nothing is published of it.
+# Not run here. tables/published.csv has nothing of it.
 _base_ = '../S5VH/digits100.py'
 
 model_name = 'Transformer'

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.profiler import profile
 from tqdm import tqdm
 
-from inference.encode import FRAMES_AT_ONCE
+from inference.encode import frames_at_once
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names
 from model import build_model
 from model.summary import encode_flops
@@ -39,7 +39,7 @@ def cost_records(cells: Sequence[Cell], device: torch.device, seconds: float) ->
     records = []
     with tqdm(total=len(cells), desc="networks", leave=False, disable=None) as bar:
         for group in groups.values():
-            frames = torch.rand(max(FRAMES_AT_ONCE, *(cell.config.max_frames for cell in group)),
+            frames = torch.rand(max(frames_at_once(device), *(cell.config.max_frames for cell in group)),
                                 group[0].config.feature_size, device=device)
             subjects = []
             for cell in group:
@@ -74,15 +74,15 @@ def cost_lines(records: Sequence[Record]) -> list[dict[str, str]]:
     return [_line(record, several) for record in records]
 
 
-def describe_costs(num_threads: int) -> list[str]:
-    """What the columns of the table mean; `num_threads` are those that the times were taken with."""
+def describe_costs(device: torch.device, num_threads: int) -> list[str]:
+    """What the columns of the table mean, measured on `device` with `num_threads`."""
     return [
         "Nothing was trained: all of this is known of a network from its config.",
         "encoder params: those that the gradient of the codes reaches; all params: all that the method learns, the "
         "decoder included.",
         "MFLOP: floating-point operations of encoding one video, counted on the readable scan.",
         f"ms: to encode one video of random features alone, and one of a batch as evaluation makes them, at most "
-        f"{LARGEST_BATCH} videos and {FRAMES_AT_ONCE:,} frames; {num_threads} thread{'s' if num_threads > 1 else ''}; "
+        f"{LARGEST_BATCH} videos and {frames_at_once(device):,} frames; {num_threads} thread{'s' if num_threads > 1 else ''}; "
         "the fastest of interleaved rounds in one process. us a frame: in a batch; it stays level where time grows as "
         "the length does. bits/s: of codes, in a batch.",
         "MiB: what torch has allocated at the peak of encoding one video, and the batch, beside model and features.",
@@ -107,7 +107,7 @@ class _Subject:
         config = cell.config
         torch.manual_seed(config.seed)
         self.model = build_model(config).to(frames.device)
-        self.batch = min(LARGEST_BATCH, max(1, FRAMES_AT_ONCE // config.max_frames))
+        self.batch = min(LARGEST_BATCH, max(1, frames_at_once(frames.device) // config.max_frames))
         self.encoder_params, self.all_params = count_parameters(self.model, config, frames.device)
         self.flops = encode_flops(config)
         self.encode(1)  # so that what is loaded or compiled on first use is not counted

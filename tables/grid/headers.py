@@ -29,7 +29,7 @@ def published_part(model: str, dataset: str) -> str:
              if (result.method, result.backbone) == _published_as().get(model) and result.dataset == dataset]
     results = [result for result in known if result.source == known[0].source]
     if not results:
-        return "# Not run here. Nothing is published of it.\n"
+        return "# Not run here. tables/published.csv has nothing of it.\n"
     more = ", which differs from other sources (tables/published.csv)" if len(known) > len(results) else ""
     return f"# Not run here. Published mAP@k, {results[0].source}{more}:\n" + _table(results)
 
@@ -44,9 +44,9 @@ def _table(results: list[Result]) -> str:
 
 
 def _published_as() -> dict[str, tuple[str, str]]:
-    """Model -> the (method, backbone) that its rows answer to, in every profile."""
-    return {row.model: row.published for profile in tables.PROFILES
-            for row in tables.in_profile(tables.load("backbones"), profile).rows if row.published}
+    """Model -> the (method, backbone) that its rows answer to, in every profile; the last row is the model as it is."""
+    return {row.model: row.published for name in ("backbones", "vhmt-tam") for profile in tables.PROFILES
+            for row in tables.in_profile(tables.load(name), profile).rows if row.published}
 
 
 def main() -> None:
