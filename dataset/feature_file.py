@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
+from utils.hdf5 import check_sound
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
@@ -88,6 +89,7 @@ class FeatureFile:
             if dataset.ndim != 3:
                 raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected 3 axes, "
                                 "(videos, frames, features). Store it in that shape.")
+            check_sound(dataset, self.path)
             return Layout(dataset.shape, dtype, _contiguous_offset(dataset))
 
     def _refuse_changed_file(self) -> None:
@@ -212,7 +214,7 @@ def _reading(path: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: {_problem_and_fix(error, reason)}.") from error
 

@@ -208,8 +208,8 @@ def check_value(key: Key, value: object, origin: str) -> object:
         return None
     try:
         return _CONVERT[key.kind](key, value)
-    except (TypeError, ValueError, OverflowError):
-        shown = repr(value).replace("\n", " ")
+    except Exception:  # a value may be of a class of its writer's own
+        shown = safe_repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         raise UserError(f"{origin}: {key.name} = {shown}, expected {key.expects}.") from None
 
@@ -265,6 +265,14 @@ def _check_together(values: Mapping, source: str) -> None:
                         "values; set it to [rows, columns] or [rows, columns, 3], or to None.")
     if values["min_lr"] > values["lr"]:
         raise UserError(f"{source}: min_lr = {values['min_lr']} is above lr = {values['lr']}; lower min_lr.")
+
+
+def safe_repr(value: object) -> str:
+    """`repr` of a value from a config, whose own class may fail at it."""
+    try:
+        return repr(value)
+    except Exception:
+        return object.__repr__(value)
 
 
 def _within(key: Key, number: float) -> float:
