@@ -134,9 +134,7 @@ def _read_sparse(group: h5py.Group, path: str) -> sparse.csc_matrix:
     rows = read_whole(group["ir"], path).astype(np.int64) if "ir" in group else np.empty(0, np.int64)
     values = read_whole(group["data"], path) if "data" in group else np.empty(0)
     shape = int(group.attrs["MATLAB_sparse"]), len(starts) - 1
-    matrix = sparse.csc_matrix((values, rows, starts), shape=shape)
-    matrix.check_format()
-    return matrix
+    return sparse.csc_matrix((values, rows, starts), shape=shape)
 
 
 _READERS = {"hdf5": _read_hdf5, "npy": _read_npy, "mat": _read_mat}
@@ -147,8 +145,8 @@ def _is_numeric(value) -> bool:
     return dtype is not None and (dtype.kind in "iufb") and getattr(value, "ndim", 0) >= 1
 
 
-def _pick(variables: dict[str, Any], key: str | None, path: str) -> np.ndarray | sparse.spmatrix:
-    """The label variable."""
+def _pick(variables: dict[str, Any], key: str | None, path: str) -> Any:
+    """The label variable, an array or a sparse matrix."""
     if key is not None:
         chosen = [key] if key in variables else []
     else:
@@ -167,13 +165,20 @@ def _pick(variables: dict[str, Any], key: str | None, path: str) -> np.ndarray |
     return value
 
 
-def _dense(value: np.ndarray | sparse.spmatrix, num_videos: int, role: str, path: str) -> np.ndarray:
+def _dense(value: Any, num_videos: int, role: str, path: str) -> np.ndarray:
     """`value` as an array, unless its size alone shows that it cannot be these labels."""
     shape = value.shape if value.ndim == 2 else (len(value), 1)
     if not any(rows <= num_videos and columns <= _MOST_CLASSES for rows, columns in (shape, shape[::-1])):
         raise UserError(f"{path}: labels of the shape {value.shape}, but the {role} features hold {num_videos} videos. "
                         "Name the label file that belongs to these features.")
-    return value.toarray() if sparse.issparse(value) else value
+    if not sparse.issparse(value):
+        return value
+    try:
+        columns = value.tocsc(copy=False) if value.format == "coo" else value
+        columns.check_format(full_check=True)  # scipy writes wherever unchecked positions point to
+    except ValueError as error:
+        raise UserError(f"{path}: a damaged sparse matrix ({error}). Download or save it again.") from error
+    return columns.toarray()
 
 
 def _is_vector(array: np.ndarray, num_videos: int) -> bool:

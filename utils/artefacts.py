@@ -90,8 +90,7 @@ def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape
     if state.kind == "stale":
         raise UserError(f"{path}: made for other settings ({state.reason}). Make it anew with `{command}`.")
     array, complaint = _read(path, key, shape)
-    complaint = complaint or check(array)
-    if complaint:
+    if complaint := complaint or check(array):
         raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
     if state.kind == "foreign":
         log(f"{path}: does not say what it was made from (downloaded?); shape and values fit, so it is used.")
@@ -191,24 +190,22 @@ def _read(path, key: str, shape: tuple[int | None, ...]) -> tuple[np.ndarray, st
     """The array and no complaint, or an empty one and the complaint about its shape."""
     try:
         with h5py.File(path, "r") as file:
-            if not isinstance(file.get(key), h5py.Dataset):
+            dataset = file.get(key)
+            if not isinstance(dataset, h5py.Dataset):
                 raise UserError(f"{path}: has no array '{key}' (it holds {sorted(file) or 'nothing'}). "
                                 f"Make it anew with `{PREPROCESS} --force`.")
-            if complaint := _shape_complaint(file[key].shape, shape):
-                return np.empty(0), complaint
-            array = read_whole(file[key], path)
+            if not dataset.shape or dataset.dtype.kind not in "iuf":
+                raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
+            complaint = _shape_complaint(dataset.shape, shape)
+            return (np.empty(0), complaint) if complaint else (read_whole(dataset, path), None)
     except UserError:
         raise
     except Exception as error:  # a damaged file makes h5py raise nearly anything
         raise _unreadable(path, error) from error
-    if array.dtype.kind not in "iuf":
-        raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
-    return array, None
 
 
-def _shape_complaint(found: tuple[int, ...] | None, shape: tuple[int | None, ...]) -> str | None:
-    if found is not None and len(found) == len(shape) and all(want in (None, have)
-                                                              for want, have in zip(shape, found, strict=True)):
+def _shape_complaint(found: tuple[int, ...], shape: tuple[int | None, ...]) -> str | None:
+    if len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True)):
         return None
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
     return f"is {found}, where the config and the features ask for ({wanted})"

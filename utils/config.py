@@ -265,15 +265,23 @@ def _run_round(files: list[_File], overrides: dict, settled: dict,
     failure = None
     for index, file in enumerate(files):
         later = {name: _as_folder(name, settled[name]) for name, owner in owners.items() if owner > index}
-        pinned = copy.deepcopy({**later, **overrides})
+        pinned = {name: _copied(value) for name, value in {**later, **overrides}.items()}
         names = _Names({**values, **pinned, "__file__": file.path}, pinned)
         for statement, is_language in file.statements:
             names.is_language = is_language
             said = _run_statement(file, statement, names)
             failure = failure or said
         now |= dict.fromkeys(names.assigned, index)
-        values |= {name: names[name] for name in now}
+        now = {name: owner for name, owner in now.items() if name in names}  # a file may delete a base's name
+        values = {name: names[name] for name in now}
     return {**overrides, **values}, now, failure
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # a module, or a class of the config's own: no value of any key, as the schema will say
+        return value
 
 
 def _said(error: Exception) -> str:

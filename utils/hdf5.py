@@ -1,5 +1,6 @@
 """HDF5 datasets checked before they are read, as the library trusts what a file says of itself."""
 
+import math
 import os
 
 import h5py
@@ -8,6 +9,7 @@ import numpy as np
 from utils.errors import UserError
 
 MOST_DECLARED = 1 << 16  # bytes per byte stored; no compression gets near it (deflate: 1,032)
+MOST_MISSING = 1 << 16  # chunks that were never stored; each costs HDF5 a search
 _FLETCHER32_BYTES = 4
 
 
@@ -21,7 +23,10 @@ def read_whole(node: object, path: str | os.PathLike) -> np.ndarray:
     if not isinstance(node, h5py.Dataset):
         raise UserError(f"{path}: '{getattr(node, 'name', None)}' is no array. Make or download the file again.")
     check_sound(node, path)
-    return np.asarray(node[()])
+    array = np.asarray(node[()])
+    if array.shape != node.shape:
+        raise UserError(f"{path}: '{node.name}' holds arrays of arrays. Make or download the file again.")
+    return array
 
 
 def check_sound(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
@@ -35,10 +40,10 @@ def check_sound(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
         raise UserError(f"{path}: '{dataset.name}' is a virtual dataset over its own file. Store the array itself.")
     outside = sources | {_beside(path, name) for name, _, _ in dataset.external or ()}
     stored = sum(os.path.getsize(file) for file in {str(path), *outside} if os.path.isfile(file))
-    declared = dataset.dtype.itemsize * np.prod(dataset.shape or (), dtype=object)
-    if declared > MOST_DECLARED * stored:
-        raise UserError(f"{path}: '{dataset.name}' declares {dataset.shape}, {declared / 2**30:,.1f} GiB, of which next to "
-                        "nothing is stored. Make or download the file again.")
+    declared = dataset.dtype.itemsize * math.prod(dataset.shape or ())
+    if declared > MOST_DECLARED * stored or _num_missing(dataset) > MOST_MISSING:
+        raise UserError(f"{path}: '{dataset.name}' declares {dataset.shape}, {declared / 2**30:,.1f} GiB, of which "
+                        "much was never stored. Make or download the file again.")
     _check_chunks(dataset, path)
 
 
@@ -54,6 +59,14 @@ def _beside(path: str | os.PathLike, name: str) -> str:
     return os.path.join(os.path.dirname(path), name)
 
 
+def _num_missing(dataset: h5py.Dataset) -> int:
+    """How many of its chunks were never stored."""
+    if not dataset.chunks:
+        return 0
+    declared = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+    return declared - dataset.id.get_num_chunks()
+
+
 def _check_chunks(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
     """HDF5 reads on beyond a chunk that is shorter than its place; the length of a compressed one shows too late."""
     if not dataset.chunks:
@@ -61,7 +74,7 @@ def _check_chunks(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
     settings = dataset.id.get_create_plist()
     filters = [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
     all_skipped = (1 << len(filters)) - 1
-    full = dataset.dtype.itemsize * int(np.prod(dataset.chunks))
+    full = dataset.dtype.itemsize * math.prod(dataset.chunks)
     least = _FLETCHER32_BYTES if h5py.h5z.FILTER_FLETCHER32 in filters else 0
 
     def wrong(chunk) -> bool | None:

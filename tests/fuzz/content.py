@@ -59,11 +59,12 @@ def change_labels(path: Path, rng: random.Random) -> None:
     """Saves other variables than labels as a .mat file of version 5 or 4, or as .npy."""
     count = rng.choice((12, 12, 11, 1, 0))
     ids = np.arange(count) % 4
-    array = rng.choice((np.eye(4)[ids], ids, ids[:, None], ids[None], ids + 0.5, ids - 1, ids * 10**9, np.eye(4)[ids] * 2,
-                        np.full((count, 4), np.nan), np.full(count, np.inf), np.zeros((count, 4)), np.zeros((count, 0)),
-                        np.eye(4)[ids] + 0j, np.zeros((2, 3, 4)), np.array("text"), np.full((count, 1), "x", object),
-                        np.eye(4, dtype=bool)[ids], sparse.csc_matrix(np.eye(4)[ids]), np.uint64(2**64 - 1) + np.zeros(
-                            count, np.uint64), sparse.csc_matrix((10**6, 10**6)), {"a": np.eye(3)}, np.float64(3)))
+    array = rng.choice((np.eye(4)[ids], ids, ids[:, None], ids[None], ids + 0.5, ids - 1, ids * 10**9,
+                        np.eye(4)[ids] * 2, np.full((count, 4), np.nan), np.full(count, np.inf), np.zeros((count, 4)),
+                        np.zeros((count, 0)), np.eye(4)[ids] + 0j, np.zeros((2, 3, 4)), np.array("text"),
+                        np.full((count, 1), "x", object), np.eye(4, dtype=bool)[ids],
+                        sparse.csc_matrix(np.eye(4)[ids]), np.uint64(2**64 - 1) + np.zeros(count, np.uint64),
+                        sparse.csc_matrix((10**6, 10**6)), {"a": np.eye(3)}, np.float64(3)))
     names = rng.choice((("labels",), ("x",), ("labels", "re_label"), ("x", "y"), ()))
     if rng.random() < 0.2 and isinstance(array, np.ndarray):
         with open(path, "wb") as file:
@@ -75,20 +76,22 @@ def change_labels(path: Path, rng: random.Random) -> None:
 
 
 _LINES = ("x = ", "nbits = 'many'", "nbits = 10**400", "nbits = float('nan')", "lr = float('inf')", "nbits = -nbits",
-          "nbits = nbits + 1", "unknown = 3", "map_at = []", "map_at = [5, '6', None]", "map_at = [[1]]", "dataset = ''",
-          "dataset = '../up'", "dataset = 'a' * 100000", "dataset = 'a\\nb'", "data_root = b'x'", "data_root = '\\0'",
-          "1/0", "raise ValueError('a\\nb')", "_base_ = 'config.py'", "_base_ = 3", "_base_ = ['gone.py']", "_base_ = ''",
-          "import nothing_of_this_name", "from os import *", "nbits = {}", "nbits = lambda: 3", "nbits = nan",
-          "del nbits", "def nbits(): pass", "class nbits: pass", "lr = min_lr / 2", "mask_ratio = 1e-300", "nclusters = 2**60",
-          "x = '\\d'", "nbits = True", "nbits = None", "nbits: int = 16", "(nbits := 24)", "for nbits in (8, 16): pass",
-          "globals().clear()", "locals().clear()", "__builtins__ = {}", "nbits = [nbits]; nbits.append(nbits)",
-          "map_at = [1]; map_at.append(map_at)", "train_feat_path = {}", "train_feat_path = ['a', None]",
-          "frame_shape = [10**200, 10**200]", "seed = 2**64", "assert False", "raise SystemError", "raise KeyError",
-          "x = (" + "(" * 300, "x = " + "(" * 150 + ")" * 150, "x = " + "-" * 200_000 + "1", "x = " + "1+" * 50_000 + "1",
-          "x = " + "[" * 5000, "x = 1" + "0" * 10_000, "x" * 100_000, "# coding: no-such", "\f", "\u2028", "\ufeff", "é = 1",
-          "model_name = 'No'", "method = 3.0", "def f(): return f()\nf()", "class A:\n  def __repr__(self): 1/0\nnbits = A()",
+          "nbits = nbits + 1", "unknown = 3", "map_at = []", "map_at = [5, '6', None]", "map_at = [[1]]",
+          "dataset = ''", "dataset = '../up'", "dataset = 'a' * 100000", "dataset = 'a\\nb'", "data_root = b'x'",
+          "data_root = '\\0'", "1/0", "raise ValueError('a\\nb')", "_base_ = 'config.py'", "_base_ = 3",
+          "_base_ = ['gone.py']", "_base_ = ''", "import nothing_of_this_name", "from os import *", "nbits = {}",
+          "nbits = lambda: 3", "nbits = nan", "del nbits", "def nbits(): pass", "class nbits: pass", "lr = min_lr / 2",
+          "mask_ratio = 1e-300", "nclusters = 2**60", "x = '\\d'", "nbits = True", "nbits = None", "nbits: int = 16",
+          "(nbits := 24)", "for nbits in (8, 16): pass", "globals().clear()", "locals().clear()", "__builtins__ = {}",
+          "nbits = [nbits]; nbits.append(nbits)", "map_at = [1]; map_at.append(map_at)", "train_feat_path = {}",
+          "train_feat_path = ['a', None]", "frame_shape = [10**200, 10**200]", "seed = 2**64", "assert False",
+          "raise SystemError", "raise KeyError", "x = (" + "(" * 300, "x = " + "(" * 150 + ")" * 150,
+          "x = " + "-" * 200_000 + "1", "x = " + "1+" * 50_000 + "1", "x = " + "[" * 5000, "x = 1" + "0" * 10_000,
+          "x" * 100_000, "# coding: no-such", "\f", "\u2028", "\ufeff", "é = 1", "model_name = 'No'", "method = 3.0",
+          "def f(): return f()\nf()", "class A:\n  def __repr__(self): 1/0\nnbits = A()",
           "class N(int): pass\nnbits = N(16)", "class S(str):\n  def strip(self): return 3\nmethod = S('a')",
-          "raise type('E', (Exception,), {'__str__': lambda self: 3})()", "run_name = 'x' * 10**6", "import sys; nbits = sys")
+          "raise type('E', (Exception,), {'__str__': lambda self: 3})()", "run_name = 'x' * 10**6",
+          "import sys; nbits = sys")
 
 
 def change_config(path: Path, rng: random.Random) -> None:
@@ -101,5 +104,6 @@ def change_config(path: Path, rng: random.Random) -> None:
 
 def change_text(path: Path, rng: random.Random) -> None:
     """Writes other lines to the text file at `path`."""
-    lines = rng.choice((["a", "a"], ["", "b"], ["\0"], ["x" * 10**6], [], ["\u2028", "b"], ["a\rb"], ["\ufeffa"], ["a"] * 12))
+    lines = rng.choice((["a", "a"], ["", "b"], ["\0"], ["x" * 10**6], [], ["\u2028", "b"], ["a\rb"], ["\ufeffa"],
+                        ["a"] * 12))
     path.write_text("\n".join(lines), encoding=rng.choice(("utf-8", "utf-16", "utf-8")))

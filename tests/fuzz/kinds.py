@@ -26,14 +26,13 @@ from tests.fuzz.hdf5 import restructure
 from utils.artefacts import (
     assignment_settings,
     center_settings,
-    inspect_artefact,
-    latent_settings,
     load_hash_centers,
     load_pseudo_labels,
     write_artefact,
 )
 from utils.checkpoints import model_fingerprint, read_checkpoint, write_checkpoint
-from utils.config import load_config
+from utils.config import Config, load_config
+from utils.schema import check_values
 
 N, T, F, CLASSES, BITS = 12, 3, 5, 4, 12
 FINGERPRINT = "f" * 64
@@ -190,28 +189,27 @@ def _read_index(path: Path) -> None:
 
 @cache
 def _model():
-    settings = dict(model_name="S5VH", method=None, mixer=None, nbits=8, feature_size=F, max_frames=T, hidden_size=8,
-                    decoder_size=8, S5VH_type="mini", directions="tied", drop_path_rate=0.0, mixer_init="own",
-                    tied_bits="sign", scan_engine="auto", use_checkpoint=None, mask_ratio=0.5, alpha=1.0, temperature=0.5,
-                    tau_plus=0.1, a_cluster=0.1, temperature_cluster=0.5, hash_center_mode="fixed", nclusters=CLASSES,
-                    pseudo_label_update="frozen", pseudo_label_temperature=0.05, warm_up_epoch=0, smoothing_alpha=0.1)
-    config = SimpleNamespace(**settings)
-    return build_model(config), settings
+    settings = {"nbits": 8, "feature_size": F, "max_frames": T, "hidden_size": 8, "decoder_size": 8,
+                "S5VH_type": "mini",
+                "nclusters": CLASSES, "dataset": "tiny",
+                **dict.fromkeys(("train_feat_path", "test_feat_path", "label_path"), "a.h5")}
+    config = Config(check_values(settings, dict.fromkeys(settings, "fuzz"), "fuzz"))
+    return build_model(config), config
 
 
 def _make_checkpoints(folder: Path) -> None:
     torch.manual_seed(0)
-    write_checkpoint(folder / "last.pth", {"model_state_dict": _model()[0].state_dict(), "epoch": 3, "config": {"nbits": 8}})
-    torch.save({"model_state_dict": _model()[0].state_dict()}, folder / "legacy.pth",
-               _use_new_zipfile_serialization=False)
+    model, _ = _model()
+    write_checkpoint(folder / "last.pth", {"model_state_dict": model.state_dict(), "epoch": 3, "config": {"nbits": 8}})
+    torch.save({"model_state_dict": model.state_dict()}, folder / "legacy.pth", _use_new_zipfile_serialization=False)
 
 
 def _read_checkpoint(path: Path) -> None:
     checkpoint = read_checkpoint(path)
-    model, settings = _model()
+    model, config = _model()
     assert checkpoint.get("epoch", -1) + 1 >= 0
     load_weights(model, checkpoint["model_state_dict"], str(path))
-    model_fingerprint(checkpoint["model_state_dict"], settings)
+    model_fingerprint(checkpoint["model_state_dict"], config)
 
 
 _BASE = "nbits = 16\nfeature_size, max_frames = 8, 6\nlr = 1e-3\nfolder = 'data/'\nlabel_path = folder + 'l.mat'\n"
