@@ -14,7 +14,8 @@ from utils.errors import UserError
 from utils.memory import available_memory
 
 SHARE = 0.5  # of the free memory that a split may take
-READERS = 8  # threads; a disk needs several requests at once to be quick
+READERS = 16  # threads; a disk needs several requests at once to be quick
+PIECES = 4 * READERS  # of a batch: small, so that no thread waits for another's slow requests
 
 
 class HostResident:
@@ -98,11 +99,12 @@ class FileSource:
         Raises:
             UserError: a video holds NaN or Inf, or a file has become unreadable.
         """
-        wanted = index.numpy()
-        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        share = -(-len(wanted) // self._pool._max_workers)
-        spans = [slice(start, start + share) for start in range(0, len(wanted), max(1, share))]
-        for _ in self._pool.map(lambda span: self._features.rows(wanted[span], out=out[span]), spans):
+        slots = index.argsort().numpy()
+        rows = index.numpy()[slots]
+        out = np.empty((len(rows), *self.shape[1:]), np.float32)
+        size = max(1, -(-len(rows) // PIECES)) if self._features.contiguous else max(1, len(rows))
+        pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
+        for _ in self._pool.map(lambda piece: self._features.scatter(rows[piece], out, slots[piece]), pieces):
             pass
         return torch.from_numpy(out)
 
