@@ -38,6 +38,8 @@ class BatchSource(Protocol):
     """Anything that hands out videos by index, wherever it keeps them.
 
     A source with a true attribute `reads_ahead` is asked for the next batch, in a thread, before the last is used up.
+    One with a method `order(draws) -> (N,) int64` is asked for the videos in that order, a permutation of `draws.order`
+    that depends on the draws and the source's settings alone, and is the same in every process.
     """
 
     def __len__(self) -> int: ...
@@ -49,7 +51,7 @@ class BatchSource(Protocol):
 
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
                   drop_last: bool = False) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`.
+    """The batches of one epoch, in the order of `draws`, or in the one that a source makes of it.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -67,7 +69,8 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int,
 
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int) -> Iterator[Batch]:
-    indices = [index for index in draws.order.split(batch_size) if len(index) >= smallest]
+    order = source.order(draws) if hasattr(source, "order") else draws.order
+    indices = [index for index in order.split(batch_size) if len(index) >= smallest]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)
     if getattr(source, "reads_ahead", False):
         batches = read_ahead(batches)

@@ -23,11 +23,15 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """How the features lie in a file; `offset` is the byte where a contiguous dataset starts, else None."""
+    """How the features lie in a file.
+
+    `offset` is the byte where a contiguous dataset starts, else None; `chunk_rows` the videos in a chunk, else 1.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int | None
+    chunk_rows: int
 
 
 class FeatureFile:
@@ -51,6 +55,11 @@ class FeatureFile:
     @property
     def dtype(self) -> np.dtype:
         return self._layout.dtype
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many videos HDF5 has to read at once, as one chunk holds parts of them."""
+        return self._layout.chunk_rows
 
     @property
     def contiguous(self) -> bool:
@@ -90,7 +99,8 @@ class FeatureFile:
                 raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected 3 axes, "
                                 "(videos, frames, features). Store it in that shape.")
             check_sound(dataset, self.path)
-            return Layout(dataset.shape, dtype, _contiguous_offset(dataset))
+            return Layout(dataset.shape, dtype, _contiguous_offset(dataset),
+                          dataset.chunks[0] if dataset.chunks else 1)
 
     def _refuse_changed_file(self) -> None:
         identity = _identity(self.path)

@@ -115,6 +115,18 @@ class VideoFeatures:
         for start in range(0, len(self), num_rows):
             yield start, self.rows(np.arange(start, min(start + num_rows, len(self))))
 
+    def chunk_blocks(self, least: int, most: int) -> list[tuple[int, int]]:
+        """(start, stop) of blocks that together are all videos, each of one file and of whole chunks of it.
+
+        They hold `least` videos or the multiple of the chunk above it, but never more than `most`.
+        """
+        blocks = []
+        for file, first in zip(self._files, self._starts.tolist(), strict=False):
+            size = min(most, -(-least // file.chunk_rows) * file.chunk_rows)
+            last = first + file.shape[0]
+            blocks += [(start, min(start + size, last)) for start in range(first, last, size)]
+        return blocks
+
     def load(self) -> np.ndarray:
         """(N, T, F) float32: the whole split in memory."""
         out = np.empty(self.shape, np.float32)

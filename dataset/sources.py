@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dataset.features import VideoFeatures
+from dataset.stream import BUFFER_BYTES, StreamSource
 from utils.errors import UserError
 from utils.memory import available_memory
 
@@ -109,15 +110,16 @@ class FileSource:
         return torch.from_numpy(out)
 
 
-Source = HostResident | DeviceResident | FileSource
+Source = HostResident | DeviceResident | FileSource | StreamSource
 
 
 def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto") -> tuple[Source, str]:
     """The source of a split's batches, and a line that says which it is and why.
 
     Args:
-        kind: "host", "device" or "file"; "auto" takes `device` where that is a GPU with room for the split in half
-            of its free memory, else main memory under the same condition, else the files.
+        kind: "host", "device", "file" or "stream"; "auto" takes `device` where that is a GPU with room for the split in
+            half of its free memory, else main memory under the same condition, else the files: "file" where their
+            videos lie in one piece, "stream" where only HDF5 can read them.
     """
     size = f"the training features ({_gib(_size(features))} as float32)"
     if kind == "auto":
@@ -128,6 +130,11 @@ def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto
         return DeviceResident(features, device), f"{size} stay in the memory of {device}: {reason}"
     if kind == "host":
         return HostResident(features), f"{size} stay in main memory: {reason}"
+    if kind == "stream":
+        stream = StreamSource(features)
+        shuffle = "" if stream.shuffles_all else (f", shuffled within {_gib(BUFFER_BYTES)}; files rewritten once with "
+                                                  "python -m dataset.repack are shuffled whole")
+        return stream, f"{size} are read from their files chunk by chunk: {reason}{shuffle}"
     advice = "" if features.contiguous else (
         "; they are compressed or chunked, so reading is slow: rewrite them once with python -m dataset.repack")
     return FileSource(features), f"{size} are read from their files batch by batch: {reason}{advice}"
@@ -145,7 +152,7 @@ def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
         return "host", "the system does not tell how much is free"
     if size <= free_here * SHARE:
         return "host", f"they fit in half of the available {_gib(free_here)}"
-    return "file", f"they do not fit in half of the available {_gib(free_here)}"
+    return "file" if features.contiguous else "stream", f"they do not fit in half of the available {_gib(free_here)}"
 
 
 def _size(features: VideoFeatures) -> int:

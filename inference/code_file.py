@@ -177,12 +177,13 @@ def put_codes(file: h5py.File, codes: CodeSet) -> None:
 
 def take_codes(file: h5py.File, source: str) -> CodeSet:
     """The codes in an open HDF5 file. Raises UserError, or KeyError where something is missing."""
-    ids = None
+    bits, ids = read_whole(file["codes"], source), None
     if "ids" in file:
+        _check_ids(source, file["ids"].shape, bits)
         ids = read_whole(file["ids"], source)
         if h5py.check_string_dtype(file["ids"].dtype):
             ids = np.array([item.decode() for item in ids], object)
-    return _checked(source, read_whole(file["codes"], source), ids, dict(file.attrs))
+    return _checked(source, bits, ids, dict(file.attrs))
 
 
 @contextmanager
@@ -219,11 +220,16 @@ def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mappi
     if num_bits % 8 and (bits[:, -1] & (0xFF >> num_bits % 8)).any():
         raise UserError(f"{source}: codes of {num_bits} bits with bits set beyond these. Bit 0 is the most significant "
                         "of byte 0 and the last byte is filled up with zeros; pack them so.")
-    if ids is not None and ids.shape != (len(bits),):
-        raise UserError(f"{source}: 'ids' is {ids.shape} for {len(bits)} codes. Encode the features again.")
+    if ids is not None:
+        _check_ids(source, ids.shape, bits)
     ids = row_ids(len(bits)) if ids is None else np.array([str(item) for item in ids], object)
     return CodeSet(bits, ids, num_bits, str(about.get("fingerprint", "")),
                    dict(json.loads(str(about.get("made_from", "{}")))), source)
+
+
+def _check_ids(source: str, shape: tuple[int, ...], bits: np.ndarray) -> None:
+    if shape != bits.shape[:1]:
+        raise UserError(f"{source}: 'ids' is {shape} for {len(bits)} codes. Encode the features again.")
 
 
 def _write_hdf5(part: Path, codes: CodeSet) -> None:

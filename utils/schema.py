@@ -137,8 +137,9 @@ _GROUPS = {
         Key("seed", "int", 1, "seed of everything random in training", Interval(0, 2 ** 32 - 1)),
         Key("num_epochs", "int", 350, "epochs", AT_LEAST_1),
         Key("batch_size", "int", 128, "videos per step", Interval(2)),
-        _choice("batch_source", "auto", ["host", "device", "file"],
-                "where training features stay: main memory, the GPU, their files; auto: the first that has room"),
+        _choice("batch_source", "auto", ["host", "device", "file", "stream"],
+                "where training features stay: main memory, the GPU, their files (stream: read in whole chunks); auto: "
+                "the first that has room"),
         Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
         Key("alpha", "float", 1.0, "weight of the contrastive loss", NON_NEGATIVE),
         Key("temperature", "float", 0.5, "tau of the contrastive loss", POSITIVE),

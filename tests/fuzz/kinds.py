@@ -190,8 +190,7 @@ def _read_index(path: Path) -> None:
 @cache
 def _model():
     settings = {"nbits": 8, "feature_size": F, "max_frames": T, "hidden_size": 8, "decoder_size": 8,
-                "S5VH_type": "mini",
-                "nclusters": CLASSES, "dataset": "tiny",
+                "S5VH_type": "mini", "nclusters": CLASSES, "dataset": "tiny",
                 **dict.fromkeys(("train_feat_path", "test_feat_path", "label_path"), "a.h5")}
     config = Config(check_values(settings, dict.fromkeys(settings, "fuzz"), "fuzz"))
     return build_model(config), config
@@ -212,18 +211,22 @@ def _read_checkpoint(path: Path) -> None:
     model_fingerprint(checkpoint["model_state_dict"], config)
 
 
-_BASE = "nbits = 16\nfeature_size, max_frames = 8, 6\nlr = 1e-3\nfolder = 'data/'\nlabel_path = folder + 'l.mat'\n"
+_BASE = """nbits = 16
+feature_size, max_frames = 8, 6
+lr = 1e-3
+data_root = 'data/'
+label_path = data_root + 'l.mat'
+"""
 _CHILD = """_base_ = 'base.py'
 dataset = 'tiny'
-train_feat_path = [folder + 'a.h5', folder + 'b.h5']
-test_feat_path = folder + 'c.h5'
-folder = '/data/'
+train_feat_path = [data_root + 'a.h5', data_root + 'b.h5']
+test_feat_path = data_root + 'c.h5'
+data_root = '/data/'
 map_at = [5 * i for i in range(1, 4)]
 """
 
 
 def _make_configs(folder: Path) -> None:
-    (folder / "base.py").write_text(_BASE)
     (folder / "child.py").write_text(_CHILD)
     (folder / "flat.py").write_text(_BASE + _CHILD.partition("\n")[2])
 
