@@ -16,7 +16,7 @@ LEAST_BLOCK = 64  # videos per read, where chunks are smaller
 
 
 class StreamSource:
-    """A split left in its files and read in whole chunks, each once per epoch.
+    """A split left in its files and read in whole chunks, each once per epoch unless it alone exceeds half the buffer.
 
     The videos are divided into blocks of whole chunks, the blocks into groups of which two fill `buffer_bytes`: one in
     use, one being read. An epoch goes through the groups one by one; which blocks meet in a group, and the order within

@@ -182,7 +182,8 @@ def _read_index(path: Path) -> None:
     ids, distances = index.search(index.codes.bits[:2], 3)
     assert set(ids.flat) <= set(index.codes.ids)
     assert distances.max(initial=0) <= index.codes.num_bits
-    index.add(CodeSet(index.codes.bits[:1], np.array(["new"], object), index.codes.num_bits), any_model=True)
+    one = np.zeros((1, index.codes.bits.shape[1]), np.uint8)
+    index.add(CodeSet(one, np.array(["new"], object), index.codes.num_bits), any_model=True)
     index.remove(["new"])
     index.search(index.codes.bits[:2], 3)
 

@@ -25,7 +25,8 @@ from utils.hdf5 import check_sound
 SECONDS = 10.0
 ADDRESSES, MEMORY = 1 << 32, 1 << 29  # bytes that a case may ask for and may use, beyond what the worker holds before
 LONGEST_LINE = 2000
-# Not made: HDF5 crashed as it damaged the file. Library: HDF5 or scipy alone crashes or hangs as it reads the file.
+# Not made: HDF5 crashed as it damaged the file. Library: HDF5 or scipy alone crashes, hangs or fills the memory as it
+# reads the file (lengths of strings, say, which only it sees).
 FINE = ("accepted", "refused", "not made", "library")
 
 
@@ -62,7 +63,8 @@ def run_cases(numbers: Sequence[int], seed: int, kinds: Sequence[str], folder: P
         try:
             for outcome in _outcomes_of(worker, receiver, pending[0], kinds):
                 pending.pop(0)
-                if outcome.verdict in ("crash", "hang") and _fails_plainly(context, folder / f"case{outcome.number}"):
+                place = folder / f"case{outcome.number}"
+                if outcome.verdict in ("crash", "hang", "memory") and _fails_plainly(context, place):
                     outcome = replace(outcome, verdict="library", detail=outcome.verdict)
                 yield outcome
         finally:
@@ -94,7 +96,7 @@ def _outcomes_of(worker, receiver: Connection, first: int, kinds: Sequence[str])
 
 
 def _fails_plainly(context, place: Path) -> bool:
-    """Whether h5py or scipy without this project crashes or hangs at the file in `place` as well."""
+    """Whether h5py or scipy alone crashes, hangs or fills the memory at the file in `place` as well."""
     process = context.Process(target=_read_plainly, args=(next(place.glob('case.*')),))
     process.start()
     process.join(SECONDS)
@@ -104,6 +106,8 @@ def _fails_plainly(context, place: Path) -> bool:
 
 
 def _read_plainly(path: Path) -> None:
+    before = _status("VmRSS:")
+
     def visit(name: str, node: h5py.HLObject) -> None:
         with contextlib.suppress(Exception):
             for key in node.attrs:
@@ -117,6 +121,8 @@ def _read_plainly(path: Path) -> None:
         file.visititems(visit)
     with contextlib.suppress(Exception):
         scipy.io.loadmat(path)
+    if _status("VmHWM:") - before > MEMORY:
+        os.abort()
 
 
 def case_file(number: int, seed: int, kinds: Sequence[str], folder: Path) -> Path:
