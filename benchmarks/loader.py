@@ -1,19 +1,27 @@
 """Times how fast batches of random videos arrive from a file of features, way by way in one run.
 
-    python -m benchmarks.loader [--videos 4000] [--dtype float16] [--folder .] [--batch 512] [--repeats 3]
+    python -m benchmarks.loader [--videos 4000] [--dtype float16] [--folder .] [--batch 512] [--repeats 3] [--packed 8]
 
 A file of 25 x 4096 features is made in --folder and deleted afterwards. The ways: one video at a time from HDF5,
-collated by torch's DataLoader; rows of a sorted batch from HDF5; our file source; our main-memory source. "Warm" finds
-the file in the page cache; before each "cold" pass the system is asked to drop it. Printed are videos/s (median over
-interleaved repeats) and the median of the ratios to the first way. Every way is checked to give the same values.
+collated by torch's DataLoader; rows of a sorted batch from HDF5; our file source; our main-memory source. With --packed
+the file is gzipped in chunks of that many videos, and our streaming source with a quarter of it buffered stands beside
+the file source; both go through a whole epoch in their own order, as training does. "Warm" finds
+the file in the page cache; before each "cold" pass the system is asked to drop it, and "the disk itself" reads the same
+rows past the cache (O_DIRECT, where the file system has it), unconverted, with as many threads: what the disk gives for
+such requests. Printed are videos/s (median over interleaved repeats) and the median of the ratios to the first way.
+Every way but the disk itself is checked to give the same values.
 """
 
 import argparse
+import mmap
 import os
+import queue
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -22,8 +30,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dataset.features import open_features
-from dataset.sources import FileSource, HostResident
+from dataset.features import VideoFeatures, open_features
+from dataset.sources import READERS, FileSource, HostResident
+from dataset.stream import StreamSource
+from dataset.views import EpochDraws
 from utils.cli import run_script
 
 NUM_FRAMES, NUM_FEATURES = 25, 4096
@@ -40,22 +50,27 @@ def main() -> None:
     parser.add_argument("--folder", default=".", help="where the file is made; its disk is the one measured")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--packed", type=int, default=0, metavar="VIDEOS", help="gzip the file in chunks of so many")
     args = parser.parse_args()
     torch.set_num_threads(1)  # as in a DataLoader's worker; on busy processors torch's threads wait for each other
     with tempfile.TemporaryDirectory(prefix="loader_benchmark_", dir=args.folder) as folder:
         path = Path(folder, "features.h5")
-        write_features(path, args.videos, args.dtype)
+        write_features(path, args.videos, args.dtype, packed=args.packed)
         print(f"{args.videos} videos of {NUM_FRAMES} x {NUM_FEATURES} {args.dtype}, {path.stat().st_size / 2**30:.2f} "
               f"GiB, batches of {args.batch}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}", flush=True)
         with h5py.File(path, "r") as file:
             ways = make_ways(path, file["feats"])
             compare(ways, args.videos)
             for cold in (False, True):
+                if cold and hasattr(os, "O_DIRECT") and not args.packed:
+                    ways["the disk itself"] = make_disk_way(path, file["feats"])
                 report("cold" if cold else "warm", path if cold else None, ways, args.videos, args.batch, args.repeats)
 
 
-def write_features(path: Path, num_videos: int, dtype: str, seed: int = 0) -> np.ndarray:
-    """Writes `feats` (N, 25, 4096) in one piece: frames around the centre of the video's class. Returns the classes.
+def write_features(path: Path, num_videos: int, dtype: str, seed: int = 0, packed: int = 0) -> np.ndarray:
+    """Writes `feats` (N, 25, 4096): frames around the centre of the video's class. Returns the classes.
+
+    They lie in one piece, or gzipped in chunks of `packed` videos.
 
     Noise is taken from a pool of frames, since drawing it anew would take longer than what is to be timed.
     """
@@ -63,7 +78,8 @@ def write_features(path: Path, num_videos: int, dtype: str, seed: int = 0) -> np
     centers, pool = (rng.standard_normal((rows, NUM_FEATURES), np.float32) for rows in (NUM_CLASSES, 2048))
     classes = rng.integers(NUM_CLASSES, size=num_videos)
     with h5py.File(path, "w") as file, tqdm(total=num_videos, desc="make features", disable=None, leave=False) as bar:
-        dataset = file.create_dataset("feats", (num_videos, NUM_FRAMES, NUM_FEATURES), dtype)
+        layout = {"chunks": (packed, NUM_FRAMES, NUM_FEATURES), "compression": "gzip"} if packed else {}
+        dataset = file.create_dataset("feats", (num_videos, NUM_FRAMES, NUM_FEATURES), dtype, **layout)
         for start in range(0, num_videos, BLOCK):
             some = classes[start:start + BLOCK]
             frames = pool[rng.integers(len(pool), size=(len(some), NUM_FRAMES))]
@@ -107,8 +123,51 @@ def make_ways(path: Path, stored: h5py.Dataset) -> dict[str, Way]:
 
     features = open_features(path, feature_size=NUM_FEATURES, max_frames=NUM_FRAMES, role="training")
     in_file, in_memory = FileSource(features), HostResident(features)
-    return {"per item": per_item, "HDF5 rows": sorted_rows, "file source": lambda batches: map(in_file.batch, batches),
-            "main memory": lambda batches: map(in_memory.batch, batches)}
+    ways: dict[str, Way] = {
+        "per item": per_item, "HDF5 rows": sorted_rows, "file source": lambda batches: map(in_file.batch, batches),
+        "main memory": lambda batches: map(in_memory.batch, batches)}
+    if not features.contiguous:
+        ways["stream"] = make_stream_way(features)
+    return ways
+
+
+def make_stream_way(features: VideoFeatures) -> Way:
+    source = StreamSource(features, len(features) * NUM_FRAMES * NUM_FEATURES)  # bytes: a quarter of them as float32
+
+    def stream(batches: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """As many batches of the same sizes, in the order of the source."""
+        if len(batches) == 1:
+            return map(source.batch, batches)
+        order = source.order(EpochDraws(1, int(batches[0][0]), len(features), NUM_FRAMES, 0.5, 0))
+        return map(source.batch, order.split(len(batches[0]))[:len(batches)])
+
+    return stream
+
+
+def make_disk_way(path: Path, stored: h5py.Dataset) -> Way:
+    """Reads the rows of every batch past the page cache and throws them away."""
+    size = stored.dtype.itemsize * NUM_FRAMES * NUM_FEATURES
+    offset = stored.id.get_offset()
+    buffers: queue.SimpleQueue[mmap.mmap] = queue.SimpleQueue()
+    for _ in range(READERS):
+        buffers.put(mmap.mmap(-1, size + 2 * mmap.PAGESIZE))  # direct reads take whole pages into whole pages
+
+    def read(file: int, row: int) -> None:
+        first = (offset + row * size) // mmap.PAGESIZE * mmap.PAGESIZE
+        last = -(-(offset + (row + 1) * size) // mmap.PAGESIZE) * mmap.PAGESIZE
+        buffer = buffers.get()
+        os.preadv(file, [memoryview(buffer)[:last - first]], first)
+        buffers.put(buffer)
+
+    def disk(batches: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        file = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        with ThreadPoolExecutor(READERS) as pool:
+            for batch in batches:
+                deque(pool.map(lambda row: read(file, row), sorted(batch.tolist())), 0)
+                yield batch
+        os.close(file)
+
+    return disk
 
 
 def compare(ways: dict[str, Way], num_videos: int) -> None:
@@ -133,7 +192,7 @@ def report(state: str, path: Path | None, ways: dict[str, Way], num_videos: int,
     first = next(iter(seconds.values()))
     for name, each in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(first, each, strict=True))
-        print(f"{state}  {name:<12} {1 / statistics.median(each):>8,.0f} videos/s  {ratio:5.1f}x", flush=True)
+        print(f"{state}  {name:<15} {1 / statistics.median(each):>8,.0f} videos/s  {ratio:5.1f}x", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class BatchSource(Protocol):
     """Anything that hands out videos by index, wherever it keeps them.
 
     A source with a true attribute `reads_ahead` is asked for the next batch, in a thread, before the last is used up.
+    One with a method `order(draws) -> (N,) int64` is asked for the videos in that order, a permutation of `draws.order`
+    that depends on the draws and the source's settings alone, and is the same in every process.
     """
 
     def __len__(self) -> int: ...
@@ -52,7 +54,8 @@ class BatchSource(Protocol):
 
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_last: bool = False,
                   first: int = 0) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`, from number `first` on; of each the share of this process.
+    """The batches of one epoch, in the order of `draws`, or in the one that a source makes of it, from number `first`
+    on; of each the share of this process.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -70,7 +73,8 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_
 
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int, first: int) -> Iterator[Batch]:
-    whole = [index for index in draws.order.split(batch_size) if len(index) >= smallest][first:]
+    order = source.order(draws) if hasattr(source, "order") else draws.order
+    whole = [index for index in order.split(batch_size) if len(index) >= smallest][first:]
     shares = [own_share(len(index)) for index in whole]
     indices = [share.take(index) for share, index in zip(shares, whole, strict=True)]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
+from utils.hdf5 import check_sound
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
@@ -22,11 +23,15 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """How the features lie in a file; `offset` is the byte where a contiguous dataset starts, else None."""
+    """How the features lie in a file.
+
+    `offset` is the byte where a contiguous dataset starts, else None; `chunk_rows` the videos in a chunk, else 1.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int | None
+    chunk_rows: int
 
 
 class FeatureFile:
@@ -50,6 +55,11 @@ class FeatureFile:
     @property
     def dtype(self) -> np.dtype:
         return self._layout.dtype
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many videos HDF5 has to read at once, as one chunk holds parts of them."""
+        return self._layout.chunk_rows
 
     @property
     def contiguous(self) -> bool:
@@ -88,7 +98,9 @@ class FeatureFile:
             if dataset.ndim != 3:
                 raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected 3 axes, "
                                 "(videos, frames, features). Store it in that shape.")
-            return Layout(dataset.shape, dtype, _contiguous_offset(dataset))
+            check_sound(dataset, self.path)
+            return Layout(dataset.shape, dtype, _contiguous_offset(dataset),
+                          dataset.chunks[0] if dataset.chunks else 1)
 
     def _refuse_changed_file(self) -> None:
         identity = _identity(self.path)
@@ -105,6 +117,8 @@ class FeatureFile:
         direct = self.dtype == np.float32
         most = max(1, _READ_BYTES // row_bytes)
         with open(self.path, "rb", buffering=0) as file:
+            if rows[-1] - rows[0] >= 2 * len(rows):
+                _read_nothing_ahead(file)
             for first, last in _runs(rows, slots, most):
                 target = out[slots[first]:slots[first] + last - first]
                 raw = target if direct else np.empty(target.shape, self.dtype)
@@ -161,6 +175,12 @@ def _runs(rows: np.ndarray, slots: np.ndarray, most: int) -> Iterator[tuple[int,
             yield first, min(first + most, stop)
 
 
+def _read_nothing_ahead(file) -> None:
+    """Keeps the system from guessing at scattered reads: it would fetch several times as much as is asked for."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+
+
 def _read_fully(file, view: memoryview) -> None:
     """Fills `view`; one read returns at most 2 GiB on Linux."""
     while len(view):
@@ -212,7 +232,7 @@ def _reading(path: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: {_problem_and_fix(error, reason)}.") from error
 

@@ -90,24 +90,49 @@ class VideoFeatures:
             wanted = wanted.astype(np.int64)
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
             raise IndexError(f"expected a vector of integers, got {wanted.dtype} {wanted.shape}")
-        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
-            raise IndexError(f"video indices {wanted.min()}..{wanted.max()} leave 0..{len(self) - 1}")
         if out is None:
             out = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        self._read(wanted.astype(np.int64), out)
+        slots = np.argsort(wanted, kind="stable")
+        self.scatter(wanted.astype(np.int64)[slots], out, slots)
         return out
+
+    def scatter(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
+        """out[slots[i]] = the video rows[i], for `rows` int64 that ascend; `out` is C-contiguous float32 (any, T, F).
+
+        Raises:
+            UserError, IndexError: as `rows`.
+        """
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < len(self):
+            raise IndexError(f"video indices {rows[0]}..{rows[-1]} leave 0..{len(self) - 1}")
+        cuts = np.searchsorted(rows, self._starts)
+        for number, file in enumerate(self._files):
+            first, last = cuts[number], cuts[number + 1]
+            if first < last:
+                file.read(rows[first:last] - self._starts[number], out, slots[first:last])
 
     def blocks(self, num_rows: int = 1024) -> Iterator[tuple[int, np.ndarray]]:
         """(start, float32 (up to num_rows, T, F)) over the whole split in order."""
         for start in range(0, len(self), num_rows):
             yield start, self.rows(np.arange(start, min(start + num_rows, len(self))))
 
+    def chunk_blocks(self, least: int, most: int) -> list[tuple[int, int]]:
+        """(start, stop) of blocks that together are all videos, each of one file and of whole chunks of it.
+
+        They hold `least` videos or the multiple of the chunk above it, but never more than `most`.
+        """
+        blocks = []
+        for file, first in zip(self._files, self._starts.tolist(), strict=False):
+            size = min(most, -(-least // file.chunk_rows) * file.chunk_rows)
+            last = first + file.shape[0]
+            blocks += [(start, min(start + size, last)) for start in range(first, last, size)]
+        return blocks
+
     def load(self) -> np.ndarray:
         """(N, T, F) float32: the whole split in memory."""
         out = np.empty(self.shape, np.float32)
         for start in range(0, len(self), 1024):
             stop = min(start + 1024, len(self))
-            self._read(np.arange(start, stop), out[start:stop])
+            self.scatter(np.arange(start, stop), out[start:stop], np.arange(stop - start))
         return out
 
     def fingerprint(self) -> str:
@@ -120,15 +145,6 @@ class VideoFeatures:
         for some in np.array_split(picked, 8):
             digest.update(self.rows(some).astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
-
-    def _read(self, wanted: np.ndarray, out: np.ndarray) -> None:
-        slots = np.argsort(wanted, kind="stable")
-        rows = wanted[slots]
-        cuts = np.searchsorted(rows, self._starts)
-        for number, file in enumerate(self._files):
-            first, last = cuts[number], cuts[number + 1]
-            if first < last:
-                file.read(rows[first:last] - self._starts[number], out, slots[first:last])
 
 
 def _check_agreement(files: Sequence[FeatureFile]) -> None:

@@ -5,6 +5,7 @@ columns.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import scipy.io
 from scipy import sparse
 
 from utils.errors import UserError
+from utils.hdf5 import read_whole
 
 KEYS = ("labels", "re_label", "q_label")
 _MOST_CLASSES = 1 << 16
@@ -42,7 +44,7 @@ def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_vide
     if not listed:
         raise UserError(f"no file is named for the {role} labels. Set their path in the config.")
     where = ", ".join(listed)
-    arrays = [_pick(_variables(path, role), key, path) for path in listed]
+    arrays = [_dense(_pick(_variables(path, role), key, path), num_videos, role, path) for path in listed]
     if all(_is_vector(array, num_videos) for array in arrays):
         labels = _one_hot(np.concatenate([array.reshape(-1) for array in arrays]), num_classes, where)
     else:
@@ -83,20 +85,33 @@ def _variables(path: str, role: str) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; the {role} labels are expected at {Path(path).absolute()}. "
                         "Put the file there or correct the path in the config.")
     try:
-        if h5py.is_hdf5(path):
-            return _read_hdf5(path)
-        with open(path, "rb") as file:
-            is_npy = file.read(6) == b"\x93NUMPY"
-        if is_npy:
-            return {"labels": np.load(path, allow_pickle=False)}
-        loaded = scipy.io.loadmat(path)
+        found = _READERS[_format(path)](path)
+    except UserError:
+        raise
     except PermissionError as error:
         raise UserError(f"{path}: no permission to read it. Change its permissions.") from error
     except Exception as error:  # a damaged file makes these readers raise nearly anything
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable .mat, HDF5 or .npy file ({reason}). Download or save it "
                         "again.") from error
-    return {name: value for name, value in loaded.items() if not name.startswith("__") and _is_numeric(value)}
+    return {name: value for name, value in found.items() if _is_numeric(value)}
+
+
+def _format(path: str) -> str:
+    if h5py.is_hdf5(path):
+        return "hdf5"
+    with open(path, "rb") as file:
+        return "npy" if file.read(6) == b"\x93NUMPY" else "mat"
+
+
+def _read_mat(path: str) -> dict[str, Any]:
+    with warnings.catch_warnings(action="ignore"):  # about variables that are no arrays, which are left out anyway
+        loaded = scipy.io.loadmat(path)
+    return {name: value for name, value in loaded.items() if not name.startswith("__")}
+
+
+def _read_npy(path: str) -> dict[str, Any]:
+    return {"labels": np.load(path, allow_pickle=False)}
 
 
 def _read_hdf5(path: str) -> dict[str, Any]:
@@ -106,20 +121,23 @@ def _read_hdf5(path: str) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         for name, node in file.items():
             if "MATLAB_sparse" in node.attrs:
-                found[name] = _read_sparse(node)
+                found[name] = _read_sparse(node, path)
             elif isinstance(node, h5py.Dataset) and _is_numeric(node):
-                array = node[()]
+                array = read_whole(node, path)
                 found[name] = array.T if by_matlab or "MATLAB_class" in node.attrs else array
     return found
 
 
-def _read_sparse(group: h5py.Group) -> sparse.csc_matrix:
+def _read_sparse(group: h5py.Group, path: str) -> sparse.csc_matrix:
     """MATLAB's sparse matrix: jc (columns + 1) starts, ir rows, data values; both missing if all is zero."""
-    starts = group["jc"][()].astype(np.int64)
-    rows = group["ir"][()].astype(np.int64) if "ir" in group else np.empty(0, np.int64)
-    values = group["data"][()] if "data" in group else np.empty(0)
+    starts = read_whole(group["jc"], path).astype(np.int64)
+    rows = read_whole(group["ir"], path).astype(np.int64) if "ir" in group else np.empty(0, np.int64)
+    values = read_whole(group["data"], path) if "data" in group else np.empty(0)
     shape = int(group.attrs["MATLAB_sparse"]), len(starts) - 1
     return sparse.csc_matrix((values, rows, starts), shape=shape)
+
+
+_READERS = {"hdf5": _read_hdf5, "npy": _read_npy, "mat": _read_mat}
 
 
 def _is_numeric(value) -> bool:
@@ -127,8 +145,8 @@ def _is_numeric(value) -> bool:
     return dtype is not None and (dtype.kind in "iufb") and getattr(value, "ndim", 0) >= 1
 
 
-def _pick(variables: dict[str, Any], key: str | None, path: str) -> np.ndarray:
-    """The label variable, dense."""
+def _pick(variables: dict[str, Any], key: str | None, path: str) -> Any:
+    """The label variable, an array or a sparse matrix."""
     if key is not None:
         chosen = [key] if key in variables else []
     else:
@@ -144,7 +162,23 @@ def _pick(variables: dict[str, Any], key: str | None, path: str) -> np.ndarray:
     if value.ndim > 2:
         raise UserError(f"{path}: '{chosen[0]}' is {value.shape}; expected (videos, classes). Store it in "
                         "that shape.")
-    return value.toarray() if sparse.issparse(value) else value
+    return value
+
+
+def _dense(value: Any, num_videos: int, role: str, path: str) -> np.ndarray:
+    """`value` as an array, unless its size alone shows that it cannot be these labels."""
+    shape = value.shape if value.ndim == 2 else (len(value), 1)
+    if not any(rows <= num_videos and columns <= _MOST_CLASSES for rows, columns in (shape, shape[::-1])):
+        raise UserError(f"{path}: labels of the shape {value.shape}, but the {role} features hold {num_videos} videos. "
+                        "Name the label file that belongs to these features.")
+    if not sparse.issparse(value):
+        return value
+    try:
+        columns = value.tocsc(copy=False) if value.format == "coo" else value
+        columns.check_format(full_check=True)  # scipy writes wherever unchecked positions point to
+    except ValueError as error:
+        raise UserError(f"{path}: a damaged sparse matrix ({error}). Download or save it again.") from error
+    return columns.toarray()
 
 
 def _is_vector(array: np.ndarray, num_videos: int) -> bool:
@@ -156,6 +190,8 @@ def _is_vector(array: np.ndarray, num_videos: int) -> bool:
 
 def _one_hot(ids: np.ndarray, num_classes: int | None, where: str) -> np.ndarray:
     values = np.unique(ids)
+    if not len(values):
+        raise UserError(f"{where}: no labels. Save them as a matrix (videos, classes) of 0 and 1.")
     if len(values) <= 2 and num_classes is None:
         raise UserError(f"{where}: a single column with the values {values.tolist()}; neither class ids nor "
                         "a column per class. Save the labels as a matrix (videos, classes) of 0 and 1.")

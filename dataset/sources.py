@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from dataset.features import VideoFeatures
+from dataset.stream import BUFFER_BYTES, StreamSource
 from utils.distributed import least, num_local_processes
 from utils.errors import UserError
 from utils.memory import available_memory
 
 SHARE = 0.5  # of the free memory that a split may take
-READERS = 8  # threads; a disk needs several requests at once to be quick
+READERS = 16  # threads; a disk needs several requests at once to be quick
+PIECES = 4 * READERS  # of a batch: small, so that no thread waits for another's slow requests
 
 
 class HostResident:
@@ -99,25 +101,27 @@ class FileSource:
         Raises:
             UserError: a video holds NaN or Inf, or a file has become unreadable.
         """
-        wanted = index.numpy()
-        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        share = -(-len(wanted) // self._pool._max_workers)
-        spans = [slice(start, start + share) for start in range(0, len(wanted), max(1, share))]
-        for _ in self._pool.map(lambda span: self._features.rows(wanted[span], out=out[span]), spans):
+        slots = index.argsort().numpy()
+        rows = index.numpy()[slots]
+        out = np.empty((len(rows), *self.shape[1:]), np.float32)
+        size = max(1, -(-len(rows) // PIECES)) if self._features.contiguous else max(1, len(rows))
+        pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
+        for _ in self._pool.map(lambda piece: self._features.scatter(rows[piece], out, slots[piece]), pieces):
             pass
         return torch.from_numpy(out)
 
 
-Source = HostResident | DeviceResident | FileSource
+Source = HostResident | DeviceResident | FileSource | StreamSource
 
 
 def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto") -> tuple[Source, str]:
     """The source of a split's batches, and a line that says which it is and why.
 
     Args:
-        kind: "host", "device" or "file"; "auto" takes `device` where that is a GPU with room for the split in half
-            of its free memory, else main memory under the same condition, else the files. Several processes decide
-            alike; those of one machine divide its main memory, of which each would fill a part of its own.
+        kind: "host", "device", "file" or "stream"; "auto" takes `device` where that is a GPU with room for the split in
+            half of its free memory, else main memory under the same condition, else the files: "file" where their
+            videos lie in one piece, "stream" where only HDF5 can read them. Several processes decide alike; those of
+            one machine divide its main memory, of which each would fill a part of its own.
     """
     size = f"the training features ({_gib(_size(features))} as float32)"
     if kind == "auto":
@@ -128,6 +132,11 @@ def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto
         return DeviceResident(features, device), f"{size} stay in the memory of {device}: {reason}"
     if kind == "host":
         return HostResident(features), f"{size} stay in main memory: {reason}"
+    if kind == "stream":
+        stream = StreamSource(features)
+        shuffle = "" if stream.shuffles_all else (f", shuffled within {_gib(BUFFER_BYTES)}; files rewritten once with "
+                                                  "python -m dataset.repack are shuffled whole")
+        return stream, f"{size} are read from their files chunk by chunk: {reason}{shuffle}"
     advice = "" if features.contiguous else (
         "; they are compressed or chunked, so reading is slow: rewrite them once with python -m dataset.repack")
     return FileSource(features), f"{size} are read from their files batch by batch: {reason}{advice}"
@@ -148,7 +157,7 @@ def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
     available = f"available {_gib(free_here)}" + (f" of each of {num_copies} processes" if num_copies > 1 else "")
     if size <= free_here * SHARE:
         return "host", f"they fit in half of the {available}"
-    return "file", f"they do not fit in half of the {available}"
+    return "file" if features.contiguous else "stream", f"they do not fit in half of the {available}"
 
 
 def _size(features: VideoFeatures) -> int:

@@ -7,8 +7,6 @@ attributes. Files made elsewhere need `codes` and `num_bits` only.
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +17,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.hdf5 import read_whole
 
 FORMAT_VERSION = 1
 
@@ -178,10 +177,13 @@ def put_codes(file: h5py.File, codes: CodeSet) -> None:
 
 def take_codes(file: h5py.File, source: str) -> CodeSet:
     """The codes in an open HDF5 file. Raises UserError, or KeyError where something is missing."""
-    ids = file.get("ids")
-    if ids is not None:
-        ids = (ids.asstr() if h5py.check_string_dtype(ids.dtype) else ids)[()]
-    return _checked(source, file["codes"][()], ids, dict(file.attrs))
+    bits, ids = read_whole(file["codes"], source), None
+    if "ids" in file:
+        _check_ids(source, file["ids"].shape, bits)
+        ids = read_whole(file["ids"], source)
+        if h5py.check_string_dtype(file["ids"].dtype):
+            ids = np.array([item.decode() for item in ids], object)
+    return _checked(source, bits, ids, dict(file.attrs))
 
 
 @contextmanager
@@ -198,7 +200,7 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
     except KeyError as error:
         raise UserError(f"{path}: not what search.py writes ({' '.join(str(error.args[0]).split())}). Make it "
                         "anew.") from error
-    except (OSError, RuntimeError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged file makes h5py, numpy and zipfile raise nearly anything
         raise UserError(f"{path}: cannot be read, truncated or damaged ({' '.join(str(error).split())}). Make it "
                         "anew.") from error
 
@@ -218,11 +220,16 @@ def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mappi
     if num_bits % 8 and (bits[:, -1] & (0xFF >> num_bits % 8)).any():
         raise UserError(f"{source}: codes of {num_bits} bits with bits set beyond these. Bit 0 is the most significant "
                         "of byte 0 and the last byte is filled up with zeros; pack them so.")
-    if ids is not None and ids.shape != (len(bits),):
-        raise UserError(f"{source}: 'ids' is {ids.shape} for {len(bits)} codes. Encode the features again.")
+    if ids is not None:
+        _check_ids(source, ids.shape, bits)
     ids = row_ids(len(bits)) if ids is None else np.array([str(item) for item in ids], object)
     return CodeSet(bits, ids, num_bits, str(about.get("fingerprint", "")),
                    dict(json.loads(str(about.get("made_from", "{}")))), source)
+
+
+def _check_ids(source: str, shape: tuple[int, ...], bits: np.ndarray) -> None:
+    if shape != bits.shape[:1]:
+        raise UserError(f"{source}: 'ids' is {shape} for {len(bits)} codes. Encode the features again.")
 
 
 def _write_hdf5(part: Path, codes: CodeSet) -> None:

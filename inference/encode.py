@@ -37,8 +37,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     Args:
         encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
             is the caller's part; gradients are off here.
-        batch_size: most videos per call; fewer at the end and where they have more than `frames_at_once`. The next batch
-            is read meanwhile.
+        batch_size: most videos per call; fewer at the end and where they have more frames than `frames_at_once`. The
+            next batch is read meanwhile.
         amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
         convert: called with h of each batch; its rows are returned in h's place, and h is not kept.

@@ -12,6 +12,7 @@ from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, t
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.hdf5 import read_whole
 
 
 class Index:
@@ -133,6 +134,7 @@ def load_index(path: str | os.PathLike) -> Index:
             codes = take_codes(file, str(path))
             if "kind" not in file.attrs:
                 raise UserError(f"{path}: a file of codes, not an index. Make one of it with search.py index.")
-            state = {name: array[()] for name, array in file.get("state", {}).items()}
-            return Index._restored(codes, str(file.attrs["kind"]), json.loads(file.attrs["settings"]), state,
-                                   int(file.attrs["num_learned"]))
+            state = {name: read_whole(array, path) for name, array in file.get("state", {}).items()}
+            kind = str(file.attrs["kind"])
+            settings = index_kinds.stored_settings(kind, json.loads(file.attrs["settings"]))
+            return Index._restored(codes, kind, settings, state, int(file.attrs["num_learned"]))

@@ -62,6 +62,9 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
         if value.shape != own[name].shape:
             raise UserError(f"{source}: '{name}' is {tuple(value.shape)}, this config's model has "
                             f"{tuple(own[name].shape)}. Use the config that it was trained with.")
+        if (value.is_complex(), value.is_floating_point()) != (False, own[name].is_floating_point()):
+            raise UserError(f"{source}: '{name}' is {value.dtype}, this config's model has {own[name].dtype}. Use the "
+                            "config that it was trained with.")
     model.load_state_dict(state, strict=False)
 
 

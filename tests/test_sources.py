@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dataset import sources
+from dataset import sources, stream
 from dataset.batches import iterate_epoch
 from dataset.features import open_features
 from dataset.sources import DeviceResident, FileSource, HostResident, open_source
+from dataset.stream import StreamSource
 from dataset.views import EpochDraws
 from tests.pipeline import make_project, message_of, succeed
 from utils import memory
@@ -189,8 +190,89 @@ def test_training_does_not_depend_on_the_source(tmp_path):
     project = make_project(tmp_path)
     succeed("preprocess.py", "--config", project.config)
     weights = []
-    for kind in ("host", "file"):
+    for kind in ("host", "file", "stream"):
         result = succeed("train.py", "--config", project.config, "--restart", "--batch-source", kind)
         assert f"batch_source = {kind}" in result.output
         weights.append(torch.load(project.checkpoint, weights_only=True)["model_state_dict"])
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert all(torch.equal(weights[0][name], other[name]) for other in weights[1:] for name in other)
+
+
+CHUNKED = {"chunks": (3, 2, 7), "compression": "gzip"}
+VIDEO = 4 * T * F
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(stream, "LEAST_BLOCK", 1)
+
+
+@pytest.mark.parametrize("cuts", [(), (7, 20)])
+@pytest.mark.parametrize("layout", [CHUNKED, {}])
+@pytest.mark.usefixtures("small_blocks")
+def test_a_stream_whose_buffer_holds_all_gives_the_batches_of_every_source(tmp_path, cuts, layout):
+    features = write(tmp_path, values("float32"), cuts, **layout)
+    source = StreamSource(features, N * VIDEO)
+    assert source.shuffles_all
+    for number in (0, 1):
+        wanted = epoch(HostResident(features), number=number)
+        for got, other in zip(epoch(source, number=number), wanted, strict=True):
+            for name in ("index", "features", "masks", "uniforms"):
+                assert torch.equal(getattr(got, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("cuts", [(), (7, 20)])
+@pytest.mark.parametrize("buffered", [1, 2, 12, 25, 52])
+@pytest.mark.usefixtures("small_blocks")
+def test_a_stream_gives_every_video_once_in_an_order_of_its_own(tmp_path, cuts, buffered):
+    stored = values("float16")
+    features = write(tmp_path, stored, cuts, **CHUNKED)
+    orders = []
+    for number in (0, 1, 0):
+        batches = epoch(StreamSource(features, buffered * VIDEO), number=number)
+        order = torch.cat([batch.index for batch in batches])
+        assert torch.equal(order.sort().values, torch.arange(N))
+        draws = EpochDraws(1, number, N, T, 0.5, 6)
+        for batch in batches:
+            np.testing.assert_array_equal(batch.features.numpy(), stored[batch.index].astype(np.float32))
+            assert torch.equal(batch.masks, draws.masks(batch.index))
+        orders.append(order)
+    assert torch.equal(orders[0], orders[2])
+    assert not torch.equal(orders[0], orders[1])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_stream_reads_every_chunk_once_and_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
+    features = write(tmp_path, values("float32"), (20,), **CHUNKED)
+    source, groups, reads = StreamSource(features, 24 * VIDEO), [], []
+    read, scatter = source._read, features.scatter
+
+    def watched(group):
+        rows, videos = read(group)
+        groups.append(weakref.ref(videos))
+        assert sum(len(alive) for other in groups if (alive := other()) is not None) <= 24
+        return rows, videos
+
+    monkeypatch.setattr(source, "_read", watched)
+    monkeypatch.setattr(features, "scatter", lambda rows, *rest: (reads.append(tuple(rows)), scatter(rows, *rest)))
+    epoch(source)
+    assert len(groups) >= 5
+    assert sorted(row for rows in reads for row in rows) == list(range(N))
+    assert all((rows[0] if rows[0] < 20 else rows[0] - 20) % 3 == 0 for rows in reads)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_group_of_a_stream_mixes_distant_blocks(tmp_path):
+    source = StreamSource(write(tmp_path, values("float32"), **CHUNKED), 36 * VIDEO)
+    first = source.order(EpochDraws(1, 0, N, T, 0.5, 6))[:18]
+    assert first.max() - first.min() > 18
+    assert (first.diff() != 1).any()
+
+
+def test_auto_streams_what_only_hdf5_can_read(tmp_path, monkeypatch):
+    features = write(tmp_path, values("float16"), **CHUNKED)
+    monkeypatch.setattr(sources, "available_memory", lambda: 0)
+    source, line = open_source(features, CPU)
+    assert isinstance(source, StreamSource)
+    assert "repack" not in line
+    monkeypatch.setattr(sources, "StreamSource", lambda features: StreamSource(features, 10 * VIDEO))
+    assert "python -m dataset.repack" in open_source(features, CPU, "stream")[1]

@@ -19,6 +19,7 @@ import numpy as np
 from utils.anchor_graph import LEVELS
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.hdf5 import read_whole
 
 FORMAT_VERSION = 1
 CHECKSUM = "sha256"  # attribute of an array
@@ -63,12 +64,13 @@ def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactStat
         with h5py.File(path, "r") as file:
             version, text = file.attrs.get("format_version"), file.attrs.get("made_from")
         made_from = None if text is None else dict(json.loads(text))
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        current = bool(np.all(version == FORMAT_VERSION))
+    except Exception as error:  # a damaged file makes h5py and json raise nearly anything
         raise _unreadable(path, error) from error
     if made_from is None:
         return ArtefactState("foreign")
-    if version != FORMAT_VERSION:
-        return ArtefactState("stale", f"written in format {version}, this is format {FORMAT_VERSION}")
+    if not current:
+        return ArtefactState("stale", f"written in format {_short(version)}, this is format {FORMAT_VERSION}")
     reason = "; ".join(f"{name} was {_short(made_from.get(name))}, now {_short(value)}"
                        for name, value in _plain(expected).items()
                        if name not in made_from or made_from[name] != value)
@@ -91,9 +93,8 @@ def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape
         raise UserError(f"{path}: not there. Make it with `{command}`.")
     if state.kind == "stale":
         raise UserError(f"{path}: made for other settings ({state.reason}). Make it anew with `{command}`.")
-    array = _read(path, key)
-    complaint = _shape_complaint(array, shape) or check(array)
-    if complaint:
+    array, complaint = _read(path, key, shape)
+    if complaint := complaint or check(array):
         raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
     if state.kind == "foreign":
         log(f"{path}: does not say what it was made from (downloaded?); shape and values fit, so it is used.")
@@ -225,29 +226,34 @@ def ids_below(num_anchors: int) -> Check:
     return check
 
 
-def _read(path, key: str) -> np.ndarray:
+def _read(path, key: str, shape: tuple[int | None, ...]) -> tuple[np.ndarray, str | None]:
+    """The array and no complaint, or an empty one and the complaint about its shape."""
     try:
         with h5py.File(path, "r") as file:
-            if not isinstance(file.get(key), h5py.Dataset):
+            dataset = file.get(key)
+            if not isinstance(dataset, h5py.Dataset):
                 raise UserError(f"{path}: has no array '{key}' (it holds {sorted(file) or 'nothing'}). "
                                 f"Make it anew with `{PREPROCESS} --force`.")
-            array, checksum = file[key][()], file[key].attrs.get(CHECKSUM)
-    except (OSError, RuntimeError) as error:
+            if not dataset.shape or dataset.dtype.kind not in "iuf":
+                raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
+            if complaint := _shape_complaint(dataset.shape, shape):
+                return np.empty(0), complaint
+            array, checksum = read_whole(dataset, path), dataset.attrs.get(CHECKSUM)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
         raise _unreadable(path, error) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
     if checksum is not None and checksum != digest(array):
         raise UserError(f"{path}: damaged, '{key}' does not fit its checksum. Delete it and make it anew with "
                         f"`{PREPROCESS}`.")
-    return array
+    return array, None
 
 
-def _shape_complaint(array: np.ndarray, shape: tuple[int | None, ...]) -> str | None:
-    if array.ndim == len(shape) and all(want in (None, have)
-                                        for want, have in zip(shape, array.shape, strict=True)):
+def _shape_complaint(found: tuple[int, ...], shape: tuple[int | None, ...]) -> str | None:
+    if len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True)):
         return None
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
-    return f"is {array.shape}, where the config and the features ask for ({wanted})"
+    return f"is {found}, where the config and the features ask for ({wanted})"
 
 
 def _unreadable(path, error: Exception) -> UserError:

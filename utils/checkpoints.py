@@ -65,13 +65,23 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
                         "loaded, since that could run code. Save its state_dict alone.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file makes torch raise nearly anything
         raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
     if damaged:
         raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
+    odd = [name for name, value in content["model_state_dict"].items() if not _is_weight(name, value)]
+    epoch = content.get("epoch", 0)
+    if odd or type(epoch) is not int or epoch < 0:
+        what = f"'model_state_dict' holds {odd[0]!r}, no dense tensor" if odd else f"'epoch' is {epoch!r}"
+        raise UserError(f"{path}: {what}. Is it a checkpoint of train.py?")
     return content
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return (isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
+            and value.device.type == "cpu" and not value.is_quantized and not value.is_nested)
 
 
 def chosen_checkpoint(config) -> Path:

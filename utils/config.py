@@ -15,7 +15,7 @@ import addict
 
 from utils.errors import UserError
 from utils.files import write_text
-from utils.schema import SCHEMA, check_value, check_values, find_key, nearest_key, parse_text
+from utils.schema import SCHEMA, check_value, check_values, find_key, nearest_key, parse_text, safe_repr
 
 MAX_ROUNDS = 12
 _LANGUAGE = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -171,6 +171,8 @@ class _File:
             raise UserError(f"{path}, line {error.lineno or 1}: {error.msg}.") from None
         except ValueError as error:
             raise UserError(f"{path}: not a Python file ({error}).") from None
+        except (RecursionError, MemoryError):
+            raise UserError(f"{path}: its expressions are nested too deeply for Python. Write plain values.") from None
         folder = os.path.dirname(path)
         self.bases = [os.path.normpath(os.path.join(folder, base)) for base in self._read_bases(tree)]
 
@@ -241,7 +243,7 @@ def _settle(files: list[_File], overrides: dict) -> tuple[dict, dict[str, str]]:
     for _ in range(MAX_ROUNDS):
         before, failed_before = values, failure
         values, owners, failure = _run_round(files, overrides, values, owners)
-        moving = [name for name in values if name not in before or repr(values[name]) != repr(before[name])]
+        moving = [name for name in values if name not in before or safe_repr(values[name]) != safe_repr(before[name])]
         if not moving and failure == failed_before:
             break
     if failure:
@@ -264,15 +266,30 @@ def _run_round(files: list[_File], overrides: dict, settled: dict,
     failure = None
     for index, file in enumerate(files):
         later = {name: _as_folder(name, settled[name]) for name, owner in owners.items() if owner > index}
-        pinned = copy.deepcopy({**later, **overrides})
+        pinned = {name: _copied(value) for name, value in {**later, **overrides}.items()}
         names = _Names({**values, **pinned, "__file__": file.path}, pinned)
         for statement, is_language in file.statements:
             names.is_language = is_language
             said = _run_statement(file, statement, names)
             failure = failure or said
         now |= dict.fromkeys(names.assigned, index)
-        values |= {name: names[name] for name in now}
+        now = {name: owner for name, owner in now.items() if name in names}  # a file may delete a base's name
+        values = {name: names[name] for name in now}
     return {**overrides, **values}, now, failure
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # a module, or a class of the config's own: no value of any key, as the schema will say
+        return value
+
+
+def _said(error: Exception) -> str:
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # an exception of the config's own, whose text fails
+        return ""
 
 
 def _run_statement(file: _File, statement: CodeType, names: _Names) -> str | None:
@@ -284,5 +301,5 @@ def _run_statement(file: _File, statement: CodeType, names: _Names) -> str | Non
         while trace:
             line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == file.path else line
             trace = trace.tb_next
-        return f"{file.path}, line {line}: {type(error).__name__}: {' '.join(str(error).split())}."
+        return f"{file.path}, line {line}: {type(error).__name__}: {_said(error)}."
     return None

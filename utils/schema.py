@@ -152,8 +152,9 @@ _GROUPS = {
         Key("seed", "int", 1, "seed of everything random in training", Interval(0, 2 ** 32 - 1)),
         Key("num_epochs", "int", 350, "epochs", AT_LEAST_1),
         Key("batch_size", "int", 128, "videos per step", Interval(2)),
-        _choice("batch_source", "auto", ["host", "device", "file"],
-                "where training features stay: main memory, the GPU, their files; auto: the first that has room"),
+        _choice("batch_source", "auto", ["host", "device", "file", "stream"],
+                "where training features stay: main memory, the GPU, their files (stream: read in whole chunks); auto: "
+                "the first that has room"),
         Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
         Key("alpha", "float", 1.0, "weight of the contrastive loss", NON_NEGATIVE),
         Key("reconstruction_weight", "float", 1.0, "weight of VHMT's reconstruction losses", NON_NEGATIVE),
@@ -228,8 +229,8 @@ def check_value(key: Key, value: object, origin: str) -> object:
         return None
     try:
         return _CONVERT[key.kind](key, value)
-    except (TypeError, ValueError, OverflowError):
-        shown = repr(value).replace("\n", " ")
+    except Exception:  # a value may be of a class of its writer's own
+        shown = safe_repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         raise UserError(f"{origin}: {key.name} = {shown}, expected {key.expects}.") from None
 
@@ -285,6 +286,14 @@ def _check_together(values: Mapping, source: str) -> None:
                         "values; set it to [rows, columns] or [rows, columns, 3], or to None.")
     if values["min_lr"] > values["lr"]:
         raise UserError(f"{source}: min_lr = {values['min_lr']} is above lr = {values['lr']}; lower min_lr.")
+
+
+def safe_repr(value: object) -> str:
+    """`repr` of a value from a config, whose own class may fail at it."""
+    try:
+        return repr(value)
+    except Exception:
+        return object.__repr__(value)
 
 
 def _within(key: Key, number: float) -> float:

@@ -116,6 +116,14 @@ def read_settings(name: str, given: Sequence[str]) -> dict[str, int | str]:
     return settings
 
 
+def stored_settings(name: str, found: Any) -> dict[str, int | str]:
+    """The settings of the kind `name` that a file holds. Raises ValueError where they are none of its own."""
+    known = load(name).SETTINGS
+    if not isinstance(found, dict) or not known.keys() >= found.keys():
+        raise ValueError(f"settings that are not of the kind '{name}'")
+    return {key: known[key].read(str(value)) for key, value in found.items()}
+
+
 def describe() -> str:
     """The kinds with their settings, for --help."""
     lines = []

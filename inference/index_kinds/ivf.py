@@ -25,6 +25,8 @@ class Kind(FaissKind):
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],
                  state: Mapping[str, np.ndarray] | None = None) -> None:
         centroids = state["centroids"] if state else _train(bits, settings["nlist"])
+        if centroids.dtype != np.uint8 or centroids.shape != (max(1, len(centroids)), bits.shape[1]):
+            raise ValueError(f"centroids are {centroids.dtype} {centroids.shape}, not uint8 (lists, {bits.shape[1]})")
         self.state = {"centroids": centroids}
         nlist, width = len(centroids), 8 * bits.shape[1]
         self._quantizer = faiss.IndexBinaryFlat(width)

@@ -82,7 +82,8 @@ def describe_costs(device: torch.device, num_threads: int) -> list[str]:
         "decoder included.",
         "MFLOP: floating-point operations of encoding one video, counted on the readable scan.",
         f"ms: to encode one video of random features alone, and one of a batch as evaluation makes them, at most "
-        f"{LARGEST_BATCH} videos and {frames_at_once(device):,} frames; {num_threads} thread{'s' if num_threads > 1 else ''}; "
+        f"{LARGEST_BATCH} videos and {frames_at_once(device):,} frames; {num_threads} "
+        f"thread{'s' if num_threads > 1 else ''}; "
         "the fastest of interleaved rounds in one process. us a frame: in a batch; it stays level where time grows as "
         "the length does. bits/s: of codes, in a batch.",
         "MiB: what torch has allocated at the peak of encoding one video, and the batch, beside model and features.",

@@ -1,0 +1,254 @@
+"""The kinds of input: small valid files of each, what may happen to them, and the readers that they go through."""
+
+import random
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import scipy.io
+import torch
+from scipy import sparse
+
+from dataset.features import open_features
+from dataset.labels import read_class_names, read_labels
+from dataset.sources import FileSource, HostResident
+from inference.code_file import CodeSet, read_codes, read_ids, write_codes
+from inference.index import Index, load_index
+from model import build_model, load_weights
+from tests.fuzz import archives, content
+from tests.fuzz.damage import damaged
+from tests.fuzz.hdf5 import restructure
+from utils.artefacts import (
+    assignment_settings,
+    center_settings,
+    load_hash_centers,
+    load_pseudo_labels,
+    write_artefact,
+)
+from utils.checkpoints import model_fingerprint, read_checkpoint, write_checkpoint
+from utils.config import Config, load_config
+from utils.schema import check_values
+
+N, T, F, CLASSES, BITS = 12, 3, 5, 4, 12
+FINGERPRINT = "f" * 64
+
+Mutation = Callable[[Path, random.Random], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`make` writes valid samples into a folder; a case is a copy of one of them, changed, before each of `readers`."""
+
+    make: Callable[[Path], None]
+    readers: Sequence[Callable[[Path], object]]
+    mutations: Sequence[Mutation] = ()
+    """What may happen to a sample besides what can happen to any file of its format."""
+    program: bool = False
+    """The file is run by design, so how long it runs is its own affair."""
+
+
+def mutate(kind: Kind, samples: list[Path], case: Path, rng: random.Random) -> None:
+    """Writes `case` from one of `samples`, damaged byte by byte or in its structure."""
+    sample = rng.choice(samples)
+    case.write_bytes(sample.read_bytes())
+    others = [path.read_bytes() for path in samples]
+    ways: list[Mutation] = [lambda path, rng: _damage_bytes(path, others, rng)] * 2 + list(kind.mutations)
+    if h5py.is_hdf5(sample):
+        ways += [restructure] * 4
+    if zipfile.is_zipfile(sample):
+        ways += [archives.rearrange] * 3
+    rng.choice(ways)(case, rng)
+    if rng.random() < 0.1:
+        _damage_bytes(case, others, rng)
+
+
+def _damage_bytes(path: Path, others: list[bytes], rng: random.Random) -> None:
+    path.write_bytes(damaged(path.read_bytes(), others, rng))
+
+
+def _make_features(folder: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(N, T, F))
+    layouts = {"plain": {}, "chunked": {"chunks": (5, 2, 3)}, "gzip": {"chunks": (4, T, F), "compression": "gzip"},
+               "checked": {"chunks": (4, T, F), "fletcher32": True, "shuffle": True, "compression": "lzf"},
+               "growing": {"maxshape": (None, None, F), "chunks": (2, T, F)}}
+    for number, (name, layout) in enumerate(layouts.items()):
+        with h5py.File(folder / f"{name}.h5", "w", libver=("latest" if number % 2 else "earliest", "latest")) as file:
+            file.create_dataset("feats", data=values.astype(("f4", "f2", "f8", ">f4", "f4")[number]), **layout)
+    with h5py.File(folder / "pixels.h5", "w", userblock_size=512) as file:
+        file["feats"] = (values > 0).astype(np.uint8)
+
+
+def _read_features(path: Path) -> None:
+    features = open_features(path, feature_size=F, max_frames=T, role="training")
+    features.fingerprint()
+    index = torch.arange(min(7, len(features))).flip(0)
+    assert torch.isfinite(FileSource(features).batch(index)).all()
+    if len(features) < 1000:
+        assert HostResident(features).shape == (len(features), T, F)
+
+
+def _make_labels(folder: Path) -> None:
+    ids = np.arange(N) % CLASSES
+    matrix = np.eye(CLASSES, dtype=np.uint8)[ids]
+    scipy.io.savemat(folder / "plain.mat", {"labels": matrix})
+    scipy.io.savemat(folder / "packed.mat", {"labels": matrix.astype(float)}, do_compression=True)
+    scipy.io.savemat(folder / "sparse.mat", {"q_label": sparse.csc_matrix(matrix.astype(float))})
+    scipy.io.savemat(folder / "four.mat", {"labels": matrix.astype(float)}, format="4")
+    scipy.io.savemat(folder / "ids.mat", {"re_label": ids, "note": "text"})
+    np.save(folder / "plain.npy", matrix)
+    with h5py.File(folder / "plain.h5", "w") as file:
+        file["labels"] = matrix
+    with h5py.File(folder / "matlab.mat", "w", userblock_size=512) as file:
+        file["labels"] = matrix.T
+        file["labels"].attrs["MATLAB_class"] = np.bytes_(b"uint8")
+    columns = sparse.csc_matrix(matrix.astype(float))
+    with h5py.File(folder / "matlab_sparse.mat", "w", userblock_size=512) as file:
+        group = file.create_group("labels")
+        group.attrs["MATLAB_sparse"] = np.uint64(N)
+        group["jc"], group["ir"], group["data"] = columns.indptr, columns.indices, columns.data
+
+
+def _read_labels(path: Path, **options) -> None:
+    labels = read_labels(path, N, **options)
+    assert labels.shape[0] == N
+    assert labels.dtype == np.uint8
+    assert labels.max(initial=0) <= 1
+
+
+@cache
+def _preprocessed(path: Path) -> SimpleNamespace:
+    return SimpleNamespace(nbits=BITS, nclusters=CLASSES, latent_dim_pca=2, preprocess_seed=1, num_anchor_neighbours=2,
+                           rho=1.0, gamma=1.0, initWithCSQ=True, hash_center_assign="solver", train_assist_path=path,
+                           hash_center_path=path)
+
+
+def _make_artefacts(folder: Path) -> None:
+    config, rng = _preprocessed(folder), np.random.default_rng(0)
+    positions = rng.integers(CLASSES, size=(N, 2))
+    centers = rng.choice((-1, 1), (CLASSES, BITS)).astype(np.int8)
+    write_artefact(folder / "positions.h5", {"pos": positions}, assignment_settings(config, FINGERPRINT))
+    write_artefact(folder / "centres.h5", {"matrix": centers}, center_settings(config, FINGERPRINT))
+    with h5py.File(folder / "downloaded.h5", "w") as file:
+        file["pos"], file["matrix"] = positions.astype("f8"), centers.astype("f4")
+
+
+def _read_pseudo_labels(path: Path) -> None:
+    labels = load_pseudo_labels(_preprocessed(path), FINGERPRINT, N, log=_take_line)
+    assert labels.shape == (N,)
+    assert ((labels >= 0) & (labels < CLASSES)).all()
+
+
+def _read_centers(path: Path) -> None:
+    centers = load_hash_centers(_preprocessed(path), FINGERPRINT, log=_take_line)
+    assert centers.shape == (CLASSES, BITS)
+    assert (abs(centers) == 1).all()
+
+
+def _take_line(line: str) -> None:
+    assert "\n" not in line
+
+
+def _codes() -> CodeSet:
+    bits = np.random.default_rng(0).integers(0, 256, (60, 2), np.uint8) & np.array([255, 240], np.uint8)
+    return CodeSet(bits, np.array([f"v_{row}" for row in range(60)], object), BITS, FINGERPRINT, {"model": "S5VH"})
+
+
+def _make_codes(folder: Path) -> None:
+    write_codes(folder / "codes.h5", _codes())
+    write_codes(folder / "codes.npz", _codes())
+    with h5py.File(folder / "foreign.h5", "w") as file:
+        file["codes"] = _codes().bits
+        file.attrs["num_bits"] = BITS
+
+
+def _read_codes(path: Path) -> None:
+    codes = read_codes(path)
+    assert codes.bits.shape == (len(codes.ids), -(-codes.num_bits // 8))
+    Index(codes).search(codes.bits[:2], 3)
+
+
+def _make_indexes(folder: Path) -> None:
+    for kind, settings in (("flat", {}), ("flat", {"engine": "faiss"}), ("ivf", {"nlist": 3}), ("multihash", {})):
+        Index(_codes(), kind, settings).save(folder / f"{kind}{len(settings)}.h5")
+
+
+def _read_index(path: Path) -> None:
+    index = load_index(path)
+    ids, distances = index.search(index.codes.bits[:2], 3)
+    assert set(ids.flat) <= set(index.codes.ids)
+    assert distances.max(initial=0) <= index.codes.num_bits
+    one = np.zeros((1, index.codes.bits.shape[1]), np.uint8)
+    index.add(CodeSet(one, np.array(["new"], object), index.codes.num_bits), any_model=True)
+    index.remove(["new"])
+    index.search(index.codes.bits[:2], 3)
+
+
+@cache
+def _model():
+    settings = {"nbits": 8, "feature_size": F, "max_frames": T, "hidden_size": 8, "decoder_size": 8,
+                "S5VH_type": "mini", "nclusters": CLASSES, "dataset": "tiny",
+                **dict.fromkeys(("train_feat_path", "test_feat_path", "label_path"), "a.h5")}
+    config = Config(check_values(settings, dict.fromkeys(settings, "fuzz"), "fuzz"))
+    return build_model(config), config
+
+
+def _make_checkpoints(folder: Path) -> None:
+    torch.manual_seed(0)
+    model, _ = _model()
+    write_checkpoint(folder / "last.pth", {"model_state_dict": model.state_dict(), "epoch": 3, "config": {"nbits": 8}})
+    torch.save({"model_state_dict": model.state_dict()}, folder / "legacy.pth", _use_new_zipfile_serialization=False)
+
+
+def _read_checkpoint(path: Path) -> None:
+    checkpoint = read_checkpoint(path)
+    model, config = _model()
+    assert checkpoint.get("epoch", -1) + 1 >= 0
+    load_weights(model, checkpoint["model_state_dict"], str(path))
+    model_fingerprint(checkpoint["model_state_dict"], config)
+
+
+_BASE = """nbits = 16
+feature_size, max_frames = 8, 6
+lr = 1e-3
+data_root = 'data/'
+label_path = data_root + 'l.mat'
+"""
+_CHILD = """_base_ = 'base.py'
+dataset = 'tiny'
+train_feat_path = [data_root + 'a.h5', data_root + 'b.h5']
+test_feat_path = data_root + 'c.h5'
+data_root = '/data/'
+map_at = [5 * i for i in range(1, 4)]
+"""
+
+
+def _make_configs(folder: Path) -> None:
+    (folder / "child.py").write_text(_CHILD)
+    (folder / "flat.py").write_text(_BASE + _CHILD.partition("\n")[2])
+
+
+def _read_config(path: Path) -> None:
+    path.with_name("base.py").write_text(_BASE)
+    compile(load_config(path, {"seed": "2"}).as_text(), "dumped", "exec")
+
+
+def _make_text(folder: Path) -> None:
+    (folder / "ids.txt").write_text("".join(f"v_é{row}\n" for row in range(12)), encoding="utf-8")
+
+
+KINDS = {
+    "features": Kind(_make_features, [_read_features]),
+    "labels": Kind(_make_labels, [_read_labels, partial(_read_labels, key="labels", num_classes=CLASSES)],
+                   [content.change_labels] * 3),
+    "artefacts": Kind(_make_artefacts, [_read_pseudo_labels, _read_centers]),
+    "codes": Kind(_make_codes, [_read_codes]),
+    "indexes": Kind(_make_indexes, [_read_index]),
+    "checkpoints": Kind(_make_checkpoints, [_read_checkpoint], [content.change_checkpoint] * 6),
+    "configs": Kind(_make_configs, [_read_config], [content.change_config] * 5, program=True),
+    "text": Kind(_make_text, [read_ids, lambda path: read_class_names(path, 12)], [content.change_text]),
+}

@@ -1,0 +1,85 @@
+"""HDF5 datasets checked before they are read, as the library trusts what a file says of itself."""
+
+import math
+import os
+
+import h5py
+import numpy as np
+
+from utils.errors import UserError
+
+MOST_DECLARED = 1 << 12  # bytes per byte stored; what compression makes of zeros stays below (deflate: 1,032)
+MOST_MISSING = 1 << 16  # chunks that were never stored; each costs HDF5 a search
+_FLETCHER32_BYTES = 4
+
+
+def read_whole(node: object, path: str | os.PathLike) -> np.ndarray:
+    """The array in the dataset `node` of the file `path`.
+
+    Raises:
+        UserError: no dataset, or one that `check_sound` refuses.
+        Exception: whatever h5py makes of a damaged file.
+    """
+    if not isinstance(node, h5py.Dataset):
+        raise UserError(f"{path}: '{getattr(node, 'name', None)}' is no array. Make or download the file again.")
+    check_sound(node, path)
+    array = np.asarray(node[()])
+    if array.shape != node.shape:
+        raise UserError(f"{path}: '{node.name}' holds arrays of arrays. Make or download the file again.")
+    return array
+
+
+def check_sound(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
+    """Refuses a dataset of the file `path` which, read, would crash HDF5 or fill the memory with what nobody stored.
+
+    Raises:
+        UserError: a virtual dataset that is part of itself, more declared than stored, or a chunk of a wrong size.
+    """
+    sources = _virtual_sources(dataset, path)
+    if any(os.path.realpath(source) == os.path.realpath(path) for source in sources):
+        raise UserError(f"{path}: '{dataset.name}' is a virtual dataset over its own file. Store the array itself.")
+    outside = sources | {_beside(path, name) for name, _, _ in dataset.external or ()}
+    stored = sum(os.path.getsize(file) for file in {str(path), *outside} if os.path.isfile(file))
+    declared = dataset.dtype.itemsize * math.prod(dataset.shape or ())
+    if declared > MOST_DECLARED * stored or _num_missing(dataset) > MOST_MISSING:
+        raise UserError(f"{path}: '{dataset.name}' declares {dataset.shape}, {declared / 2**30:,.1f} GiB, of which "
+                        "much was never stored. Make or download the file again.")
+    _check_chunks(dataset, path)
+
+
+def _virtual_sources(dataset: h5py.Dataset, path: str | os.PathLike) -> set[str]:
+    """The files that a virtual dataset is made of."""
+    if not dataset.is_virtual:
+        return set()
+    return {str(path) if source.file_name == "." else _beside(path, source.file_name)
+            for source in dataset.virtual_sources()}
+
+
+def _beside(path: str | os.PathLike, name: str) -> str:
+    return os.path.join(os.path.dirname(path), name)
+
+
+def _num_missing(dataset: h5py.Dataset) -> int:
+    """How many of its chunks were never stored."""
+    if not dataset.chunks:
+        return 0
+    declared = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+    return declared - dataset.id.get_num_chunks()
+
+
+def _check_chunks(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
+    """HDF5 reads on beyond a chunk that is shorter than its place; the length of a compressed one shows too late."""
+    if not dataset.chunks:
+        return
+    settings = dataset.id.get_create_plist()
+    filters = [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
+    all_skipped = (1 << len(filters)) - 1
+    full = dataset.dtype.itemsize * math.prod(dataset.chunks)
+    least = _FLETCHER32_BYTES if h5py.h5z.FILTER_FLETCHER32 in filters else 0
+
+    def wrong(chunk) -> bool | None:
+        plain = chunk.filter_mask & all_skipped == all_skipped
+        return chunk.size != full if plain else chunk.size < least or None
+
+    if dataset.id.chunk_iter(lambda chunk: wrong(chunk) or None):
+        raise UserError(f"{path}: '{dataset.name}' has a chunk of a wrong size. Make or download the file again.")
