@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -126,9 +127,10 @@ def test_a_batch_is_divided_in_order(monkeypatch):
 def test_processes_of_one_machine_divide_its_memory(monkeypatch):
     monkeypatch.setattr(sources, "available_memory", lambda: 5 << 30)
     monkeypatch.setattr(sources, "_size", lambda features: 1 << 30)
-    assert sources._choose(None, torch.device("cpu")) == ("host", "they fit in half of the available 5.0 GiB")
+    features = SimpleNamespace(contiguous=True)
+    assert sources._choose(features, torch.device("cpu")) == ("host", "they fit in half of the available 5.0 GiB")
     monkeypatch.setattr(sources, "num_local_processes", lambda: 4)
-    assert sources._choose(None, torch.device("cpu")) == (
+    assert sources._choose(features, torch.device("cpu")) == (
         "file", "they do not fit in half of the available 1.2 GiB of each of 4 processes")
 
 

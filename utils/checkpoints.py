@@ -73,7 +73,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
     odd = [name for name, value in content["model_state_dict"].items() if not _is_weight(name, value)]
     epoch = content.get("epoch", 0)
-    if odd or type(epoch) is not int or epoch < 0:
+    if odd or type(epoch) is not int or epoch < -1:  # -1: stopped within the first
         what = f"'model_state_dict' holds {odd[0]!r}, no dense tensor" if odd else f"'epoch' is {epoch!r}"
         raise UserError(f"{path}: {what}. Is it a checkpoint of train.py?")
     return content
