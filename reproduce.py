@@ -32,7 +32,7 @@ from tables.grid.page import page_text, retrieval_figures
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
-from tables.grid.runner import ROOT, Runner, run_cells, threads_per_cell
+from tables.grid.runner import ROOT, Runner, run_cells, side_by_side, threads_per_cell
 from tables.grid.timing import training_seconds
 from tables.grid.transfer import transfer_records
 from utils.cli import add_shared_arguments, choose_device, run_script
@@ -48,32 +48,33 @@ def main() -> None:
     arguments = _arguments()
     table = _table(arguments)
     cells = _cells(arguments, table)
-    device, num_threads = choose_device(arguments.gpu), threads_per_cell(arguments.jobs)
+    device = choose_device(arguments.gpu)
     if not table.trained:
         _compare_costs(arguments, table, cells, device)
         return
     states = {cell: state(cell.config, cell.transferred) for cell in cells}
+    jobs = arguments.jobs or side_by_side(cells, device)
     if arguments.dry_run:
-        _list(states, arguments.jobs, partial(training_seconds, device=device, num_threads=num_threads))
+        _list(states, jobs, partial(training_seconds, device=device, num_threads=threads_per_cell(jobs)))
         return
     _end_with(missing_data(cells))
     with Lock(f"{_stem(arguments)}.lock", "Wait until it is done or end it, or name another folder with --out."):
-        _make(arguments, table, states, device, num_threads)
+        _make(arguments, table, states, device, jobs)
 
 
 def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell, State], device: torch.device,
-          num_threads: int) -> None:
+          jobs: int) -> None:
     """Brings all cells to their end and publishes the table; exit status 1 if one failed."""
     if not arguments.restart:
         _refuse_other_settings(states)
-    cells = list(states)
+    cells, num_threads = list(states), threads_per_cell(jobs)
     num_done = sum(found is State.DONE for found in states.values())
     tqdm.write(f"{arguments.table}: {num_done} of {len(cells)} cells are done; "
-               f"{arguments.jobs} side by side, threads of each: {num_threads}")
+               f"{jobs} side by side, threads of each: {num_threads}")
     provide_data(cells, tqdm.write)
     with Runner(num_threads, arguments.gpu) as runner:
         preprocess(states, runner, tqdm.write)
-        failures = run_cells(states, runner, arguments.jobs, tqdm.write)
+        failures = run_cells(states, runner, jobs, tqdm.write)
     records = collect(cells, failures, device, baselines=table.baselines,
                       timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
     records += transfer_records(cells, records, baselines=table.baselines)
@@ -87,7 +88,7 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
 def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Sequence[Cell],
                    device: torch.device) -> None:
     """Makes a table of costs, in this process."""
-    if arguments.seeds > 1 or arguments.jobs > 1:
+    if arguments.seeds > 1 or (arguments.jobs or 1) > 1:
         raise UserError(f"--table {arguments.table} compares costs, which no seed changes and other work beside would "
                         "falsify. Leave out --seeds and --jobs.")
     if arguments.dry_run:
@@ -111,8 +112,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bits", nargs="+", type=int, metavar="K",
                         help="code lengths; default: the table's, else each config's")
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="seeds 1 to N (default: 1)")
-    parser.add_argument("--jobs", type=_count, default=1, metavar="J",
-                        help="cells side by side, each with its share of the CPU's threads (default: 1)")
+    parser.add_argument("--jobs", type=_count, metavar="J",
+                        help="cells side by side, each with its share of the CPU's threads (default: one per CPU as "
+                             "far as the memory goes, one on a GPU)")
     parser.add_argument("--dry-run", action="store_true",
                         help="list the cells, how far each has come and how long it will take, and stop")
     parser.add_argument("--restart", action="store_true", help="discard cells that were made with other settings")

@@ -15,6 +15,7 @@ from inference.device_ranking import DeviceRanking
 from inference.ranking import check_codes, iterate_blocks, levels_per_bit, nearest
 from inference.relevance import Relevance
 from inference.ties import RULES, Ranks, score
+from utils.cpus import available_cpus
 
 NORMALISERS = ("k", "min_kr", "hits")
 MAP_AT = (5, 20, 40, 60, 80, 100)
@@ -202,7 +203,7 @@ class Search:
 
     def _each_compiled_block(self, k: int, memory_limit: int, take: Callable[[slice, Ranks], None]) -> None:
         queries, database = (nearest_codes.words(pack(codes)) for codes in (self._query, self._database))
-        threads = nearest_codes.num_threads()
+        threads = available_cpus()
         at_once = min(_RANKS_AT_ONCE, memory_limit // (_BYTES_PER_RANK * threads)) // k
         at_once = min(at_once, -(-self.num_queries // threads))
 

@@ -1,7 +1,6 @@
 """The k nearest packed codes by `nearest_codes.cpp`, compiled at its first use. N database items, Q queries, K bits."""
 
 import ctypes
-import os
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.ties import Ranks
+from utils.cpus import available_cpus
 from utils.native import load_library
 
 FOLDER = Path(__file__).parent
@@ -77,7 +77,7 @@ def nearest_ranks(queries: np.ndarray, database: np.ndarray, k: int, labels: Lab
         queries, database: the codes as `words`.
         labels: those of these queries and of the database.
         own_from: query i is item own_from + i and leaves it out of its ranking; None: no query is an item.
-        threads: None: `num_threads()`.
+        threads: None: `available_cpus()`.
     """
     shape = len(queries), k
     relevant, tables = np.empty(shape, bool), [np.empty(shape, np.int64) for _ in range(4)]
@@ -103,7 +103,7 @@ def count_relevant(labels: Labels, *, own_from: int | None = None) -> np.ndarray
     """How many items are relevant to each query, int64 (Q,); `own_from` as in `nearest_ranks`."""
     counts = np.empty(len(labels.queries), np.int64)
     _call("count_relevant", _Search(n=_address(counts), num_queries=len(counts), num_codes=len(labels.items),
-                                    threads=num_threads(), **_relevance(labels, own_from)))
+                                    threads=available_cpus(), **_relevance(labels, own_from)))
     return counts
 
 
@@ -144,7 +144,7 @@ def _run(search: _Search, queries: np.ndarray, database: np.ndarray, k: int, wha
     search.queries, search.codes = _address(queries), _address(database)
     search.num_queries, search.k = len(queries), k
     search.num_codes, search.words = database.shape
-    search.threads = threads or num_threads()
+    search.threads = threads or available_cpus()
     _call(what, search)
 
 
@@ -154,14 +154,6 @@ def _call(what: str, search: _Search) -> None:
         raise RuntimeError(f"the compiled search cannot be used: {library}")
     if getattr(library, what)(ctypes.byref(search)):
         raise MemoryError(f"{what} ran out of memory")
-
-
-def num_threads() -> int:
-    """OMP_NUM_THREADS where it is set, else the CPUs that this process may use."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    affinity = getattr(os, "sched_getaffinity", None)
-    available = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(int(limit), available) if limit.isdecimal() and int(limit) else available
 
 
 @cache

@@ -21,7 +21,7 @@ from tables.grid.cells import State, evaluation, expand, missing_configs, other_
 from tables.grid.networks import count_parameters
 from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
-from tables.grid.runner import Runner, run_cells, threads_per_cell
+from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
 from tests.pipeline import make_project, message_of, run
 from utils.checkpoints import write_checkpoint
 from utils.files import write_text
@@ -252,6 +252,19 @@ def test_threads_are_shared_between_jobs(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert threads_per_cell(3) == 2
+
+
+def test_cells_stand_side_by_side_as_far_as_memory_goes(project, monkeypatch):
+    cells, cpu = pair_cells(project), torch.device("cpu")
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr(runner_module, "available_memory", lambda: 64 << 30)
+    assert side_by_side(cells, cpu) == len(cells) == 2
+    assert side_by_side(4 * cells, cpu) == 8
+    assert side_by_side(4 * cells, torch.device("cuda")) == side_by_side([], cpu) == 1
+    monkeypatch.setattr(runner_module, "available_memory", lambda: 5 * runner_module.BYTES_PER_CELL)
+    assert side_by_side(4 * cells, cpu) == 5
+    monkeypatch.setattr(runner_module, "available_memory", lambda: runner_module.BYTES_PER_CELL // 2)
+    assert side_by_side(cells, cpu) == 1
 
 
 # what is measured beside
