@@ -35,6 +35,19 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def whole(project):
+    """The trainer of one process that has made the run `RESUMED` without a break."""
+    return train(project.config, RESUMED | {"run_name": "whole"})
+
+
+def assert_weights_of(project, run_name, trainer):
+    checkpoint = project.checkpoint.parent.parent / f"S5VH_8bit_{run_name}/last.pth"
+    weights = torch.load(checkpoint, weights_only=True)["model_state_dict"]
+    for name, value in trainer.model.state_dict().items():
+        torch.testing.assert_close(weights[name], value, **TOLERANCE)
+
+
+@pytest.fixture(scope="module")
 def three(project):
     """What `distributed_worker` printed in three processes, as `ended`, and what each saw, as `seen`."""
     three = torchrun(3, "-m", worker.__name__, project.config, project.folder)
@@ -90,7 +103,7 @@ def test_one_process_speaks_and_one_tells_the_error(three):
     assert "RuntimeError" not in three.stderr  # the others, whose partner is gone, keep quiet
 
 
-def test_a_run_goes_on_in_another_number_of_processes(project, three):
+def test_a_run_goes_on_in_another_number_of_processes(project, three, whole):
     """Three processes, then one, then two, against one process all the way."""
     train(project.config, RESUMED, until=4)
     settings = [f"{name}={value}" for name, value in RESUMED.items()]
@@ -99,17 +112,25 @@ def test_a_run_goes_on_in_another_number_of_processes(project, three):
     assert two.stdout.count("resuming after epoch 4 of 6") == two.stdout.count("epoch 5/6 ") == 1
     assert "2 processes share every batch of 16" in two.stdout
 
-    whole = train(project.config, RESUMED | {"run_name": "whole"})
-    checkpoint = project.checkpoint.parent.parent / "S5VH_8bit_resumed/last.pth"
-    resumed = torch.load(checkpoint, weights_only=True)["model_state_dict"]
-    for name, value in whole.model.state_dict().items():
-        torch.testing.assert_close(resumed[name], value, **TOLERANCE)
+    assert_weights_of(project, "resumed", whole)
     logs = project.logs.parent / "S5VH_8bit_resumed"
     rows = [json.loads(line) for line in (logs / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 7))
     assert ["mAP@5" in row for row in rows] == 3 * [False, True]
     log = (logs / "log.txt").read_text()
     assert log.count(" epoch 5/6 ") == log.count(" epoch 6/6 ") == 1
+
+
+def test_a_signal_to_one_process_stops_all_at_one_step(project, whole):
+    settings = [f"{name}={value}" for name, value in (RESUMED | {"run_name": "stopped"}).items()]
+    command = ROOT / "train.py", "--config", project.config, "--resume", "--gpu", "cpu", "--set", *settings
+    stopped = torchrun(2, "-m", "tests.signalled_worker", *command)
+    assert stopped.returncode == 1
+    assert stopped.stdout.count("SIGTERM: stopped after 2 steps of epoch 3, which are kept.") == 1, stopped.stderr
+    again = torchrun(2, *command)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("resuming after epoch 2 of 6 and 2 steps of the next") == 1
+    assert_weights_of(project, "stopped", whole)
 
 
 def test_a_batch_is_divided_in_order(monkeypatch):
