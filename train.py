@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from tqdm import tqdm
 
-from dataset.batches import iterate_epoch
+from dataset.batches import epoch_order, iterate_epoch
 from dataset.protocol import check_clusters, open_retrieval, open_train
 from dataset.sources import open_source
 from dataset.views import EpochDraws
@@ -152,7 +152,7 @@ class Trainer:
                            self.model.num_uniforms)
         # For whatever a model draws by itself (dropout).
         torch.manual_seed(config.seed * EPOCHS_PER_SEED + rank() * EPOCHS_PER_PROCESS + epoch)
-        progress = Progress(epoch, rate, self.device, unfinished)
+        progress = Progress(epoch, rate, self.device, epoch_order(self.source, draws), unfinished)
         self.model.train()
         batches = iterate_epoch(self.source, draws, config.batch_size, first=progress.num_steps)
         for batch in tqdm(batches, desc=f"epoch {epoch + 1}", initial=progress.num_steps,

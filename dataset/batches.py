@@ -52,10 +52,14 @@ class BatchSource(Protocol):
         ...
 
 
+def epoch_order(source: BatchSource, draws: EpochDraws) -> torch.Tensor:
+    """(N,) int64: the videos in the order of an epoch, that of `draws` or the one that the source makes of it."""
+    return source.order(draws) if hasattr(source, "order") else draws.order
+
+
 def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_last: bool = False,
                   first: int = 0) -> Iterator[Batch]:
-    """The batches of one epoch, in the order of `draws`, or in the one that a source makes of it, from number `first`
-    on; of each the share of this process.
+    """The batches of one epoch in its `epoch_order`, from number `first` on; of each the share of this process.
 
     The last, smaller batch is left out if `drop_last`, or if it holds a single video: the contrastive loss
     needs another one to compare with.
@@ -73,8 +77,7 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_
 
 
 def _batches(source: BatchSource, draws: EpochDraws, batch_size: int, smallest: int, first: int) -> Iterator[Batch]:
-    order = source.order(draws) if hasattr(source, "order") else draws.order
-    whole = [index for index in order.split(batch_size) if len(index) >= smallest][first:]
+    whole = [index for index in epoch_order(source, draws).split(batch_size) if len(index) >= smallest][first:]
     shares = [own_share(len(index)) for index in whole]
     indices = [share.take(index) for share, index in zip(shares, whole, strict=True)]
     batches: Iterator[torch.Tensor] = map(source.batch, indices)

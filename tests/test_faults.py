@@ -142,6 +142,17 @@ def test_a_signal_keeps_every_step(signum, number, project, faulty, at_step, mon
     as_if_undisturbed(project, faulty, reference="noisy")
 
 
+def test_an_epoch_goes_on_in_its_own_order(project, faulty, at_step):
+    at_step(5, send(signal.SIGTERM))
+    faulty.train("--restart")
+    content = read_checkpoint(faulty.last)
+    other = content["unfinished"] | {"order": "another"}
+    write_checkpoint(faulty.last, content | {"unfinished": other})
+    refused(faulty.train("--resume"), "epoch 2", "batch_source")
+    write_checkpoint(faulty.last, content)
+    as_if_undisturbed(project, faulty)
+
+
 def test_a_second_signal_stops_at_once(project, faulty, at_step):
     at_step(5, send(signal.SIGINT, signal.SIGINT))
     assert faulty.train().code == 130
@@ -360,7 +371,7 @@ def test_a_loss_that_is_not_finite_ends_at_its_step(project, faulty, at_step):
 
 @pytest.mark.parametrize("window", [1, 4, 50])
 def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(window):
-    progress = Progress(2, 0.1, torch.device("cpu"), window=window)
+    progress = Progress(2, 0.1, torch.device("cpu"), torch.arange(4), window=window)
     told = None
     for step in range(1, 61):
         try:
@@ -375,7 +386,7 @@ def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(wi
 
 @pytest.mark.parametrize("ask", [Progress.state, Progress.means])
 def test_losses_not_yet_seen_are_looked_at_before_they_are_kept(ask):
-    progress = Progress(0, 0.1, torch.device("cpu"), window=50)
+    progress = Progress(0, 0.1, torch.device("cpu"), torch.arange(4), window=50)
     progress.add({"total": torch.tensor(float("inf"))})
     with pytest.raises(UserError, match="epoch 1, step 1"):
         ask(progress)

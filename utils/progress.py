@@ -1,5 +1,6 @@
 """How far an epoch of training has come: what a run that stops within it needs to go on as if it never had."""
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -21,19 +22,28 @@ class Progress:
 
     Args:
         epoch: from 0. rate: the learning rate, for the message. device: where the steps are taken.
+        order: (N,) the videos as the epoch goes through them.
         saved: an earlier `state`; torch's generators are set to what they were then.
         window: steps between looks; None: as said above.
+
+    Raises:
+        UserError: `saved` is of another order.
     """
 
-    def __init__(self, epoch: int, rate: float, device: torch.device, saved: Mapping[str, Any] | None = None,
-                 window: int | None = None):
+    def __init__(self, epoch: int, rate: float, device: torch.device, order: Tensor,
+                 saved: Mapping[str, Any] | None = None, window: int | None = None):
         self.epoch, self.rate, self.device = epoch, rate, device
         self.num_steps = 0
+        self._order = hashlib.sha256(order.numpy().tobytes()).hexdigest()
         self._window = window or (1 if device.type == "cpu" else WINDOW)
         self._unseen: list[dict[str, Tensor]] = []
         self._sums: dict[str, Tensor] = {}
         self._started = time.perf_counter()
         if saved:
+            if saved["order"] != self._order:
+                raise UserError(f"epoch {epoch + 1} was begun with its videos in another order, as batch_source = "
+                                "stream has them and the others do not. Resume with the one that it had; log.txt says "
+                                "which.")
             self.num_steps = saved["steps"]
             self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
             self._started -= saved["seconds"]
@@ -93,7 +103,8 @@ class Progress:
             UserError: as `check`.
         """
         self.check()
-        return {"steps": self.num_steps, "seconds": self.seconds, "generators": _generators(self.device),
+        return {"steps": self.num_steps, "order": self._order, "seconds": self.seconds,
+                "generators": _generators(self.device),
                 "sums": {name: value.cpu() for name, value in self._sums.items()}}
 
 
