@@ -22,6 +22,10 @@ SHARES = ((3, 2, 2), (1, 1, 0), (0, 4, 1))
 # 40 videos make 51 steps of 19, 19 and 2, whose shares are 7 + 6 + 6 and 1 + 1 + 0 rows.
 COMPARED = {"S5VH_type": "small", "batch_size": 19, "num_epochs": 17, "eval_every": 0, "grad_clip": 0.5,
             "run_name": "compared"}
+# A method with losses over all pairs of a batch; without dropout, which each process would draw for itself.
+VHMT = {"model_name": "VHMT", "method": "vhmt", "student_depth": 1, "teacher_depths": [1, 1], "teacher_dropout": 0.0,
+        "nanchors": 4, "structure_weight": 0.1, "batch_size": 19, "num_epochs": 4, "eval_every": 0,
+        "run_name": "vhmt"}
 RESUMED = {"num_epochs": 6, "run_name": "resumed"}
 Trainer = runpy.run_path(str(ROOT / "train.py"))["Trainer"]
 
@@ -86,7 +90,7 @@ def main() -> None:
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
                 "first": from_first(lambda: rank), "least": least(10 - rank),
-                "largest": largest(8 + rank)}, f"{out}/{rank}.pt")
+                "largest": largest(8 + rank), "vhmt": train(config_path, VHMT).seen}, f"{out}/{rank}.pt")
     train(config_path, RESUMED, until=2)
     if rank == 2:
         raise UserError("the last process has failed.")

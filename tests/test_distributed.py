@@ -11,7 +11,7 @@ import torch
 
 from dataset import sources
 from tests import distributed_worker as worker
-from tests.distributed_worker import COMPARED, RESUMED, SHARES, loss_and_gradient, train
+from tests.distributed_worker import COMPARED, RESUMED, SHARES, VHMT, loss_and_gradient, train
 from tests.pipeline import ROOT, make_project, message_of, succeed
 from utils import distributed
 from utils.distributed import Share, join, own_share
@@ -30,7 +30,9 @@ def torchrun(num_processes, *arguments):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("distributed"))
-    succeed("preprocess.py", "--config", project.config, "--gpu", "cpu")
+    for changes in (COMPARED, VHMT):
+        settings = [f"{name}={value}" for name, value in changes.items()]
+        succeed("preprocess.py", "--config", project.config, "--gpu", "cpu", "--set", *settings)
     return project
 
 
@@ -68,6 +70,12 @@ def test_every_step_is_that_of_one_process(three, alone):
     torch.testing.assert_close(*steps, rtol=1e-5, atol=0)
     for name, value in alone.model.state_dict().items():
         torch.testing.assert_close(three.seen[0]["state"][name], value, **TOLERANCE)
+
+
+def test_losses_over_all_pairs_are_those_of_one_process(project, three):
+    alone = train(project.config, VHMT | {"run_name": "vhmt_alone"})
+    assert len(alone.seen) == 12
+    torch.testing.assert_close(torch.tensor(three.seen[0]["vhmt"]), torch.tensor(alone.seen), rtol=1e-5, atol=0)
 
 
 def test_what_the_comparison_rests_on(alone):
