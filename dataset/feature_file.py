@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 
 from utils.errors import UserError
 from utils.hdf5 import check_sound
@@ -195,9 +196,7 @@ def _widen(raw: np.ndarray, out: np.ndarray) -> None:
     if raw.dtype == np.uint8:
         np.divide(raw, np.float32(255), out=out)
     elif raw.dtype == np.float16 and raw.dtype.isnative:
-        from dataset.half import widen_half  # numba's import, spared to whoever reads no float16
-
-        widen_half(raw.reshape(-1), out.reshape(-1))
+        torch.from_numpy(out).copy_(torch.from_numpy(raw))  # ten times as fast as numpy's, and other threads run on
     else:
         with np.errstate(over="ignore"):
             out[...] = raw
