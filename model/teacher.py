@@ -75,11 +75,13 @@ class TeacherEncoder(nn.Module):
         super().__init__()
         self.patch_embed = nn.Linear(feature_size, width)
         self.levels = nn.ModuleList()
+        self.halvings = nn.ModuleList()  # one before each level but the first
         num_frames = max_frames
-        for depth in depths:
+        for level, depth in enumerate(depths):
+            if level:
+                self.halvings.append(Halve(halving, num_frames))
+                num_frames = (num_frames + 1) // 2
             self.levels.append(TAMStack(depth, width, num_frames=num_frames, **variant))
-            num_frames = (num_frames + 1) // 2
-        self.halve = Halve(halving)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head = nn.Linear(width, width)
         self.register_buffer("positions", sinusoid_table(max_frames, width), persistent=False)
@@ -88,7 +90,7 @@ class TeacherEncoder(nn.Module):
         assert features.shape[1] == len(self.positions)
         x = self.patch_embed(features) + self.positions
         for level, modules in enumerate(self.levels):
-            x, attention = modules(self.halve(x) if level else x)
+            x, attention = modules(self.halvings[level - 1](x) if level else x)
         return self.head(self.norm(x)), attention
 
 

@@ -53,19 +53,26 @@ class Halve(nn.Module):
 
     Args:
         kind: `haar`, `db4`, `sym8` (`dwt`), `max` or `average`. The pools extend an odd T by the last frame as well.
+        num_frames: T.
 
     Raises:
         UserError: there is no such kind.
     """
 
-    def __init__(self, kind: str = "haar"):
+    bands: Tensor | None
+
+    def __init__(self, kind: str, num_frames: int):
         super().__init__()
-        if kind not in HALVINGS:
-            raise UserError(f"halving '{kind}' is unknown. Choose one of: {', '.join(HALVINGS)}.")
+        if kind not in KINDS:
+            raise UserError(f"halving '{kind}' is unknown. Choose one of: {', '.join(KINDS)}.")
         self.kind = kind
+        # Kept on the module's device: made anew it would be copied to a GPU, which waits for it, in every step.
+        matrix = _analysis(kind, num_frames) if kind in SCALING_FILTERS else None
+        self.register_buffer("bands", None if matrix is None else torch.tensor(matrix, dtype=torch.float32),
+                             persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return HALVINGS[self.kind](x)
+        return POOLS[self.kind](_pairs(x)) if self.bands is None else (self.bands @ x).chunk(2, dim=1)[0]
 
     def extra_repr(self) -> str:
         return self.kind
@@ -95,17 +102,11 @@ def _analysis(wavelet: str, num_frames: int) -> np.ndarray:
     return matrix[:, :-1]
 
 
-def _low_band(wavelet: str) -> Callable[[Tensor], Tensor]:
-    return lambda x: dwt(x, wavelet)[0]
-
-
 def _pairs(x: Tensor) -> Tensor:
     """(B, T, D) -> (B, H, 2, D), an odd T extended by the last frame."""
     return (torch.cat([x, x[:, -1:]], dim=1) if x.shape[1] % 2 else x).unflatten(1, (-1, 2))
 
 
-HALVINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    **{wavelet: _low_band(wavelet) for wavelet in SCALING_FILTERS},
-    "max": lambda x: _pairs(x).amax(dim=2),
-    "average": lambda x: _pairs(x).mean(dim=2),
-}
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {"max": lambda pairs: pairs.amax(dim=2),
+                                                "average": lambda pairs: pairs.mean(dim=2)}
+KINDS = (*SCALING_FILTERS, *POOLS)

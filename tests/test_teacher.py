@@ -83,9 +83,8 @@ def test_forward_equals_its_parts_in_order():
     teacher, features = make().eval(), videos()
     encoder, decoder = teacher.encoder, teacher.decoder
     x = encoder.patch_embed(features) + encoder.positions
-    halve = Halve("haar")
     for level, modules in enumerate(encoder.levels):
-        x = halve(x) if level > 0 else x
+        x = Halve("haar", x.shape[1])(x) if level > 0 else x
         for module in modules:
             attended = module.mixer(module.norm1(x))
             x, _ = module(x)
@@ -149,3 +148,19 @@ def test_bfloat16(mixer, enhancement):
     assert views.frame_codes.detach().abs().eq(1).all()
     sum(view.float().square().mean() for view in views).backward()
     assert all(parameter.grad.isfinite().all() for parameter in teacher.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore:The .grad attribute:UserWarning")  # torch's own
+def test_it_compiles_whole():
+    """Code that torch.compile has to leave splits the graph; between halvings the backward pass of one part then fails.
+
+    The backend traces and differentiates like the real one, and generates no code.
+    """
+    teacher, gradients = make(frames=8, encoder_depths=(2, 1), dropout=0.0), []
+    for call in (teacher, torch.compile(teacher, backend="aot_eager", fullgraph=True)):
+        teacher.zero_grad()
+        views = call(videos(8))
+        (views.reconstructions.square().mean() + views.attention.square().mean()).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in teacher.parameters()]))
+    torch.testing.assert_close(*gradients)

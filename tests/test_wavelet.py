@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import pywt
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from model.wavelet import HALVINGS, SCALING_FILTERS, Halve, dwt, idwt
+from model.wavelet import KINDS, SCALING_FILTERS, Halve, dwt, idwt
 from utils.errors import UserError
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 13, 16, 25, 30]  # below, at and above the filters' lengths of 2, 8 and 16
@@ -17,7 +18,7 @@ def sequence(length, dtype=torch.float64):
 
 
 def kinds(*without):
-    return [kind for kind in HALVINGS if kind not in without]
+    return [kind for kind in KINDS if kind not in without]
 
 
 @pytest.mark.parametrize("wavelet", SCALING_FILTERS)
@@ -64,23 +65,23 @@ def test_halvings_by_hand():
     x = torch.tensor([1.0, 3.0, -2.0])[None, :, None]  # the odd length is extended by -2
     expected = {"haar": [4 / 2**0.5, -4 / 2**0.5], "max": [3.0, -2.0], "average": [2.0, -2.0]}
     for kind, values in expected.items():
-        torch.testing.assert_close(Halve(kind)(x)[0, :, 0], torch.tensor(values))
+        torch.testing.assert_close(Halve(kind, 3)(x)[0, :, 0], torch.tensor(values))
 
 
 @pytest.mark.parametrize("kind", kinds("max", "average"))
 def test_low_band_of_a_constant_is_sqrt_2_times_it(kind):
-    torch.testing.assert_close(Halve(kind)(torch.full((1, 25, 1), 3.0)), torch.full((1, 13, 1), 3 * 2**0.5))
+    torch.testing.assert_close(Halve(kind, 25)(torch.full((1, 25, 1), 3.0)), torch.full((1, 13, 1), 3 * 2**0.5))
 
 
 @pytest.mark.parametrize("length", [1, 5, 8])
 @pytest.mark.parametrize("kind", kinds("max"))
 def test_gradients(kind, length):
-    assert torch.autograd.gradcheck(Halve(kind), sequence(length).requires_grad_())
+    assert torch.autograd.gradcheck(Halve(kind, length).double(), sequence(length).requires_grad_())
 
 
 @pytest.mark.parametrize("kind", kinds())
 def test_after_inference_mode_and_in_half_precision(kind):
-    halve, x = Halve(kind), sequence(11, torch.float32).requires_grad_()
+    halve, x = Halve(kind, 11), sequence(11, torch.float32).requires_grad_()
     with torch.inference_mode():
         halve(x)
     halve(x).sum().backward()
@@ -88,6 +89,18 @@ def test_after_inference_mode_and_in_half_precision(kind):
         torch.testing.assert_close(halve(x).float(), halve.float()(x.detach()).float(), rtol=0.02, atol=0.05)
 
 
+@pytest.mark.parametrize("kind", kinds("max", "average"))
+def test_a_halving_is_the_low_band_and_makes_no_tensors_but_its_own(kind):
+    """The filters are a buffer: made in every call, they would be copied to a GPU in every step."""
+    halve, x = Halve(kind, 13), sequence(13, torch.float32)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        low = halve(x)
+    assert {"aten::to", "aten::_to_copy", "aten::copy_"}.isdisjoint(event.key for event in profiler.key_averages())
+    assert torch.equal(low, dwt(x, kind)[0])
+    assert not halve.state_dict()
+    assert halve.to("meta")(x.to("meta")).shape == (2, 7, 3)
+
+
 def test_unknown_kind():
     with pytest.raises(UserError, match=r"halving 'db2' is unknown. Choose one of: haar, db4, sym8, max, average"):
-        Halve("db2")
+        Halve("db2", 8)
