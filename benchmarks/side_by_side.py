@@ -14,15 +14,23 @@ from dataset.batches import Batch
 from dataset.views import EpochDraws
 from model import build_model
 from model.contract import HashingMethod
+from model.methods import s5vh
+from model.mixers import mamba
+from model.registry import method_class, mixer_class
 from utils.config import load_config
+from utils.errors import UserError
 
 CLOCKS = {False: time.perf_counter, True: time.process_time}
 
 
 def parse(doc: str, add: Callable[[argparse.ArgumentParser], object] = lambda parser: None):
-    """The options that all of them take and those that `add` adds; and the config that they name."""
+    """The options that all of them take and those that `add` adds; and the config that they name.
+
+    Raises:
+        UserError: the config is not of S5VH on the mamba mixer.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/S5VH/act.py", help="any config on the mamba mixer")
+    parser.add_argument("--config", default="configs/S5VH/act.py", help="one of S5VH on the mamba mixer")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
@@ -32,6 +40,8 @@ def parse(doc: str, add: Callable[[argparse.ArgumentParser], object] = lambda pa
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     config = load_config(args.config, {"batch_size": args.batch, "directions": "tied"})
+    if (method_class(config), mixer_class(config)) != (s5vh.Method, mamba.Mixer):
+        raise UserError(f"{args.config}: the literal form is of S5VH on the mamba mixer alone. Name such a config.")
     print(f"torch {torch.__version__}, {args.threads} threads, {torch.backends.cpu.get_cpu_capability()}; "
           f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')!r} "
           f"THP_MEM_ALLOC_ENABLE={os.environ.get('THP_MEM_ALLOC_ENABLE', '')!r}")

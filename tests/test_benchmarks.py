@@ -6,9 +6,11 @@ import torch
 
 from benchmarks import encode, train_step
 from benchmarks.literal import Literal
-from benchmarks.side_by_side import take_turns
+from benchmarks.side_by_side import parse, take_turns
 from optim import training_step
+from tests.pipeline import ROOT
 from tests.test_s5vh import make, make_batch
+from utils.errors import UserError
 
 
 def small():
@@ -46,6 +48,14 @@ def test_a_step_without_an_item_is_the_step(name):
         results.append(torch.cat([losses["total"].detach().view(1), *weights]))
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
     assert model.step_losses(batch, 0)["total"].isfinite()
+
+
+def test_only_configs_with_a_literal_form_are_taken(monkeypatch):
+    for config in ("configs/VHMT/digits.py", "configs/LSTM/act.py"):
+        monkeypatch.setattr("sys.argv", ["x", "--threads", str(torch.get_num_threads()), "--config",
+                                         str(ROOT / config)])
+        with pytest.raises(UserError, match="S5VH on the mamba mixer"):
+            parse(None)
 
 
 def test_forms_take_turns():
