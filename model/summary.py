@@ -31,7 +31,7 @@ class Summary:
     encode_flops: int
     """Per video of `num_frames` frames."""
     step_flops: int
-    """Per video: the losses of both views and their backward pass, where no block is skipped (stochastic depth
+    """Per video: the losses of all views and their backward pass, where no block is skipped (stochastic depth
     saves some). `before_step` and the optimiser are left out."""
     saved_bytes_per_video: int
     saved_bytes: int
@@ -48,7 +48,7 @@ class Summary:
         table = {name: _scaled(count) for name, count in {**self.parts, "total": self.num_parameters}.items()}
         costs = {
             "encode": f"{_scaled(self.encode_flops, 'FLOP')} per video of {self.num_frames} frames",
-            "training step": f"{_scaled(self.step_flops, 'FLOP')} per video (two views, forward and backward)",
+            "training step": f"{_scaled(self.step_flops, 'FLOP')} per video (forward and backward)",
             "activations": f"{_scaled(self.saved_bytes_per_video, 'iB', 1024)} per video, "
                            f"{_scaled(self.saved_bytes, 'iB', 1024)} for a batch of {self.batch_size} "
                            "(kept for the backward pass)",

@@ -183,7 +183,10 @@ class Method(HashingMethod):
 
 
 def stretch(x: Tensor, num_frames: int) -> Tensor:
-    """Halved frames (B, H, D) -> (B, T, D), linear between the middles of the stretches that they stand for."""
+    """Halved frames (B, H, D) -> (B, T, D), linear between the middles of T / H frames each.
+
+    Where T is no multiple of what H frames were made of, as 25 is none of 4, they so lie up to three frames too early.
+    """
     return F.interpolate(x.transpose(1, 2), size=num_frames, mode="linear", align_corners=False).transpose(1, 2)
 
 
