@@ -6,8 +6,8 @@
     python eval.py --config configs/S5VH/digits.py --report
     python eval.py --config configs/S5VH/fcv.py --on configs/S5VH/ucf.py
 
-Writes map.txt and metrics.json into the run's log folder; with --report also report.html, one page of curves, codes
-and rankings.
+Writes map.txt and metrics.json into the run's log folder, with --on into its folder on_<dataset>; with --report also
+report.html, one page of curves, codes and rankings.
 """
 
 import argparse

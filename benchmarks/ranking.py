@@ -13,6 +13,7 @@ the time and memory they take to build, and their speed beside both exact search
 
 import argparse
 import os
+import re
 import resource
 import statistics
 import time
@@ -84,21 +85,22 @@ def compare_search(num_items: int, num_bits: int, num_threads: int, kinds: list[
     others = {"exact search": ours} | ({"faiss's flat": faiss} if faiss else {})
     states: dict[str, Mapping[str, np.ndarray]] = {}
     for name in kinds:
-        states[name.split(":")[0]] = report_kind(name, queries, bits, others, distances, states)
+        learned_as = re.sub(":nprobe=[0-9]+", "", name)  # which alone learns nothing anew
+        states[learned_as] = report_kind(name, queries, bits, others, distances, states.get(learned_as))
 
 
 def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, others: dict[str, float], distances: np.ndarray,
-                states: Mapping[str, Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+                state: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
     """Prints what an approximate index takes, beside the seconds of `others`, and how much of `distances` it finds.
 
-    Returns what it learned; what one of its kind learned before is in `states` and is not learned again.
+    Returns what it learned; what one of the same settings learned before, `state`, is not learned again.
     """
     kind_name, *given = name.split(":")
     kind = index_kinds.load(kind_name)
     settings = {key: setting.default for key, setting in kind.SETTINGS.items()}
     settings |= index_kinds.read_settings(kind_name, given)
     before = held_mib()
-    built = timed(lambda: kind(bits, 8 * bits.shape[1], settings, states.get(kind_name)))
+    built = timed(lambda: kind(bits, 8 * bits.shape[1], settings, state))
     index = built.result
     held = held_mib() - before
     searched = timed(lambda: index.search(queries, 100))

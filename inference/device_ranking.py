@@ -12,6 +12,7 @@ import torch
 from inference.ties import Ranks
 
 _BYTES_PER_PAIR = 96  # of one query and one item: product, distance, bin and key, most of them int64 and twice
+_BYTES_PER_RANK, _BYTES_PER_LEVEL = 256, 96  # of one query: keys and tables, here and in scoring; counts and their sums
 _ROWS_AT_ONCE = 1024
 _MOST_HALF_BITS = 2048
 
@@ -42,9 +43,7 @@ class DeviceRanking:
         self._num_items, self._num_bits = self._codes[1].shape
         self._levels_per_bit, self._exclude_self = levels_per_bit, exclude_self
         self._num_levels = levels_per_bit * self._num_bits + 1
-        pairs = max(1, memory_limit // _BYTES_PER_PAIR)
-        self._num_rows = min(_ROWS_AT_ONCE, pairs)
-        self._num_columns = max(1, pairs // self._num_rows)
+        self._memory_limit = memory_limit
 
     def ranks(self, k: int) -> Iterator[tuple[slice, Ranks]]:
         """(queries as a slice, their `Ranks` up to k <= N) pairs that cover all queries in order.
@@ -68,15 +67,16 @@ class DeviceRanking:
         A key is (distance * N + item) * 2 + whether it is relevant, so no two are equal and ties come by index.
         """
         num_queries = len(self._codes[0])
-        for start in range(0, num_queries, self._num_rows):
-            rows = slice(start, min(start + self._num_rows, num_queries))
+        num_rows, num_columns = self._block_shape(k)
+        for start in range(0, num_queries, num_rows):
+            rows = slice(start, min(start + num_rows, num_queries))
             size = (rows.stop - start, self._num_levels + 1, 2)
             device = self._codes[0].device
             counts = torch.zeros(size, dtype=torch.int64, device=device)
             keys = torch.empty((size[0], 0), dtype=torch.int64, device=device)
             group = torch.arange(size[0], device=device)[:, None] * size[1]
-            for first in range(0, self._num_items, self._num_columns):
-                columns = slice(first, min(first + self._num_columns, self._num_items))
+            for first in range(0, self._num_items, num_columns):
+                columns = slice(first, min(first + num_columns, self._num_items))
                 distance, relevant = self._pairs(rows, columns)
                 bins = ((group + distance) * 2 + relevant).flatten()
                 counts += torch.bincount(bins, minlength=counts.numel()).view(size)
@@ -84,6 +84,14 @@ class DeviceRanking:
                 keys = torch.cat([keys, (distance * self._num_items + item) * 2 + relevant], dim=1)
                 keys = keys.topk(min(k, keys.shape[1]), dim=1, largest=False).values
             yield rows, counts, keys
+
+    def _block_shape(self, k: int) -> tuple[int, int]:
+        """How many queries and items are looked at at once; what is held of the queries takes half the memory at most.
+        """
+        per_query = _BYTES_PER_RANK * k + _BYTES_PER_LEVEL * (self._num_levels + 1)
+        num_rows = max(1, min(_ROWS_AT_ONCE, len(self._codes[0]), self._memory_limit // (2 * per_query)))
+        left = self._memory_limit - num_rows * per_query
+        return num_rows, max(1, left // (_BYTES_PER_PAIR * num_rows))
 
     def _pairs(self, rows: slice, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Distances, int64, and relevance, bool, of each query and item of a block, (q, n) both."""

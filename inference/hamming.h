@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 #if defined(__x86_64__) && !defined(PLAIN)
@@ -280,7 +280,7 @@ int share(int64_t items, int64_t threads, Make make, Work work) {
     std::vector<std::thread> helpers;
     try {
         for (int64_t i = 1; i < std::min(threads, items); ++i) helpers.emplace_back(loop);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread or no memory for one: fewer will do
     }
     loop();
     for (auto& helper : helpers) helper.join();

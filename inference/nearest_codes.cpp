@@ -161,6 +161,8 @@ class Searcher {
 }  // namespace
 
 // 0, or 1 when memory ran out. k is at least 1 and at most N (N - 1 where `own`), N below 2^32, Q, W at least 1.
-extern "C" int nearest_codes(const Search* search) {
+extern "C" int nearest_codes(const Search* search) try {
     return fits_byte(search->words) ? Searcher<uint8_t>(*search).run() : Searcher<uint16_t>(*search).run();
+} catch (const std::bad_alloc&) {  // for the sample, before any thread
+    return 1;
 }

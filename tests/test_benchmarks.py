@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import encode, train_step
+from benchmarks import encode, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
 from optim import training_step
@@ -63,3 +63,12 @@ def test_forms_take_turns():
     times = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b", "a", "b"]
     assert [len(each) for each in times.values()] == [2, 2]
+
+
+def test_lists_are_learned_anew_for_another_number_of_lists(monkeypatch, capsys):
+    learned, report = [], ranking.report_kind
+    monkeypatch.setattr(ranking, "report_kind", lambda *args: learned.append(report(*args)) or learned[-1])
+    ranking.compare_search(1000, 16, 1, ["ivf:nlist=3", "ivf:nlist=5:nprobe=2", "ivf:nlist=5:nprobe=1"], 1)
+    assert [len(state["centroids"]) for state in learned] == [3, 5, 5]
+    assert learned[1]["centroids"] is learned[2]["centroids"]
+    assert "ivf:nlist=5:nprobe=1: built" in capsys.readouterr().out

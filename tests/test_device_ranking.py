@@ -119,6 +119,15 @@ def test_memory_stays_within_its_limit(monkeypatch):
     assert sum(distance.numel() for distance, _ in sizes) == 50 * 400
 
 
+def test_many_ranks_stay_within_the_memory_too():
+    """A ranking of all items is as long as a row of distances: fewer queries have to be ranked at once."""
+    arguments, limit = task(50, 400, 16, "random", False), 2**18
+    sizes = [sum(getattr(ranks, name).nbytes for name in ("relevant", "n", "r", "above", "hits_above"))
+             for _, ranks in ranking(arguments, False, limit).ranks(400)]
+    assert max(sizes) <= limit
+    assert sum(sizes) == 50 * 400 * (1 + 4 * 8)
+
+
 def test_a_gpu_is_used_where_one_is_given_and_the_cpu_never(monkeypatch):
     arguments, made = task(20, 60, 32, "duplicates", False), []
 

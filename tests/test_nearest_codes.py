@@ -1,5 +1,9 @@
 """The compiled search against numpy's, and against a naive loop: what is nearest, and the tie groups around it."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -99,6 +103,31 @@ def test_threads_change_nothing(monkeypatch):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         results.append(nearest_items(pack(query), pack(database), 50)[0])
     assert np.array_equal(*results)
+
+
+OUT_OF_MEMORY = """
+import resource
+import numpy as np
+from inference import nearest_codes
+assert nearest_codes.unavailable() is None
+database = np.zeros((16_400, 1000), np.uint64)  # its sample takes 8 MiB
+labels = nearest_codes.Labels(np.zeros((1, 1), np.uint64), np.zeros((16_400, 1), np.uint64))
+labels.members
+with open("/proc/self/statm") as file:
+    held = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**22, -1))
+try:
+    nearest_codes.nearest_ranks(database[:1], database, 1, labels, threads=2)
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells how much memory a process holds")
+def test_memory_that_runs_out_is_an_error_and_not_the_end_of_the_process():
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1])
+    assert (done.returncode, done.stdout) == (0, "nearest_codes ran out of memory\n"), done.stderr
 
 
 def test_searches_that_it_leaves_to_numpy():

@@ -79,6 +79,9 @@ def test_the_drop_is_from_the_row_trained_there(project):
     assert [record["drop mAP@5"] for record in records] == pytest.approx([40, 60])
     line, = table_lines(records)
     assert line["drop mAP@1"] == "37.5 %"
+    nothing = [{"dataset": "other", "bits": 8, "model": "S5VH", "status": "done", "mAP@1": 0.0, "mAP@5": 0.5}]
+    first, _ = transfer_records(cells, nothing, baselines=False)
+    assert [name for name in first if name.startswith("drop")] == ["drop mAP@5"]  # none from 0
     alone, other = transfer_records(cells, [], baselines=False)
     assert not any(name.startswith("drop") for name in alone | other)
 

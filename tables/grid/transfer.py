@@ -15,6 +15,7 @@ def transfer_records(cells: Sequence[Cell], own: Sequence[Record], *, baselines:
 
     `drop mAP@K` is what is missing, in %, from the same row trained on the dataset it is evaluated on, the mean
     over its seeds; `own`, the records of all cells on their own datasets, has that where the table has both.
+    There is no drop from a mean of 0.
     """
     groups: dict[tuple[str, int], list[Cell]] = {}
     for cell in cells:
@@ -35,9 +36,9 @@ def _record(cell: Cell, own: Sequence[Record]) -> Record:
     record = cell_record(cell, None, None, cell.transferred) | {"dataset": _name(cell)}
     native = [other for other in own if other["status"] == DONE and (other["dataset"], other["bits"], other["model"])
               == (_other(cell), cell.bits, cell.row.label)]
-    drops = {name: 1 - value / statistics.fmean(other[name] for other in native)
-             for name, value in record.items() if native and name.startswith("mAP@") and name in native[0]}
-    return record | {f"{DROP} {name}": 100 * drop for name, drop in drops.items()}
+    there = {name: statistics.fmean(other[name] for other in native)
+             for name in record if native and name.startswith("mAP@") and name in native[0]}
+    return record | {f"{DROP} {name}": 100 * (1 - record[name] / mean) for name, mean in there.items() if mean}
 
 
 def _other(cell: Cell) -> str:
