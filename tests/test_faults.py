@@ -153,16 +153,17 @@ def test_an_epoch_goes_on_in_its_own_order(project, faulty, at_step):
     as_if_undisturbed(project, faulty)
 
 
-def test_a_second_signal_stops_at_once(project, faulty, at_step):
+def test_a_second_interrupt_stops_at_once(project, faulty, at_step):
     at_step(5, send(signal.SIGINT, signal.SIGINT))
     assert faulty.train().code == 130
     assert "unfinished" not in read_checkpoint(faulty.last)
     as_if_undisturbed(project, faulty)
 
 
-def test_another_signal_does_not_hurry_the_first(project, faulty, at_step):
-    at_step(5, send(signal.SIGINT, signal.SIGTERM))
-    assert faulty.train().code == 130
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), 2 * (signal.SIGTERM,), 2 * (signal.SIGHUP,)])
+def test_no_other_second_signal_hurries(signals, project, faulty, at_step):
+    at_step(5, send(*signals))
+    assert faulty.train().code == STATUS[signals[0]]
     assert read_checkpoint(faulty.last)["unfinished"]["steps"] == 2
     as_if_undisturbed(project, faulty)
 
