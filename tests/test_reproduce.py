@@ -238,9 +238,10 @@ def test_an_interrupt_ends_the_children_and_starts_no_cell(project, monkeypatch)
         runner.run("train.py", cells[1])
 
 
-def test_an_interrupted_child_is_an_interrupt(project):
+@pytest.mark.parametrize("status", [130, 143, 129])
+def test_an_interrupted_child_is_an_interrupt(status, project):
     cells = pair_cells(project)
-    scripts = make_scripts(project.folder / "scripts", "sys.exit(130)")
+    scripts = make_scripts(project.folder / "scripts", f"sys.exit({status})")
     with pytest.raises(KeyboardInterrupt), Runner(1, folder=scripts) as runner:
         run_cells(dict.fromkeys(cells, State.MISSING), runner, 1, lambda line: None)
     assert [cell.log_path.exists() for cell in cells] == [True, False]

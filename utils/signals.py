@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stopped(KeyboardInterrupt):
@@ -86,8 +86,8 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
-    ours = [signum for signum in _SIGNALS if before[signum] not in (signal.SIG_IGN, None)]
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    ours = [signum for signum in SIGNALS if before[signum] not in (signal.SIG_IGN, None)]
     try:
         for signum in ours:
             signal.signal(signum, handler)
