@@ -26,6 +26,7 @@ from tables.grid import preparation
 from tests.pipeline import ROOT, assert_same_tensors, make_project, run, succeed
 from tests.test_reproduce import PAIR
 from utils import checkpoints, clustering, files
+from utils import progress as progress_module
 from utils.checkpoints import read_checkpoint, write_checkpoint
 from utils.errors import UserError
 from utils.lock import Lock
@@ -383,6 +384,17 @@ def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(wi
     assert told is not None
     assert told[0] == -(-6 // window) * window
     assert told[1].startswith("epoch 3, step 6: the loss is not finite (total nan, part 2) at learning rate 0.1. ")
+
+
+@pytest.mark.parametrize(("number", "same"), [(0, True), (1, False)])
+def test_only_the_first_process_draws_what_the_first_would_have(number, same, monkeypatch):
+    monkeypatch.setattr(progress_module, "rank", lambda: number)
+    begin = 0, 0.1, torch.device("cpu"), torch.arange(4)
+    saved = Progress(*begin).state()
+    drawn = torch.rand(3)
+    torch.manual_seed(5 + number)
+    Progress(*begin, saved)
+    assert torch.equal(torch.rand(3), drawn) is same
 
 
 @pytest.mark.parametrize("ask", [Progress.state, Progress.means])
