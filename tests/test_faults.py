@@ -154,6 +154,16 @@ def test_an_epoch_goes_on_in_its_own_order(project, faulty, at_step):
     as_if_undisturbed(project, faulty)
 
 
+@pytest.mark.parametrize("chooses", [("--select", "best_on_test"), ("--early-stop", 9)])
+def test_a_choice_of_epochs_goes_on_by_its_own_measure(chooses, project, faulty, at_step):
+    at_step(2 * STEPS + 1, send(signal.SIGTERM))
+    faulty.train(*chooses)
+    refused(faulty.train("--resume", "--map-at", "[5]", *chooses), "mAP@1 over k", "mAP@5 over k", "map_at")
+    refused(faulty.train("--resume", "--ap-normaliser", "hits", *chooses), "mAP@1 over hits")
+    assert faulty.train("--resume", "--map-at", "[1]", *chooses).code == 0
+    assert faulty.train("--resume", "--map-at", "[5]", *chooses).code == 0  # finished
+
+
 def test_a_second_interrupt_stops_at_once(project, faulty, at_step):
     at_step(5, send(signal.SIGINT, signal.SIGINT))
     assert faulty.train().code == 130
