@@ -171,6 +171,7 @@ class Onlooker(Run):
 
     def __init__(self, config, state: dict | None):
         self.config, self.state = config, state
+        self.checkpoints, self.logs = Path(config.file_path), Path(config.log_path)  # for messages
 
     def begin(self) -> None:
         pass
