@@ -13,6 +13,7 @@ import argparse
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -208,9 +209,19 @@ class Trainer:
         if run.state["features"] != self.fingerprint:
             raise UserError(f"{run.checkpoints}: this run was trained on other features than "
                             f"{self.config.train_feat_path}. Restore them, or set run_name to begin another run.")
+        self._check_measure(run.state, run.checkpoints)
         self.model.load_state_dict(run.state["model_state_dict"])
         self.optimizer.load_state_dict(run.state["optimizer_state_dict"])
         return run.state["best"], run.state["stale"], run.state["finished"]
+
+    def _check_measure(self, state: dict, place: Path) -> None:
+        """Refuses to compare the epochs to come with those before by another measure than theirs."""
+        chooses = self.config.select == "best_on_test" or self.config.early_stop
+        before, now = (f"mAP@{config['map_at'][0]} over {config['ap_normaliser']}"
+                       for config in (state["config"], self.config))
+        if chooses and before != now and not state["finished"] and state["best"] > float("-inf"):
+            raise UserError(f"{place}: select and early_stop compare epochs by {before} in this run, not by "
+                            f"{now}. Resume with its own map_at and ap_normaliser; eval.py takes others.")
 
     def _log_setup(self) -> None:
         config = self.config

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -135,7 +136,9 @@ def test_a_signal_to_one_process_stops_all_at_one_step(project, whole):
     stopped = torchrun(2, "-m", "tests.signalled_worker", *command)
     assert stopped.returncode == 1
     assert stopped.stdout.count("SIGTERM: stopped after 2 steps of epoch 3, which are kept.") == 1, stopped.stderr
-    again = torchrun(2, *command)
+    launcher, *words = shlex.split(stopped.stdout.splitlines()[-1])
+    assert (launcher, words) == ("torchrun", ["--nproc_per_node", "2", *map(str, command)])
+    again = torchrun(2, *words[2:])
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("resuming after epoch 2 of 6 and 2 steps of the next") == 1
     assert_weights_of(project, "stopped", whole)

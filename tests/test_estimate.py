@@ -38,7 +38,8 @@ def test_the_time_left_is_that_of_the_videos_left(tmp_path):
     left = seconds_left([first, second, third, fourth])
     assert left[third] == pytest.approx(10 * 3570 * 0.02)  # of its own row
     assert left[second] == pytest.approx(10 * 9722 * 0.1)
-    assert total(left, [third], 2) == "about 6 min of training left"
+    assert total(left, [third], 2) == "about 12 min of training left"  # one cell is not divided
+    assert total(left, 4 * [third], 2) == "about 24 min of training left"
     other = expand("t", table, folder=CONFIGS, datasets=["act"], settings=settings | {"batch_size": "4"})
     assert seconds_left(other) == {}  # what is there was made with other settings
 

@@ -26,6 +26,7 @@ from tables.grid import preparation
 from tests.pipeline import ROOT, assert_same_tensors, make_project, run, succeed
 from tests.test_reproduce import PAIR
 from utils import checkpoints, clustering, files
+from utils import progress as progress_module
 from utils.checkpoints import read_checkpoint, write_checkpoint
 from utils.errors import UserError
 from utils.lock import Lock
@@ -153,16 +154,27 @@ def test_an_epoch_goes_on_in_its_own_order(project, faulty, at_step):
     as_if_undisturbed(project, faulty)
 
 
-def test_a_second_signal_stops_at_once(project, faulty, at_step):
+@pytest.mark.parametrize("chooses", [("--select", "best_on_test"), ("--early-stop", 9)])
+def test_a_choice_of_epochs_goes_on_by_its_own_measure(chooses, project, faulty, at_step):
+    at_step(2 * STEPS + 1, send(signal.SIGTERM))
+    faulty.train(*chooses)
+    refused(faulty.train("--resume", "--map-at", "[5]", *chooses), "mAP@1 over k", "mAP@5 over k", "map_at")
+    refused(faulty.train("--resume", "--ap-normaliser", "hits", *chooses), "mAP@1 over hits")
+    assert faulty.train("--resume", "--map-at", "[1]", *chooses).code == 0
+    assert faulty.train("--resume", "--map-at", "[5]", *chooses).code == 0  # finished
+
+
+def test_a_second_interrupt_stops_at_once(project, faulty, at_step):
     at_step(5, send(signal.SIGINT, signal.SIGINT))
     assert faulty.train().code == 130
     assert "unfinished" not in read_checkpoint(faulty.last)
     as_if_undisturbed(project, faulty)
 
 
-def test_another_signal_does_not_hurry_the_first(project, faulty, at_step):
-    at_step(5, send(signal.SIGINT, signal.SIGTERM))
-    assert faulty.train().code == 130
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), 2 * (signal.SIGTERM,), 2 * (signal.SIGHUP,)])
+def test_no_other_second_signal_hurries(signals, project, faulty, at_step):
+    at_step(5, send(*signals))
+    assert faulty.train().code == STATUS[signals[0]]
     assert read_checkpoint(faulty.last)["unfinished"]["steps"] == 2
     as_if_undisturbed(project, faulty)
 
@@ -384,6 +396,17 @@ def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(wi
     assert told[1].startswith("epoch 3, step 6: the loss is not finite (total nan, part 2) at learning rate 0.1. ")
 
 
+@pytest.mark.parametrize(("number", "same"), [(0, True), (1, False)])
+def test_only_the_first_process_draws_what_the_first_would_have(number, same, monkeypatch):
+    monkeypatch.setattr(progress_module, "rank", lambda: number)
+    begin = 0, 0.1, torch.device("cpu"), torch.arange(4)
+    saved = Progress(*begin).state()
+    drawn = torch.rand(3)
+    torch.manual_seed(5 + number)
+    Progress(*begin, saved)
+    assert torch.equal(torch.rand(3), drawn) is same
+
+
 @pytest.mark.parametrize("ask", [Progress.state, Progress.means])
 def test_losses_not_yet_seen_are_looked_at_before_they_are_kept(ask):
     progress = Progress(0, 0.1, torch.device("cpu"), torch.arange(4), window=50)
@@ -540,5 +563,6 @@ def test_a_folder_that_vanishes(replaced, project, faulty, at_step):
 def test_the_table_of_faults_names_these_tests():
     table = (ROOT / "docs/faults.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", table))
+    tests = "".join((ROOT / f"tests/test_{name}.py").read_text() for name in ("faults", "distributed", "scripts"))
     assert named
-    assert named <= set(globals()) | {"test_a_run_killed_five_times_ends_as_if_it_never_was"}
+    assert named <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))

@@ -168,9 +168,10 @@ def test_other_settings(project):
 def test_a_restart_discards_the_evaluation_too(project):
     config = pair_cells(project)[0].config
     leave_run(config)
+    write_text(f"{config.log_path}/metrics.csv", "epoch\n1\n")
     with Run(config, restart=True):
         pass
-    assert not os.path.exists(f"{config.log_path}/metrics.json")
+    assert not [name for name in os.listdir(config.log_path) if name.startswith("metrics.")]
 
 
 # running scripts
@@ -238,9 +239,10 @@ def test_an_interrupt_ends_the_children_and_starts_no_cell(project, monkeypatch)
         runner.run("train.py", cells[1])
 
 
-def test_an_interrupted_child_is_an_interrupt(project):
+@pytest.mark.parametrize("status", [130, 143, 129])
+def test_an_interrupted_child_is_an_interrupt(status, project):
     cells = pair_cells(project)
-    scripts = make_scripts(project.folder / "scripts", "sys.exit(130)")
+    scripts = make_scripts(project.folder / "scripts", f"sys.exit({status})")
     with pytest.raises(KeyboardInterrupt), Runner(1, folder=scripts) as runner:
         run_cells(dict.fromkeys(cells, State.MISSING), runner, 1, lambda line: None)
     assert [cell.log_path.exists() for cell in cells] == [True, False]

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import shlex
 import signal
 import sys
@@ -104,9 +105,16 @@ def run_script(main: Callable[[], object]) -> None:
 
 
 def resume_command() -> str:
-    """The command line that continues what this process was asked to do: its own, with --resume, without --restart."""
+    """The command line that continues what this process was asked to do: its own, with --resume, without --restart.
+
+    Under torchrun, as many processes as there are on this machine.
+    """
     typed = sys.orig_argv[-len(sys.argv):] == sys.argv  # also the interpreter and its flags; not so under `python -m`
-    words = [word for word in (sys.orig_argv if typed else ["python", *sys.argv]) if word != "--restart"]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        words = ["torchrun", "--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"], *sys.argv]
+    else:
+        words = sys.orig_argv if typed else ["python", *sys.argv]
+    words = [word for word in words if word != "--restart"]
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 

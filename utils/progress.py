@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils.distributed import rank
 from utils.errors import UserError
 
 WINDOW = 50  # steps between looks at the losses on a device that works while we go on: a look waits for it
@@ -23,7 +24,8 @@ class Progress:
     Args:
         epoch: from 0. rate: the learning rate, for the message. device: where the steps are taken.
         order: (N,) the videos as the epoch goes through them.
-        saved: an earlier `state`; torch's generators are set to what they were then.
+        saved: an earlier `state`; torch's generators are set to what they were then, in the first process, whose they
+            are. Others must not draw the same: they go on from where they were seeded for the epoch.
         window: steps between looks; None: as said above.
 
     Raises:
@@ -47,7 +49,8 @@ class Progress:
             self.num_steps = saved["steps"]
             self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
             self._started -= saved["seconds"]
-            _set_generators(device, saved["generators"])
+            if rank() == 0:
+                _set_generators(device, saved["generators"])
 
     @property
     def seconds(self) -> float:

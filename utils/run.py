@@ -30,7 +30,7 @@ FREE_SETTINGS = frozenset({
     "log_path",
 })
 # With eval.py's, which would speak of another run.
-_LOGS = ("metrics.jsonl", "log.txt", "metrics.json", "map.txt", "report.html")
+_LOGS = ("metrics.jsonl", "metrics.csv", "log.txt", "metrics.json", "map.txt", "report.html")
 _WRITTEN_HERE = ("metrics.jsonl", "metrics.csv", "config.py")  # of the log folder, and not by eval.py
 _IN_USE = "Wait until it is done or end it, or set run_name to begin another run."
 
@@ -171,6 +171,7 @@ class Onlooker(Run):
 
     def __init__(self, config, state: dict | None):
         self.config, self.state = config, state
+        self.checkpoints, self.logs = Path(config.file_path), Path(config.log_path)  # for messages
 
     def begin(self) -> None:
         pass

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,9 +28,10 @@ def stopping_at_once() -> Iterator[None]:
 
 
 class StopRequest:
-    """A block in which the first signal is only noted, for `found`; the same signal again raises `Stopped` at once.
+    """A block in which the first signal is only noted, for `found`; a second Ctrl-C raises `Stopped` at once.
 
-    Another signal than the first changes nothing: a job's manager may well send SIGTERM after the terminal's Ctrl-C.
+    Any other second signal changes nothing: it is what a parent passes on (torchrun, reproduce.py) of a signal that its
+    whole group has had, or a job's manager sends after the terminal's Ctrl-C.
 
     Args:
         agree: gives several processes one number from that of each, 0 where none has had a signal; one alone takes
@@ -64,8 +65,8 @@ class StopRequest:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """A block in which the first signal of this process, or one that has come before, raises too."""
-        self._at_once = True
         try:
+            self._at_once = True
             if self._signum:
                 raise Stopped(self._signum)
             yield
@@ -73,7 +74,7 @@ class StopRequest:
             self._at_once = False
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        again = signum == self._signum
+        again = signum == self._signum == signal.SIGINT
         self._signum = self._signum or signum
         if again or self._at_once:
             raise Stopped(signum)
@@ -85,8 +86,8 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
-    ours = [signum for signum in _SIGNALS if before[signum] not in (signal.SIG_IGN, None)]
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    ours = [signum for signum in SIGNALS if before[signum] not in (signal.SIG_IGN, None)]
     try:
         for signum in ours:
             signal.signal(signum, handler)

@@ -48,7 +48,7 @@ def total(left: Mapping[Cell, float], cells: Sequence[Cell], jobs: int) -> str:
     if not known:
         return ""
     more = f", not counting {len(cells) - len(known)} cells unlike any so far" if len(known) < len(cells) else ""
-    return f"about {duration(sum(known) / jobs)} of training left{more}"
+    return f"about {duration(max(*known, sum(known) / jobs))} of training left{more}"
 
 
 def _seconds_per_epoch(cell: Cell) -> list[float]:

@@ -21,13 +21,12 @@ from utils.cpus import available_cpus
 from utils.errors import UserError
 from utils.files import make_folder
 from utils.memory import available_memory
-from utils.signals import Stopped
+from utils.signals import SIGNALS, Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = "cell.log"
 BYTES_PER_CELL = 2 << 30  # beside the features
-_SIGNALLED = {128 + signal.SIGINT: signal.SIGINT, -signal.SIGINT: signal.SIGINT,
-              128 + signal.SIGTERM: signal.SIGTERM, -signal.SIGTERM: signal.SIGTERM}
+_SIGNALLED = {status: signum for signum in SIGNALS for status in (128 + signum, -signum)}
 _GRACE_SECONDS = 1.0
 _CHECKPOINT_SECONDS = 60.0  # a step in progress, and a checkpoint after it
 
