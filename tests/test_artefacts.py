@@ -170,6 +170,10 @@ def test_a_flipped_bit_is_found(bit, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match="'feats' does not fit its checksum"):
         read_plain(path)
+    with h5py.File(path, "a") as file:
+        file["feats"].attrs["sha256"] = [1, 2]
+    with pytest.raises(UserError, match="'feats' does not fit its checksum"):
+        read_plain(path)
     with h5py.File(path, "a") as file:  # as a file of an earlier version
         del file["feats"].attrs["sha256"]
     assert not np.array_equal(read_plain(path), array)

@@ -131,6 +131,7 @@ def case_file(number: int, seed: int, kinds: Sequence[str], folder: Path) -> Pat
     name = kind_of(number, kinds)
     samples = sorted((folder / name).iterdir())
     place = folder / f"case{number}"
+    shutil.rmtree(place, ignore_errors=True)  # of a worker that died while making it
     place.mkdir()
     os.chdir(place)
     path = place / f"case{rng.choice(samples).suffix}"
