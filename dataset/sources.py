@@ -11,12 +11,13 @@ import torch
 
 from dataset.features import VideoFeatures
 from dataset.stream import BUFFER_BYTES, StreamSource
+from utils.cpus import available_cpus
 from utils.distributed import least, num_local_processes
 from utils.errors import UserError
 from utils.memory import available_memory
 
 SHARE = 0.5  # of the free memory that a split may take
-READERS = 16  # threads; a disk needs several requests at once to be quick
+READERS = min(16, 2 * available_cpus())  # threads: a disk wants several requests at once, cores no crowd
 PIECES = 4 * READERS  # of a batch: small, so that no thread waits for another's slow requests
 
 
