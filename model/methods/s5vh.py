@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
-from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames, video_codes
-from model.blocks import init_linears
-from model.contract import HashingMethod
-from model.registry import mixer_factory
+from model.autoencoder import binarise, split_frames, take_frames
+from model.frame_hashing import FrameHashing
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
@@ -28,7 +26,7 @@ class Views(NamedTuple):
     center_logits: Tensor  # (2B, C), before any scale
 
 
-class Method(HashingMethod):
+class Method(FrameHashing):
     """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
 
     Args:
@@ -44,49 +42,23 @@ class Method(HashingMethod):
 
     def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
                  hash_centers: Tensor | None = None):
-        super().__init__()
-        self.config = config
-        make_mixer = mixer_factory(config)
-        K, C, width = config.nbits, config.nclusters, config.decoder_size
-        self.encoder = Encoder(config.feature_size, config.hidden_size, config.max_frames,
-                               DEPTHS[config.S5VH_type], make_mixer, config.directions, config.drop_path_rate)
-        self.binary = nn.Linear(config.hidden_size, K)
-        self.ln = nn.LayerNorm(K)
-        self.encoder_to_decoder = nn.Linear(K, width, bias=False)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.decoder = Decoder(config.feature_size, width, config.max_frames, DECODER_DEPTH, make_mixer,
-                               config.directions)
+        super().__init__(config, DEPTHS[config.S5VH_type], DECODER_DEPTH)
+        K, C = config.nbits, config.nclusters
         if config.hash_center_mode == "learned":
             self.classifier = nn.Linear(K, C, bias=False)
         else:
             self.register_buffer("hash_centers", torch.zeros(C, K, dtype=torch.int8))
         self.register_buffer("pseudo_labels", torch.zeros(num_videos, C))
-        self._initialise(pseudo_labels, hash_centers)
-
-    @torch.no_grad()
-    def _initialise(self, pseudo_labels: Tensor | None, hash_centers: Tensor | None) -> None:
-        init_linears(self.encoder, include_mixers=self.config.mixer_init == "xavier")
-        init_linears(self.decoder, include_mixers=self.config.mixer_init == "xavier")
-        nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
+        self.initialise()
         if pseudo_labels is not None:
             self.pseudo_labels.scatter_(1, pseudo_labels[:, None], 1.0)
-        if hash_centers is not None and self.config.hash_center_mode == "fixed":
+        if hash_centers is not None and config.hash_center_mode == "fixed":
             self.hash_centers.copy_(hash_centers)
 
     @staticmethod
     def required_artefacts(config) -> tuple[str, ...]:
         learned = config.hash_center_mode == "learned"
         return ("pseudo_labels",) if learned else ("pseudo_labels", "hash_centers")
-
-    @property
-    def num_uniforms(self) -> int:
-        """One for each block of the encoder: which ones a video skips (stochastic depth)."""
-        return len(self.encoder.blocks)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Real video codes (B, K) of whole videos x (B, T, F), as `video_codes`."""
-        h = self.ln(self.binary(self.encoder(self.encoder.embed(x)))).float()
-        return video_codes(h, self.config.tied_bits)
 
     def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
               tokens: Tensor | None = None) -> Views:

@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_loss, structure_loss
-from model.autoencoder import Decoder, Encoder, binarise, split_frames, take_frames, video_codes
-from model.blocks import init_linears
-from model.contract import HashingMethod, SequenceMixer
+from model.autoencoder import binarise, split_frames, take_frames
+from model.contract import SequenceMixer
+from model.frame_hashing import FrameHashing
 from model.mixers import mamba
-from model.registry import mixer_factory
 from model.teacher import Teacher, TeacherViews
 from utils.anchor_graph import LEVELS, AnchorGraph, similarity_block
 
@@ -35,7 +34,7 @@ class StudentViews(NamedTuple):
     hidden: Tensor | None  # (R B, H), the frames that it reconstructs
 
 
-class Method(HashingMethod):
+class Method(FrameHashing):
     """The method: S5VH's encoder, hash layer and decoder as the student; to train, the teacher too.
 
     With student_views `whole` the student sees all frames and reconstructs them, with `masked` it sees the first of
@@ -54,33 +53,14 @@ class Method(HashingMethod):
 
     def __init__(self, config, num_videos: int = 0, anchor_ids: Tensor | None = None,
                  anchor_distances: Tensor | None = None):
-        super().__init__()
-        self.config = config
-        make_mixer = mixer_factory(config)
-        self.encoder = Encoder(config.feature_size, config.hidden_size, config.max_frames, config.student_depth,
-                               make_mixer, config.directions, config.drop_path_rate)
-        self.binary = nn.Linear(config.hidden_size, config.nbits)
-        self.ln = nn.LayerNorm(config.nbits)
-        self.encoder_to_decoder = nn.Linear(config.nbits, config.decoder_size, bias=False)
-        self.decoder = Decoder(config.feature_size, config.decoder_size, config.max_frames,
-                               config.student_decoder_depth, make_mixer, config.directions)
-        self.mask_token = None
-        if config.student_views != "whole":
-            self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_size))
-        self._initialise()
+        super().__init__(config, config.student_depth, config.student_decoder_depth,
+                         hides=config.student_views != "whole")
+        self.initialise()
         self.teacher = self.to_attention = None
         if num_videos and config.student_views != "siamese":
             self.teacher = _teacher(config)
             self.to_attention = nn.Linear(config.hidden_size, config.hidden_size)
         self._keep_graph(num_videos, anchor_ids, anchor_distances)
-
-    @torch.no_grad()
-    def _initialise(self) -> None:
-        """As S5VH's, in its order: from one seed both start with the same weights."""
-        init_linears(self.encoder, include_mixers=self.config.mixer_init == "xavier")
-        init_linears(self.decoder, include_mixers=self.config.mixer_init == "xavier")
-        if self.mask_token is not None:
-            nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
 
     def _keep_graph(self, num_videos: int, ids: Tensor | None, distances: Tensor | None) -> None:
         """Not in the state dict: it does not change, and a resumed run reads it from its file again."""
@@ -96,16 +76,6 @@ class Method(HashingMethod):
     @staticmethod
     def required_artefacts(config) -> tuple[str, ...]:
         return "anchor_ids", "anchor_distances"
-
-    @property
-    def num_uniforms(self) -> int:
-        """One for each block of the student's encoder: which ones a video skips (stochastic depth)."""
-        return len(self.encoder.blocks)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Real video codes (B, K) of whole videos x (B, T, F), as `video_codes`: S5VH's very operations."""
-        h = self.ln(self.binary(self.encoder(self.encoder.embed(x)))).float()
-        return video_codes(h, self.config.tied_bits)
 
     def losses(self, batch, epoch: int) -> dict[str, Tensor]:
         """The terms of eq. 18 and the distillation, and `total`, their sum by the config's weights.
