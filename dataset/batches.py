@@ -22,7 +22,7 @@ class Batch:
     index: torch.Tensor
     """(B,) int64, the videos' places in the split."""
     features: torch.Tensor
-    """(B, T, F) float32."""
+    """(B, T, F) float32; as its source gives it, float16 too, until `to` widens it."""
     masks: torch.Tensor
     """(B, 2, T) bool, True = hidden."""
     uniforms: torch.Tensor
@@ -31,10 +31,10 @@ class Batch:
     """Which rows of the whole batch these are: `gather` and `mean` for the losses, see `HashingMethod.losses`."""
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on `device`."""
+        """The same batch on `device`, its features float32."""
         moved = {name: getattr(self, name).to(device, non_blocking=True)
                  for name in ("index", "features", "masks", "uniforms")}
-        return replace(self, **moved)
+        return replace(self, **moved | {"features": moved["features"].float()})
 
 
 class BatchSource(Protocol):
@@ -48,7 +48,7 @@ class BatchSource(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32: the videos `index` (B,) int64, in that order."""
+        """(B, T, F) float32 or float16: the videos `index` (B,) int64, in that order."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""One HDF5 file of video features: what is in it, and its rows as float32.
+"""One HDF5 file of video features: what is in it, and its rows.
 
 An unfiltered contiguous dataset is read with plain file reads at its offset, which costs no more than the
 bytes asked for; every other layout is read by h5py. No file stays open between two reads, so an object
@@ -6,9 +6,10 @@ survives fork and pickle.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,8 @@ from utils.hdf5 import check_sound
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
+_TELLS_WHAT_IS_CACHED = hasattr(os, "RWF_NOWAIT") and hasattr(os, "posix_fadvise")
+_FIRST_NON_FINITE = {2: (0x7C00, 0xFC00), 4: (0x7F800000, 0xFF800000)}  # bits of +Inf and -Inf; NaNs lie above them
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class FeatureFile:
         _require_file(self.path, role)
         self._identity = _identity(self.path)
         self._layout = self._inspect()
+        self._known_finite = np.zeros(self.shape[0], bool)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,13 +72,13 @@ class FeatureFile:
         return self._layout.offset is not None or 0 in self.shape
 
     def read(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
-        """out[slots[i]] = row rows[i] as float32.
+        """out[slots[i]] = row rows[i].
 
-        `rows` ascends and may hold duplicates; `out` is C-contiguous float32 (any, T, F).
+        `rows` ascends and may hold duplicates; `out` is C-contiguous (any, T, F), float32 or of the type stored.
 
         Raises:
             UserError: the file cannot be read, its layout has changed since it was opened, or a row holds NaN
-                or Inf.
+                or Inf: each is looked at when it is first read from the file as it is.
         """
         with _reading(self.path):
             self._refuse_changed_file()
@@ -111,23 +115,41 @@ class FeatureFile:
             raise UserError(f"{self.path}: this file was replaced by one of another layout while in use. "
                             "Start the command again.")
         self._identity = identity
+        self._known_finite[:] = False
 
     def _read_contiguous(self, offset: int, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
-        """In steps that stay in the processor's cache until they are converted and checked."""
-        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
-        direct = self.dtype == np.float32
-        most = max(1, _READ_BYTES // row_bytes)
+        """In steps that stay in the processor's cache until they are converted and checked.
+
+        Scattered rows that the system has not cached are all asked for at once, and read when the others are.
+        """
+        row_bytes = self.dtype.itemsize * self.shape[1] * self.shape[2]
+        direct = self.dtype == out.dtype
+        check = not self._known_finite[rows].all()
+        uncached = []
+
+        def read(row: int, count: int, slot: int, fill: Callable[[FileIO, np.ndarray, int], bool]) -> bool:
+            target = out[slot:slot + count]
+            raw = target if direct else np.empty(target.shape, self.dtype)
+            if not fill(file, raw, offset + row * row_bytes):
+                return False
+            if not direct:
+                _widen(raw, target)
+            if check:
+                self._refuse_non_finite(slice(row, row + count), target)
+            return True
+
         with open(self.path, "rb", buffering=0) as file:
-            if rows[-1] - rows[0] >= 2 * len(rows):
-                _read_nothing_ahead(file)
-            for first, last in _runs(rows, slots, most):
-                target = out[slots[first]:slots[first] + last - first]
-                raw = target if direct else np.empty(target.shape, self.dtype)
-                file.seek(offset + int(rows[first]) * row_bytes)
-                _read_fully(file, raw.reshape(-1).view(np.uint8).data)
-                if not direct:
-                    _widen(raw, target)
-                self._refuse_non_finite(rows[first:last], target)
+            scattered = _TELLS_WHAT_IS_CACHED and rows[-1] - rows[0] >= 2 * len(rows)
+            if scattered:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # else it fetches several times as much
+            for run in _runs(rows, slots, max(1, _READ_BYTES // row_bytes)):
+                if not read(*run, _read_cached if scattered else _read_fully):
+                    row, count, _ = run
+                    os.posix_fadvise(file.fileno(), offset + row * row_bytes, count * row_bytes,
+                                     os.POSIX_FADV_WILLNEED)
+                    uncached.append(run)
+            for run in uncached:
+                read(*run, _read_fully)
 
     def _read_by_h5py(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         unique, inverse = np.unique(rows, return_inverse=True)
@@ -138,22 +160,20 @@ class FeatureFile:
             else:
                 raw = dataset[unique]
         in_place = len(unique) == len(rows) and (np.diff(slots) == 1).all()
-        block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, np.float32)
+        block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, out.dtype)
         _widen(raw, block)
         self._refuse_non_finite(unique, block)
         if not in_place:
             out[slots] = block[inverse]
 
-    def _refuse_non_finite(self, rows: np.ndarray, block: np.ndarray) -> None:
+    def _refuse_non_finite(self, rows: np.ndarray | slice, block: np.ndarray) -> None:
         """Looks at block[i], which is row rows[i] of the file."""
-        if self.dtype.kind != "f":
-            return
-        finite = np.isfinite(block)
-        if not finite.all():
-            row = rows[np.argmin(finite.all(axis=(1, 2)))]
+        if self.dtype.kind == "f" and not _all_finite(block):
+            row = np.arange(self.shape[0])[rows][np.argmin(np.isfinite(block).all(axis=(1, 2)))]
             raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or a "
                             "value beyond float32. Extract the features of this video again, or drop the "
                             "video and its label.")
+        self._known_finite[rows] = True
 
 
 def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
@@ -168,32 +188,50 @@ def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
     return offset if offset is not None and dataset.id.get_storage_size() == size > 0 else None
 
 
-def _runs(rows: np.ndarray, slots: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
-    """(first, last) of each stretch of at most `most` entries consecutive in the file and in the output."""
+def _runs(rows: np.ndarray, slots: np.ndarray, most: int) -> Iterator[tuple[int, int, int]]:
+    """(first row, rows, first slot) of each stretch of at most `most` consecutive in the file and in the output."""
     breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(slots) != 1)) + 1
-    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
-        for first in range(start, stop, most):
-            yield first, min(first + most, stop)
+    starts = np.concatenate([[0], breaks])
+    lengths = np.diff(np.append(starts, len(rows)))
+    for row, length, slot in zip(rows[starts].tolist(), lengths.tolist(), slots[starts].tolist(), strict=True):
+        for done in range(0, length, most):
+            yield row + done, min(most, length - done), slot + done
 
 
-def _read_nothing_ahead(file) -> None:
-    """Keeps the system from guessing at scattered reads: it would fetch several times as much as is asked for."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+def _read_cached(file: FileIO, out: np.ndarray, offset: int) -> bool:
+    """Fills `out` if the system has all of it in memory, and says whether it had."""
+    try:
+        return os.preadv(file.fileno(), [out.data], offset, os.RWF_NOWAIT) == out.nbytes
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that cannot tell
+        return _read_fully(file, out, offset)
 
 
-def _read_fully(file, view: memoryview) -> None:
-    """Fills `view`; one read returns at most 2 GiB on Linux."""
+def _read_fully(file: FileIO, out: np.ndarray, offset: int) -> bool:
+    """Fills `out`; one read returns at most 2 GiB on Linux."""
+    view = out.reshape(-1).view(np.uint8).data
+    file.seek(offset)
     while len(view):
         count = file.readinto(view)
         if not count:
             raise OSError("truncated file: it ends inside the features")
         view = view[count:]
+    return True
+
+
+def _all_finite(block: np.ndarray) -> bool:
+    """Whether `block` of float16 or float32 holds no NaN or Inf: by its bits, for numpy takes float16 one by one."""
+    size = block.dtype.itemsize
+    positive, negative = _FIRST_NON_FINITE[size]
+    return block.size == 0 or bool(block.view(f"i{size}").max() < positive and block.view(f"u{size}").max() < negative)
 
 
 def _widen(raw: np.ndarray, out: np.ndarray) -> None:
-    """out = `raw` as float32; uint8 are pixels, value / 255. A float64 beyond float32 becomes Inf."""
-    if raw.dtype == np.uint8:
+    """out = `raw` in its type; uint8 are pixels, value / 255. A float64 beyond float32 becomes Inf."""
+    if raw.dtype == out.dtype:
+        out[...] = raw
+    elif raw.dtype == np.uint8:
         np.divide(raw, np.float32(255), out=out)
     elif raw.dtype == np.float16 and raw.dtype.isnative:
         torch.from_numpy(out).copy_(torch.from_numpy(raw))  # ten times as fast as numpy's, and other threads run on

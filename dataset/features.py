@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from dataset.feature_file import FeatureFile
 from utils.errors import UserError
@@ -63,6 +64,12 @@ class VideoFeatures:
         """The type in which the first file stores them."""
         return self._files[0].dtype
 
+    @property
+    def batch_dtype(self) -> np.dtype:
+        """The smallest type that holds every value as read: float16 where all files store that, else float32."""
+        kept = np.dtype(np.float16)
+        return kept if all(file.dtype == kept for file in self._files) else np.dtype(np.float32)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -79,7 +86,7 @@ class VideoFeatures:
     def rows(self, index: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed.
 
-        `out`, C-contiguous and of that shape and type, is filled and returned where it is given.
+        `out`, C-contiguous and of that shape, float32 or `batch_dtype`, is filled and returned where it is given.
 
         Raises:
             UserError: a file has become unreadable, or a row holds NaN or Inf.
@@ -97,7 +104,9 @@ class VideoFeatures:
         return out
 
     def scatter(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
-        """out[slots[i]] = the video rows[i], for `rows` int64 that ascend; `out` is C-contiguous float32 (any, T, F).
+        """out[slots[i]] = the video rows[i], for `rows` int64 that ascend.
+
+        `out` is C-contiguous (any, T, F), float32 or `batch_dtype`.
 
         Raises:
             UserError, IndexError: as `rows`.
@@ -110,10 +119,11 @@ class VideoFeatures:
             if first < last:
                 file.read(rows[first:last] - self._starts[number], out, slots[first:last])
 
-    def blocks(self, num_rows: int = 1024) -> Iterator[tuple[int, np.ndarray]]:
-        """(start, float32 (up to num_rows, T, F)) over the whole split in order."""
+    def blocks(self, num_rows: int = 1024, dtype: DTypeLike = np.float32) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, (up to num_rows, T, F)) over the whole split in order, float32 or `batch_dtype`."""
         for start in range(0, len(self), num_rows):
-            yield start, self.rows(np.arange(start, min(start + num_rows, len(self))))
+            index = np.arange(start, min(start + num_rows, len(self)))
+            yield start, self.rows(index, np.empty((len(index), *self.shape[1:]), dtype))
 
     def chunk_blocks(self, least: int, most: int) -> list[tuple[int, int]]:
         """(start, stop) of blocks that together are all videos, each of one file and of whole chunks of it.
@@ -127,9 +137,9 @@ class VideoFeatures:
             blocks += [(start, min(start + size, last)) for start in range(first, last, size)]
         return blocks
 
-    def load(self) -> np.ndarray:
-        """(N, T, F) float32: the whole split in memory."""
-        out = np.empty(self.shape, np.float32)
+    def load(self, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """(N, T, F), float32 or `batch_dtype`: the whole split in memory."""
+        out = np.empty(self.shape, dtype)
         for start in range(0, len(self), 1024):
             stop = min(start + 1024, len(self))
             self.scatter(np.arange(start, stop), out[start:stop], np.arange(stop - start))

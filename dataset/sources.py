@@ -1,6 +1,7 @@
 """Where the videos of a split lie while batches are drawn from them: main memory, a GPU, or their files.
 
-B batch, N videos, T frames, F features.
+Batches come in the type in which videos are handed out, `VideoFeatures.batch_dtype`: `Batch.to` widens float16, so that
+half as much is kept, copied and sent to a GPU. B batch, N videos, T frames, F features.
 """
 
 import math
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from dataset.buffers import Buffers
 from dataset.features import VideoFeatures
 from dataset.stream import BUFFER_BYTES, StreamSource
 from utils.cpus import available_cpus
@@ -17,12 +19,12 @@ from utils.errors import UserError
 from utils.memory import available_memory
 
 SHARE = 0.5  # of the free memory that a split may take
-READERS = min(16, 2 * available_cpus())  # threads: a disk wants several requests at once, cores no crowd
+READERS = min(8, max(4, available_cpus()))  # threads: a disk wants several requests at once, cores no crowd
 PIECES = 4 * READERS  # of a batch: small, so that no thread waits for another's slow requests
 
 
 class HostResident:
-    """A split held whole in main memory as float32.
+    """A split held whole in main memory.
 
     Raises:
         UserError: a video holds NaN or Inf, or the memory does not suffice.
@@ -32,27 +34,26 @@ class HostResident:
 
     def __init__(self, features: VideoFeatures) -> None:
         try:
-            self._videos = features.load()
+            self._videos = features.load(features.batch_dtype)
         except MemoryError as error:
             raise UserError(f"{', '.join(features.paths)}: the {features.role} features need "
                             f"{_gib(_size(features))} of main memory. Set batch_source = file to read them from "
                             "disk as training goes.") from error
         self.shape = features.shape
+        self._buffers = Buffers(self.shape[1:], features.batch_dtype)
 
     def __len__(self) -> int:
         return len(self._videos)
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32: the videos `index` (B,) int64, in that order.
-
-        Gathered by numpy, whose fresh memory comes in huge pages: torch spends several times as long on the first
-        touch of its own as on the copy.
-        """
-        return torch.from_numpy(self._videos[index.numpy()])
+        """(B, T, F): the videos `index` (B,) int64, in that order."""
+        out = self._buffers.take(len(index))
+        np.take(self._videos, index.numpy(), 0, out.numpy(), "clip")  # "raise" would gather elsewhere first
+        return out
 
 
 class DeviceResident:
-    """A split held whole in the memory of a device as float32, so that no batch has to travel.
+    """A split held whole in the memory of a device, so that no batch has to travel.
 
     Raises:
         UserError: a video holds NaN or Inf, or the memory does not suffice.
@@ -63,18 +64,18 @@ class DeviceResident:
     def __init__(self, features: VideoFeatures, device: torch.device) -> None:
         self.shape = features.shape
         try:
-            self._videos = torch.empty(self.shape, device=device)
+            self._videos = torch.empty(self.shape, dtype=getattr(torch, features.batch_dtype.name), device=device)
         except torch.OutOfMemoryError as error:
             raise UserError(f"{', '.join(features.paths)}: the {features.role} features need "
                             f"{_gib(_size(features))} of the memory of {device}. Set batch_source = auto.") from error
-        for start, block in features.blocks():
+        for start, block in features.blocks(dtype=features.batch_dtype):
             self._videos[start:start + len(block)] = torch.from_numpy(block)
 
     def __len__(self) -> int:
         return len(self._videos)
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32 on the device: the videos `index` (B,) int64, in that order."""
+        """(B, T, F) on the device: the videos `index` (B,) int64, in that order."""
         return self._videos[index.to(self._videos.device, non_blocking=True)]
 
 
@@ -91,25 +92,27 @@ class FileSource:
     def __init__(self, features: VideoFeatures) -> None:
         self.shape = features.shape
         self._features = features
+        self._buffers = Buffers(self.shape[1:], features.batch_dtype)
         self._pool = ThreadPoolExecutor(READERS if features.contiguous else 1, "read features")
 
     def __len__(self) -> int:
         return len(self._features)
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32: the videos `index` (B,) int64, in that order.
+        """(B, T, F): the videos `index` (B,) int64, in that order.
 
         Raises:
             UserError: a video holds NaN or Inf, or a file has become unreadable.
         """
         slots = index.argsort().numpy()
         rows = index.numpy()[slots]
-        out = np.empty((len(rows), *self.shape[1:]), np.float32)
+        out = self._buffers.take(len(rows))
+        videos = out.numpy()
         size = max(1, -(-len(rows) // PIECES)) if self._features.contiguous else max(1, len(rows))
         pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
-        for _ in self._pool.map(lambda piece: self._features.scatter(rows[piece], out, slots[piece]), pieces):
+        for _ in self._pool.map(lambda piece: self._features.scatter(rows[piece], videos, slots[piece]), pieces):
             pass
-        return torch.from_numpy(out)
+        return out
 
 
 Source = HostResident | DeviceResident | FileSource | StreamSource
@@ -124,7 +127,7 @@ def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto
             videos lie in one piece, "stream" where only HDF5 can read them. Several processes decide alike; those of
             one machine divide its main memory, of which each would fill a part of its own.
     """
-    size = f"the training features ({_gib(_size(features))} as float32)"
+    size = f"the training features ({_gib(_size(features))} as {features.batch_dtype})"
     if kind == "auto":
         kind, reason = _choose(features, device)
     else:
@@ -162,7 +165,7 @@ def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
 
 
 def _size(features: VideoFeatures) -> int:
-    return math.prod(features.shape) * 4
+    return math.prod(features.shape) * features.batch_dtype.itemsize
 
 
 def _gib(num_bytes: float) -> str:

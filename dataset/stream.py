@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from dataset.buffers import Buffers
 from dataset.features import VideoFeatures
 from dataset.views import EpochDraws
 
@@ -29,7 +30,8 @@ class StreamSource:
     def __init__(self, features: VideoFeatures, buffer_bytes: int = BUFFER_BYTES) -> None:
         self.shape = features.shape
         self._features = features
-        videos = buffer_bytes // (4 * self.shape[1] * self.shape[2])
+        self._buffers = Buffers(self.shape[1:], features.batch_dtype)
+        videos = buffer_bytes // (features.batch_dtype.itemsize * self.shape[1] * self.shape[2])
         self.shuffles_all = len(features) <= videos
         self._most = len(features) if self.shuffles_all else max(1, videos // 2)
         self._blocks = features.chunk_blocks(LEAST_BLOCK, self._most)
@@ -56,19 +58,19 @@ class StreamSource:
         return torch.from_numpy(order[self._group_of[order].argsort(kind="stable")])
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) float32: the videos `index` (B,) int64, in that order.
+        """(B, T, F) of `VideoFeatures.batch_dtype`: the videos `index` (B,) int64, in that order.
 
         Raises:
             UserError: a video holds NaN or Inf, or a file has become unreadable.
         """
         wanted = index.numpy()
-        out = np.empty((len(wanted), *self.shape[1:]), np.float32)
+        out = self._buffers.take(len(wanted))
         groups = self._group_of[wanted]
         for group in np.unique(groups):
             rows, videos = self._take(int(group))
             slots = np.flatnonzero(groups == group)
-            out[slots] = videos[np.searchsorted(rows, wanted[slots])]
-        return torch.from_numpy(out)
+            out.numpy()[slots] = videos[np.searchsorted(rows, wanted[slots])]
+        return out
 
     def _plan(self, group_of_block: np.ndarray) -> None:
         self._group_of_block = group_of_block
@@ -92,7 +94,7 @@ class StreamSource:
         """The rows of a group, ascending, and their videos."""
         blocks = [self._blocks[block] for block in np.flatnonzero(self._group_of_block == group)]
         rows = np.concatenate([np.arange(*block) for block in blocks])
-        videos = np.empty((len(rows), *self.shape[1:]), np.float32)
+        videos = np.empty((len(rows), *self.shape[1:]), self._features.batch_dtype)
         place = 0
         for start, stop in blocks:
             slots = np.arange(place, place + stop - start)

@@ -1,5 +1,7 @@
 """Every source hands out the same batches, reads ahead where it should, and is chosen by what fits."""
 
+import errno
+import os
 import threading
 import weakref
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset import sources, stream
+from dataset import feature_file, sources, stream
 from dataset.batches import iterate_epoch
 from dataset.features import open_features
 from dataset.sources import DeviceResident, FileSource, HostResident, open_source
@@ -48,6 +50,7 @@ def test_every_source_gives_the_same_batches(tmp_path, dtype, cuts):
     stored = values(dtype)
     features = write(tmp_path, stored, cuts)
     expected = torch.from_numpy(stored / np.float32(255) if dtype == "uint8" else stored.astype(np.float32))
+    type_given = torch.float16 if dtype == "float16" else torch.float32
     for source in (HostResident(features), DeviceResident(features, CPU), FileSource(features)):
         assert source.shape == (N, T, F)
         for number in (0, 1):
@@ -55,8 +58,9 @@ def test_every_source_gives_the_same_batches(tmp_path, dtype, cuts):
             batches = epoch(source, number=number)
             assert torch.equal(torch.cat([batch.index for batch in batches]), draws.order)
             for batch in batches:
-                assert batch.features.dtype == torch.float32
-                assert torch.equal(batch.features, expected[batch.index])
+                assert batch.features.dtype == type_given
+                assert batch.to(CPU).features.dtype == torch.float32
+                assert torch.equal(batch.to(CPU).features, expected[batch.index])
                 assert torch.equal(batch.masks, draws.masks(batch.index))
                 assert torch.equal(batch.uniforms, draws.uniforms(batch.index))
 
@@ -75,6 +79,61 @@ def test_batches_of_any_size_divide_over_the_readers(tmp_path, count):
     got = FileSource(write(tmp_path, stored, (30,))).batch(torch.from_numpy(index))
     assert got.shape == (count, T, F)
     np.testing.assert_array_equal(got.numpy(), stored[index].astype(np.float32))
+
+
+def test_a_batch_keeps_its_memory_while_anything_refers_to_it(tmp_path):
+    """And gives it to a later one as soon as nothing does."""
+    stored = values("float32")
+    features = write(tmp_path, stored)
+    index = torch.arange(N)
+    for source in (HostResident(features), FileSource(features), StreamSource(features)):
+        part, array = source.batch(index[:20])[3:5, 1], source.batch(index[20:30]).numpy()[1]
+        for _ in range(3):
+            source.batch(index.flip(0)[:20])
+        np.testing.assert_array_equal(part.numpy(), stored[3:5, 1])
+        np.testing.assert_array_equal(array, stored[21])
+        first = source.batch(index[:20])
+        where = first.data_ptr()
+        assert source.batch(index[:20]).data_ptr() != where
+        del first
+        assert where in {source.batch(index[:20]).data_ptr(), source.batch(index[:9]).data_ptr()}
+
+
+def test_scattered_rows_are_the_same_whether_cached_or_not(tmp_path, monkeypatch):
+    stored = values("float32")
+    index = [50, 3, 20, 41, 3]
+    features = write(tmp_path, stored)
+    refused = []
+
+    def refuse(file, out, offset):
+        refused.append(offset)
+        return False
+
+    for read_cached in (feature_file._read_cached, refuse):
+        monkeypatch.setattr(feature_file, "_read_cached", read_cached)
+        np.testing.assert_array_equal(features.rows(index), stored[index])
+    assert len(refused) == 5
+
+
+def test_a_file_system_that_cannot_tell_what_is_cached_is_read_all_the_same(tmp_path, monkeypatch):
+    def unsupported(*args):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "preadv", unsupported)
+    stored = values("float16")
+    index = [50, 3, 20]
+    np.testing.assert_array_equal(write(tmp_path, stored).rows(index), stored[index].astype(np.float32))
+
+
+def test_a_video_that_goes_bad_between_two_reads_is_refused(tmp_path):
+    stored = values("float16")
+    features = write(tmp_path, stored)
+    source = FileSource(features)
+    epoch(source)
+    stored[31, 2, 3] = np.nan
+    with h5py.File(features.paths[0], "r+") as file:
+        file["feats"][31] = stored[31]
+    assert "row 31" in message_of(lambda: epoch(source))
 
 
 def test_every_float16_widens_to_its_value(tmp_path):
@@ -143,7 +202,7 @@ def test_an_epoch_left_early_leaves_no_reader(tmp_path):
 
 
 def test_the_choice_follows_the_memory(tmp_path, monkeypatch):
-    features, size = write(tmp_path, values("float16")), 4 * N * T * F
+    features, size = write(tmp_path, values("float16")), 2 * N * T * F
     monkeypatch.setattr(sources, "DeviceResident", lambda features, device: "on the device")
 
     def choose(free, free_on_gpu=None):
