@@ -14,7 +14,8 @@ ENGINES = (triton_engine, cpu_conv)  # tried in this order before the readable v
 
 
 def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
-    """SiLU(bias + sum_k weight[:, W-1-k] u_(t-k)), (B, L, E): each frame and the W - 1 before it, zeros before all.
+    """SiLU(bias + sum_k weight[:, W-1-k] u_(t-k)), (B, L, E) of u's type: each frame and the W - 1 before it, zeros
+    before all.
 
     Args:
         u: (B, L, E). weight: (E, W), its last column for the frame itself. bias: (E,).
@@ -23,7 +24,7 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int 
     for engine in ENGINES:
         if engine.supports(u, weight, bias) and engine.unavailable() is None:
             return engine.causal_conv_silu(u, weight, bias, num_reversed)
-    return _CausalConvSilu.apply(u, weight, bias, num_reversed)
+    return _CausalConvSilu.apply(u, weight, bias, num_reversed).to(u.dtype)
 
 
 class _CausalConvSilu(torch.autograd.Function):

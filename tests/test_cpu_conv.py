@@ -128,6 +128,20 @@ def test_every_instruction_set_agrees(isa, monkeypatch):
     test_nan_reaches_the_steps_that_see_it()
 
 
+@pytest.mark.parametrize("taps", [2, 4])
+def test_bfloat16_is_float32_rounded(taps):
+    u, weight, bias = make_inputs(3, 9, 37, taps)
+    dy = torch.randn(u.shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+    results = []
+    for dtype in (torch.bfloat16, torch.float32):
+        leaves = [x.clone().requires_grad_() for x in (u.bfloat16().to(dtype), weight, bias)]
+        y = causal_conv.causal_conv_silu(*leaves, 1)
+        assert y.dtype == dtype
+        results.append([y, *torch.autograd.grad(y, leaves, dy.to(dtype))])
+    for half, full in zip(*results, strict=True):
+        assert torch.equal(half, full.to(half.dtype))
+
+
 @pytest.mark.parametrize("shapes", [((2, 9), (9, 4), (9,)), ((2, 9, 5), (4, 4), (5,)), ((2, 9, 5), (5, 4), (4,)),
                                     ((2, 9, 5), (5, 0), (5,))])
 def test_wrong_shapes_are_refused(shapes):

@@ -47,6 +47,32 @@ def test_engines_agree_with_reference_in_float32(engine, length):
         assert_close(mine, theirs, 1e-5, name)
 
 
+@pytest.mark.parametrize("engine", ["auto", *USABLE])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_in_gives_half_precision_out(engine, dtype):
+    """With all arithmetic in float32, whether the engine reads such tensors or has them widened."""
+    frames = [NAMES.index(name) for name in ("u", "delta", "B", "C", "z")]
+    leaves = [x.detach().to(dtype if i in frames else torch.float32).requires_grad_() for i, x in enumerate(inputs(25))]
+    truth, gradients = run(reference.selective_scan, [x.detach().double().requires_grad_() for x in leaves])
+    y, ours = run(selective_scan, leaves, engine=engine)
+    assert y.dtype == dtype
+    assert_close(y.detach(), truth.detach(), torch.finfo(dtype).eps, "y")
+    for name, leaf, mine, theirs in zip(NAMES, leaves, ours, gradients, strict=True):
+        assert mine.dtype == leaf.dtype
+        assert_close(mine, theirs, 2 * torch.finfo(dtype).eps, name)  # their dy is not rounded
+
+
+@pytest.mark.skipif("numba" not in USABLE, reason="numba cannot be used")
+def test_half_precision_goes_to_the_engine_that_float32_would(monkeypatch):
+    numba, seen = ENGINES["numba"], []
+    scan = numba.selective_scan
+    monkeypatch.setattr(ENGINES["cpu"], "unavailable", lambda: "no compiler")
+    monkeypatch.setattr(numba, "selective_scan", lambda u, *others: seen.append(u.dtype) or scan(u, *others))
+    tensors = [x.detach().float() for x in inputs(7)]
+    selective_scan(tensors[0].bfloat16(), tensors[1].bfloat16(), *tensors[2:6], tensors[6].bfloat16())
+    assert seen == [torch.float32]
+
+
 def test_pytorch_engine_in_float64_over_several_chunks(monkeypatch):
     monkeypatch.setattr(ENGINES["pytorch"], "CHUNK_ELEMENTS", 24 * 4 * 2)
     truth, gradients = run(reference.selective_scan, inputs(11, rows=5))

@@ -1,6 +1,5 @@
 """The C++ selective scan against a float64 loop, on every instruction set this CPU has."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -261,6 +260,36 @@ def test_every_instruction_set_agrees(isa, monkeypatch):
     test_nan_and_inf_reach_the_output("delta", float("inf"))
 
 
+@pytest.mark.parametrize("isa", list(native.ISA_FLAGS))
+@pytest.mark.parametrize("shape", [(3, 7, 37, 16), (2, 100, 24, 3)])
+def test_bfloat16_is_float32_rounded(isa, shape, monkeypatch):
+    """To the bit: of frames in bfloat16 all is computed as of the same frames in float32, and rounded at the end."""
+    monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", isa)
+    if cpu.unavailable():
+        pytest.skip(cpu.unavailable())
+    inputs = make_inputs(*shape)
+    frames = [NAMES.index(name) for name in ("u", "delta", "z")]
+    dy = torch.randn(shape[:3], generator=torch.Generator().manual_seed(0)).bfloat16()
+    results = []
+    for dtype in (torch.bfloat16, torch.float32):
+        leaves = [x.bfloat16().to(dtype) if i in frames else x.clone() for i, x in enumerate(inputs)]
+        leaves = [x.requires_grad_() for x in leaves]
+        y = cpu.selective_scan(*leaves, num_reversed=1)
+        assert y.dtype == dtype
+        results.append([y, *torch.autograd.grad(y, leaves, dy.to(dtype))])
+    for half, full in zip(*results, strict=True):
+        assert torch.equal(half, full.to(half.dtype))
+
+
+def test_bfloat16_keeps_nan():
+    inputs = [x.bfloat16() if name in ("u", "delta", "z") else x
+              for name, x in zip(NAMES, make_inputs(1, 5, 19, 4), strict=True)]
+    inputs[0][0, 2] = float("nan")
+    y = cpu.selective_scan(*inputs)
+    assert y[:, 2:].isnan().all()
+    assert y[:, :2].isfinite().all()
+
+
 def test_unknown_instruction_set_is_named(monkeypatch):
     monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", "neon")
     assert "VIDEO_HASHING_SCAN_ISA=neon" in cpu.unavailable()
@@ -282,6 +311,8 @@ def test_only_float32_on_the_cpu_is_supported():
     assert cpu.supports(inputs[0], None)
     assert not cpu.supports(*inputs[:-1], inputs[-1].double())
     assert not cpu.supports(inputs[0].to("meta"))
+    with pytest.raises(ValueError, match="all bfloat16"):
+        cpu.selective_scan(inputs[0].bfloat16(), *inputs[1:])
     with pytest.raises(ValueError, match="float32"):
         cpu.selective_scan(*[x.double() for x in inputs])
 
@@ -289,7 +320,7 @@ def test_only_float32_on_the_cpu_is_supported():
 @pytest.fixture
 def copying_compiler(tmp_path, monkeypatch):
     """A compiler that takes a moment and then makes the library that this process has: nothing is compiled."""
-    library = native._library(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""))
+    library = native._library(torch.float32)
     script = tmp_path / "copying-c++"
     script.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && exit\nsleep 0.5\n"
                       f"for last; do :; done\ncp {library._name} \"$last\"\n")
@@ -311,7 +342,7 @@ def test_two_processes_build_at_once(copying_compiler, monkeypatch, tmp_path):
 def test_an_unwritable_cache_is_replaced_by_a_private_folder(copying_compiler, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "file"))
-    library = native._load.__wrapped__("plain")
+    library = native._load.__wrapped__("plain", torch.float32)
     assert not isinstance(library, str), library
     assert not library._name.startswith(str(tmp_path))
 
@@ -319,7 +350,7 @@ def test_an_unwritable_cache_is_replaced_by_a_private_folder(copying_compiler, m
 def test_no_compiler_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    reason = native._load.__wrapped__("plain")
+    reason = native._load.__wrapped__("plain", torch.float32)
     assert "no C++ compiler" in reason
     assert "\n" not in reason
 
@@ -330,4 +361,4 @@ def test_a_failing_compiler_is_told(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "cache"))
-    assert native._load.__wrapped__("plain").endswith("fatal error: cannot do it")
+    assert native._load.__wrapped__("plain", torch.float32).endswith("fatal error: cannot do it")

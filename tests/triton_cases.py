@@ -240,7 +240,7 @@ def test_conv_of_a_strided_half_gives_the_same_bits_twice():
     assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
 
 
-def test_conv_promotes_as_the_readable_one():
+def test_conv_gives_the_type_of_the_readable_one():
     """bfloat16 under autocast meets parameters in float32."""
     u, weight, bias = conv_inputs(7)
     u = u.bfloat16()

@@ -86,8 +86,6 @@ class Mixer(SequenceMixer):
     def _scan(self, u: Tensor, z: Tensor, num_reversed: int = 0, state: Tensor | None = None) -> Tensor:
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.linear(dt, self.dt_proj.weight)
-        precision = torch.promote_types(u.dtype, torch.float32)  # the scan stays out of half precision
-        u, delta, B, C, z = (value.to(precision) for value in (u, delta, B, C, z))
-        with torch.autocast(u.device.type, enabled=False):
+        with torch.autocast(u.device.type, enabled=False):  # which would have it in half precision throughout
             return selective_scan(u, delta, -torch.exp(self.A_log), B, C, self.D, z, self.dt_proj.bias,
                                   num_reversed=num_reversed, engine=self.scan_engine, state=state)

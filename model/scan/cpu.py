@@ -1,6 +1,6 @@
 """The selective scan on CPUs: `cpu_scan.cpp`, built and called through `native`.
 
-B batch, L steps, D channels, N states. Inputs are float32 on the CPU.
+B batch, L steps, D channels, N states. Inputs are on the CPU: u, delta and z float32 or bfloat16, all else float32.
 """
 
 import ctypes
@@ -14,14 +14,15 @@ from model.scan.native import Series, address, empty_like, series, supports, una
 
 REVERSES = True  # runs the last rows backwards by itself
 CARRIES = True  # takes and leaves a state
+HALF = (torch.bfloat16,)  # types of u, delta and z that it takes besides float32
 
-__all__ = ["CARRIES", "REVERSES", "selective_scan", "supports", "unavailable"]
+__all__ = ["CARRIES", "HALF", "REVERSES", "selective_scan", "supports", "unavailable"]
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, C: Tensor, D_skip: Tensor | None = None,
                    z: Tensor | None = None, delta_bias: Tensor | None = None,
                    delta_softplus: bool = True, num_reversed: int = 0, state: Tensor | None = None) -> Tensor:
-    """y (B, L, D), float32, of the selective scan (Gu & Dao 2023, arXiv 2312.00752), differentiable once.
+    """y (B, L, D), of u's type, of the selective scan (Gu & Dao 2023, arXiv 2312.00752), differentiable once.
 
     dt = softplus(delta + delta_bias); h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t from h = 0;
     y_t = (sum_n C_t[n] h_t[:, n] + D_skip u_t) * SiLU(z_t). Uses up to `torch.get_num_threads()` threads;
@@ -35,7 +36,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, C: Tensor, D
         state: (B, N, D) contiguous, h before the first step; h after the last when this returns. No gradient then.
 
     Raises:
-        ValueError: shapes that do not fit together, or tensors that are not float32 on the CPU.
+        ValueError: shapes that do not fit together, or tensors of other types or elsewhere.
         RuntimeError: the engine cannot be used; `unavailable()` says why.
     """
     _check(u, delta, A, Bm, C, D_skip, z, delta_bias)
@@ -65,7 +66,7 @@ class CpuScan(torch.autograd.Function):
         dz = None if z is None else empty_like(z)
         dskip, dbias = empty_like(A[:, 0]), empty_like(A[:, 0])
         if u.numel() and A.numel():
-            native.call("scan_backward", _scan(*inputs, *ctx.options),
+            native.call("scan_backward", u.dtype, _scan(*inputs, *ctx.options),
                         _Gradient(*map(series, (dy, du, ddelta, dz, dB, dC)), *map(address, (dA, dskip, dbias))))
         else:
             for x in (dA, dB, dC, dskip, dbias):
@@ -79,7 +80,7 @@ def _forward(inputs, options) -> Tensor:
     if y.numel():
         scan = _scan(*inputs, *options)
         scan.y = series(y)
-        native.call("scan_forward", scan)
+        native.call("scan_forward", inputs[0].dtype, scan)
     return y
 
 
@@ -96,8 +97,10 @@ def _check(u, delta, A, Bm, C, D_skip, z, delta_bias) -> None:
                              f"beside u {tuple(u.shape)} and A {tuple(A.shape)}")
     if not A.shape[1]:
         raise ValueError("selective_scan: A has no states; expected (D, N) with N at least 1")
-    if not supports(u, delta, A, Bm, C, D_skip, z, delta_bias):
-        raise ValueError("selective_scan: this engine takes float32 tensors on the CPU only")
+    if not supports(u, A, Bm, C, D_skip, delta_bias) or any(
+            x is not None and (x.dtype, x.device) != (u.dtype, u.device) for x in (delta, z)):
+        raise ValueError("selective_scan: this engine takes u, delta and z all float32 or all bfloat16, and float32 "
+                         "tensors else, on the CPU only")
 
 
 def _ready(u, delta, A, Bm, C, D_skip, z, delta_bias) -> tuple[Tensor | None, ...]:

@@ -8,7 +8,7 @@
 #include "cpu_work.h"
 
 struct Conv {
-    Series u, y;           // the backward pass does not touch y
+    Series<Element> u, y;  // the backward pass does not touch y
     float *weight, *bias;  // (channels, K), its last column for the step itself; (channels)
     int64_t rows, length, channels, taps;
     int64_t reversed;  // so many rows at the end run from the last step to the first
@@ -16,7 +16,7 @@ struct Conv {
 };
 
 struct ConvGradient {
-    Series dy, du;
+    Series<Element> dy, du;
     float *dweight, *dbias;
 };
 
@@ -52,13 +52,13 @@ struct Strip {
         : b(b), channel(block * W), lanes(plan.lanes(block)), origin(0), stride(1) {
         if (b >= plan.c.rows - plan.c.reversed) origin = plan.c.length - 1, stride = -1;
     }
-    float* at(const Series& x, int64_t i) const { return x.at(b, origin + stride * i) + channel; }
-    V read(const Series& x, int64_t i) const { return load(at(x, i), lanes); }
-    void write(const Series& x, int64_t i, V v) const { store(at(x, i), v, lanes); }
+    Element* at(const Series<Element>& x, int64_t i) const { return x.at(b, origin + stride * i) + channel; }
+    V read(const Series<Element>& x, int64_t i) const { return load(at(x, i), lanes); }
+    void write(const Series<Element>& x, int64_t i, V v) const { store(at(x, i), v, lanes); }
     // Ask for the next block's line of an input and of an output: one line per step is a pattern that no hardware
     // prefetcher follows.
-    void next(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 0, 3); }
-    void soon(const Series& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 1, 3); }
+    void next(const Series<Element>& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 0, 3); }
+    void soon(const Series<Element>& x, int64_t i) const { __builtin_prefetch(at(x, i) + W, 1, 3); }
 };
 
 // TAPS is K where the compiler knows it, and then keeps all that belongs to a tap in registers; else it is 0 and

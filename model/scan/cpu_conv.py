@@ -1,6 +1,6 @@
 """Causal depth-wise convolution and SiLU on CPUs: `cpu_conv.cpp`, built and called through `native`.
 
-B rows, L steps, E channels, W taps. Inputs are float32 on the CPU.
+B rows, L steps, E channels, W taps. Inputs are on the CPU: u float32 or bfloat16, all else float32.
 """
 
 import ctypes
@@ -16,13 +16,13 @@ __all__ = ["causal_conv_silu", "supports", "unavailable"]
 
 
 def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int = 0) -> Tensor:
-    """`model.causal_conv.causal_conv_silu`, (B, L, E), differentiable once; keeps nothing but its inputs.
+    """`model.causal_conv.causal_conv_silu`, (B, L, E) of u's type, differentiable once; keeps nothing but its inputs.
 
     Strides of the first two dimensions of u are free. Uses up to `torch.get_num_threads()` threads; their number
     changes no bit of the output or gradients.
 
     Raises:
-        ValueError: shapes that do not fit together, or tensors that are not float32 on the CPU.
+        ValueError: shapes that do not fit together, or tensors of other types or elsewhere.
         RuntimeError: the kernels cannot be used; `unavailable()` says why.
     """
     channels = u.shape[-1]
@@ -30,7 +30,8 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor, num_reversed: int 
         raise ValueError(f"causal_conv_silu: u is {tuple(u.shape)}, weight {tuple(weight.shape)} and bias "
                          f"{tuple(bias.shape)}; expected (B, L, E), (E, W) and (E,)")
     if not supports(u, weight, bias):
-        raise ValueError("causal_conv_silu: these kernels take float32 tensors on the CPU only")
+        raise ValueError("causal_conv_silu: these kernels take u in float32 or bfloat16, weight and bias in float32, "
+                         "on the CPU only")
     return CpuCausalConvSilu.apply(u, weight, bias, num_reversed)
 
 
@@ -42,7 +43,7 @@ class CpuCausalConvSilu(torch.autograd.Function):
         u, weight, bias = unit_stride(u), weight.contiguous(), bias.contiguous()
         y = empty_like(u)
         if y.numel():
-            native.call("conv_forward", _conv(u, weight, bias, num_reversed, y))
+            native.call("conv_forward", u.dtype, _conv(u, weight, bias, num_reversed, y))
         ctx.save_for_backward(u, weight, bias)
         ctx.num_reversed = num_reversed
         return y
@@ -54,7 +55,7 @@ class CpuCausalConvSilu(torch.autograd.Function):
         dy = unit_stride(dy)
         du, dweight, dbias = (empty_like(x) for x in (u, weight, bias))
         if u.numel():
-            native.call("conv_backward", _conv(u, weight, bias, ctx.num_reversed, None),
+            native.call("conv_backward", u.dtype, _conv(u, weight, bias, ctx.num_reversed, None),
                         _Gradient(*map(series, (dy, du)), *map(address, (dweight, dbias))))
         else:
             dweight.zero_()

@@ -1,4 +1,4 @@
-// Threads that outlive a call.
+// Threads that outlive a call: those that torch computes with, else some of our own.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -9,7 +9,29 @@
 #include <system_error>
 #include <thread>
 
+#include <dlfcn.h>
 #include <unistd.h>
+
+// The process that loaded torch, by `native`; 0: unknown.
+extern "C" int64_t home_process;
+
+// Calls task(0) .. task(helpers) on the team of this thread, which torch's own loops run on as well; false where torch
+// has none from GNU's OpenMP. Its threads spin for a while after a loop: beside them, threads of our own would have no
+// processor. A forked child has lost the team.
+inline bool run_on_team(const std::function<void(int64_t)>& task, int64_t helpers) {
+    using Start = void (*)(void (*)(void*), void*, unsigned, unsigned);
+    static const Start start = reinterpret_cast<Start>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+    if (!start || getpid() != home_process) return false;
+    struct Job {
+        const std::function<void(int64_t)>& task;
+        std::atomic<int64_t> workers{0};
+    } job{task};
+    start([](void* data) {
+        Job& job = *static_cast<Job*>(data);
+        job.task(job.workers++);
+    }, &job, unsigned(helpers + 1), 0);
+    return true;
+}
 
 // Threads that wait for work. They are never joined: those that wait are no hindrance to the end of the process, and
 // the pool itself is left alone. A forked child has none of its parent's threads and makes a pool of its own.
@@ -55,6 +77,7 @@ class __attribute__((visibility("hidden"))) Pool {
     // Calls task(0) here and task(1) .. task(helpers) on threads that are free in time; all alone if another thread of
     // the process is at it.
     void run(const std::function<void(int64_t)>& task, int64_t helpers) {
+        if (helpers && run_on_team(task, helpers)) return;
         std::unique_lock<std::mutex> alone(busy, std::try_to_lock);
         if (!helpers || !alone.owns_lock()) return task(0);
         {

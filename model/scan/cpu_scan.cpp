@@ -11,8 +11,12 @@
 
 #include "cpu_work.h"
 
+int64_t home_process = 0;
+
 struct Scan {
-    Series u, delta, z, B, C, y;  // z may be absent; the backward pass does not touch y
+    Series<Element> u, delta, z;  // z may be absent
+    Series<float> B, C;
+    Series<Element> y;            // the backward pass does not touch it
     float *A, *skip, *bias;       // (D, N), (D) or null, (D) or null
     int64_t rows, length, channels, states, softplus;
     int64_t reversed;  // so many rows at the end run from the last step to the first
@@ -21,8 +25,9 @@ struct Scan {
 };
 
 struct Gradient {
-    Series dy, du, ddelta, dz, dB, dC;  // dB and dC contiguous
-    float *dA, *dskip, *dbias;          // contiguous; dskip and dbias are written even if their input was absent
+    Series<Element> dy, du, ddelta, dz;
+    Series<float> dB, dC;       // contiguous
+    float *dA, *dskip, *dbias;  // contiguous; dskip and dbias are written even if their input was absent
 };
 
 namespace {
@@ -65,8 +70,9 @@ struct Patch {
         stride = backwards ? -1 : 1;
     }
     int64_t step(int64_t i) const { return origin + stride * i; }
-    float* row(const Series& x, int64_t i) const { return x.at(b, step(i)); }
-    V read(const Series& x, int64_t i) const { return load(row(x, i) + channel, lanes); }
+    template <class T>
+    T* row(const Series<T>& x, int64_t i) const { return x.at(b, step(i)); }
+    V read(const Series<Element>& x, int64_t i) const { return load(row(x, i) + channel, lanes); }
     V read(const float* x) const { return x ? load(x + channel, lanes) : V{}; }
     // Asks for the next block's lines of inputs and for this block's of outputs: one line per step is a pattern that no
     // hardware prefetcher follows.
@@ -78,7 +84,7 @@ struct Patch {
     void soon(int64_t i, const All&... outputs) const {
         (__builtin_prefetch(row(outputs, i) + channel, 1, 3), ...);
     }
-    void write(const Series& x, int64_t i, V v) const { store(row(x, i) + channel, v, lanes); }
+    void write(const Series<Element>& x, int64_t i, V v) const { store(row(x, i) + channel, v, lanes); }
 };
 
 // One step of a patch; side by side in memory, since arrays a power of two apart would compete for cache sets.
@@ -378,8 +384,8 @@ extern "C" int scan_backward(const Scan* scan, const Gradient* gradient) {
     });
     for (int64_t group = 1; group < plan.channel_groups; ++group)
         for (int64_t i = 0; i < plane; ++i) {
-            g.dB.data[i] += dB[group][i];
-            g.dC.data[i] += dC[group][i];
+            dB[0][i] += dB[group][i];
+            dC[0][i] += dC[group][i];
         }
     gather(plan, g, partial);
     return 0;

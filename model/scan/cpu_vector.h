@@ -18,6 +18,8 @@ constexpr int W = 4;
 
 typedef float V __attribute__((vector_size(4 * W)));
 typedef int32_t Bits __attribute__((vector_size(4 * W)));
+typedef uint32_t Words __attribute__((vector_size(4 * W)));
+typedef uint16_t Halves __attribute__((vector_size(2 * W)));  // bfloat16: the upper half of a float
 
 inline V splat(float x) { return x - V{}; }
 
@@ -42,6 +44,37 @@ inline V load(const float* from, int64_t lanes) { return lanes == W ? load(from)
 inline void store(float* to, V v, int64_t lanes) {
     if (lanes == W) std::memcpy(to, &v, sizeof v);
     else store_part(to, v, lanes);
+}
+
+inline V widen(Halves v) { return (V)(__builtin_convertvector(v, Words) << 16); }
+
+// To the nearest, ties to even; a NaN stays one.
+inline Halves narrow(V v) {
+    const Words bits = (Words)v, rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    return __builtin_convertvector((v == v ? rounded : bits | 0x400000) >> 16, Halves);
+}
+
+__attribute__((noinline)) V load_part(const uint16_t* from, int64_t lanes) {
+    Halves v{};
+    for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
+    return widen(v);
+}
+
+__attribute__((noinline)) void store_part(uint16_t* to, Halves v, int64_t lanes) {
+    for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
+}
+
+inline V load(const uint16_t* from, int64_t lanes) {
+    if (lanes != W) return load_part(from, lanes);
+    Halves v;
+    std::memcpy(&v, from, sizeof v);
+    return widen(v);
+}
+
+inline void store(uint16_t* to, V v, int64_t lanes) {
+    const Halves halves = narrow(v);
+    if (lanes == W) std::memcpy(to, &halves, sizeof halves);
+    else store_part(to, halves, lanes);
 }
 
 #if defined(__AVX512F__)

@@ -8,11 +8,19 @@
 #include "cpu_pool.h"
 #include "cpu_vector.h"
 
-// A (B, L, .) tensor: `row` and `step` are strides in floats, the last stride is one. No data: the tensor is absent.
+// What the tensors over frames hold: float, or bfloat16 in a library of its own.
+#ifdef HALF
+using Element = uint16_t;
+#else
+using Element = float;
+#endif
+
+// A (B, L, .) tensor: `row` and `step` are strides in elements, the last stride is one. No data: the tensor is absent.
+template <class T>
 struct Series {
-    float* data;
+    T* data;
     int64_t row, step;
-    float* at(int64_t b, int64_t t) const { return data + b * row + t * step; }
+    T* at(int64_t b, int64_t t) const { return data + b * row + t * step; }
 };
 
 namespace {

@@ -24,7 +24,8 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         y_t = (C_t h_t + D u_t) * SiLU(z_t)
 
     Args:
-        u, delta, z: (B, L, D). `z` may be None: no gate.
+        u, delta, z: (B, L, D), of one type, y's as well. `z` may be None: no gate. The states are float32 where this
+            is half precision.
         A: (D, N), negative. B, C: (B, L, N). D, delta_bias: (D,) or None.
         num_reversed: the last so many rows run from the last step to the first, which saves flipping them.
         engine: a name in `ENGINES`, or `auto`.
@@ -34,12 +35,22 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     Raises:
         UserError: the engine is unknown, or asked for by name and cannot be used here.
     """
-    chosen = _choose(u, A) if engine == "auto" else _forced(engine)
+    precision = torch.promote_types(u.dtype, torch.float32)
+    chosen = _choose(u.new_empty(0, dtype=precision), A) if engine == "auto" else _forced(engine)
+    B, C = B.to(precision), C.to(precision)
+    if u.dtype != precision and u.dtype not in getattr(chosen, "HALF", ()):
+        wide_z = None if z is None else z.to(precision)
+        return _scan(chosen, u.to(precision), delta.to(precision), wide_z, A, B, C, D, delta_bias, delta_softplus,
+                     num_reversed, state).to(u.dtype)
+    return _scan(chosen, u, delta, z, A, B, C, D, delta_bias, delta_softplus, num_reversed, state)
+
+
+def _scan(chosen: ModuleType, u, delta, z, A, B, C, D, delta_bias, delta_softplus, num_reversed, state) -> Tensor:
     if state is not None:
         assert not torch.is_grad_enabled(), "a carried state has no gradient"
         assert not num_reversed, "a carried state has one direction"
         assert getattr(chosen, "CARRIES", False), "this engine carries no state"
-        assert (state.shape, state.dtype) == ((len(u), *A.t().shape), u.dtype)
+        assert (state.shape, state.dtype) == ((len(u), *A.t().shape), A.dtype)
         assert state.is_contiguous()
         return chosen.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, state=state)
     if not num_reversed:

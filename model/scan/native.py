@@ -33,31 +33,32 @@ ASK_FOR_HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux alone has it
 
 
 class Series(ctypes.Structure):
-    """A (B, L, .) tensor with unit stride in its last dimension, as the kernels see it."""
+    """A (B, L, .) tensor, float32 or bfloat16, with unit stride in its last dimension, as the kernels see it."""
 
     _fields_ = [("data", ctypes.c_void_p), ("row", ctypes.c_int64), ("step", ctypes.c_int64)]
 
 
 def unavailable() -> str | None:
     """None if the kernels can be used, else one line saying why not. The first call compiles (some seconds)."""
-    library = _library(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""))
+    library = _library(torch.float32)
     return library if isinstance(library, str) else None
 
 
-def supports(*tensors: Tensor | None) -> bool:
-    """Whether the kernels take these inputs: all that are given are dense float32 CPU tensors."""
-    return all(x.device.type == "cpu" and x.dtype == torch.float32 and x.layout == torch.strided
-               for x in tensors if x is not None)
+def supports(frames: Tensor, *others: Tensor | None) -> bool:
+    """Whether the kernels take these inputs: dense CPU tensors, float32, the first one bfloat16 if it likes."""
+    return frames.dtype in (torch.float32, torch.bfloat16) and all(
+        x.device.type == "cpu" and x.layout == torch.strided and (x is frames or x.dtype == torch.float32)
+        for x in (frames, *others) if x is not None)
 
 
-def call(name: str, *structures: ctypes.Structure) -> None:
-    """Runs a kernel.
+def call(name: str, dtype: torch.dtype, *structures: ctypes.Structure) -> None:
+    """Runs a kernel of the library whose tensors over frames are `dtype`, float32 or bfloat16.
 
     Raises:
         RuntimeError: the kernels cannot be used; `unavailable()` says why.
         MemoryError: there is none for the kernel's scratch.
     """
-    library = _library(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""))
+    library = _library(dtype)
     if isinstance(library, str):
         raise RuntimeError(f"the C++ kernels cannot be used: {library}")
     if getattr(library, name)(*(ctypes.byref(x) for x in structures)):
@@ -96,19 +97,24 @@ def empty_like(x: Tensor) -> Tensor:
 
 
 _building = Lock()
+_HOME_PROCESS = os.getpid()  # where torch was loaded; see cpu_pool.h
 
 
-def _library(forced_isa: str) -> ctypes.CDLL | str:
+def _library(dtype: torch.dtype) -> ctypes.CDLL | str:
     with _building:
-        return _load(forced_isa)
+        return _load(os.environ.get("VIDEO_HASHING_SCAN_ISA", ""), dtype)
 
 
 @cache
-def _load(forced_isa: str) -> ctypes.CDLL | str:
+def _load(forced_isa: str, dtype: torch.dtype) -> ctypes.CDLL | str:
     """The library for `forced_isa` (empty: the best this CPU has), or one line saying why there is none."""
     best = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "plain")
     isa = forced_isa or best
     usable = list(ISA_FLAGS)[list(ISA_FLAGS).index(best):]
     if isa not in usable:
         return f"VIDEO_HASHING_SCAN_ISA={isa}: this CPU has {', '.join(usable)}"
-    return load_library(SOURCES, (*FLAGS, *ISA_FLAGS[isa]), f"cpu_scan_{isa}", HEADERS)
+    half, suffix = (("-DHALF",), "_half") if dtype == torch.bfloat16 else ((), "")
+    library = load_library(SOURCES, (*FLAGS, *ISA_FLAGS[isa], *half), f"cpu_scan_{isa}{suffix}", HEADERS)
+    if isinstance(library, ctypes.CDLL):
+        ctypes.c_int64.in_dll(library, "home_process").value = _HOME_PROCESS
+    return library
