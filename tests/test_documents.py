@@ -65,7 +65,16 @@ def test_tables_stand_between_the_marks():
     text = f"# Doc\n{BEGIN}old\n{END}after\n"
     once = with_tables(text, ["# A\n\n    cmd\n\n# not a title\n", "# B\n"], "x.md")
     assert once == f"# Doc\n{BEGIN}### A\n\n    cmd\n\n# not a title\n\n### B\n\n{END}after\n"
-    assert with_tables(once, ["# B\n"], "x.md") == f"# Doc\n{BEGIN}### B\n\n{END}after\n"
+    assert with_tables(once, [], "x.md") == once
+    assert with_tables(once, ["# B\nnew", "# AB"], "x.md") == (
+        f"# Doc\n{BEGIN}### A\n\n    cmd\n\n# not a title\n\n### AB\n\n### B\nnew\n\n{END}after\n")
+
+
+def test_a_table_of_other_datasets_stands_beside():
+    one, other, again = (f"# A\n\n    reproduce.py --datasets {names} --bits 16\n\n{text}\n"
+                         for names, text in (("x", "1"), ("x y", "2"), ("x", "3")))
+    text = with_tables(with_tables(f"{BEGIN}{END}", [one, other], "x.md"), [again], "x.md")
+    assert text == f"{BEGIN}##{again}\n##{other}\n{END}"
     for without in text.replace(BEGIN, ""), text.replace(END, ""):
         assert "x.md" in message_of(lambda text=without: with_tables(text, ["# A"], "x.md"))
 

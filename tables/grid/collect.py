@@ -2,7 +2,8 @@
 
     python -m tables.grid.collect [--results results] [--into docs/results.md]
 
-Each comes with its command and with when and on what it was made. What stood between the marks is replaced.
+Each comes with its command and with when and on what it was made. It replaces the one of the same heading and datasets;
+tables that the folder lacks stay as they are.
 """
 
 import argparse
@@ -19,16 +20,27 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 def with_tables(text: str, documents: list[str], source: str) -> str:
     """`text` with the `documents`, Markdown as reproduce.py writes it, between its marks, headings two levels lower.
 
+    They stand in the order of their headings, among those that are there already and none of them replaces.
+
     Raises:
         UserError: `text`, called `source`, lacks a mark.
     """
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"{source}: the lines {BEGIN.strip()} and {END.strip()} are not there. Add them where the "
                         "tables should stand.")
-    parts = [re.sub(r"\A# ", "### ", document.strip()) for document in documents]
-    return before + begin + "".join(f"{part}\n\n" for part in parts).replace("\n\n\n", "\n\n") + end + after
+    there = re.split(r"^(?=### )", old, flags=re.MULTILINE)
+    parts = [re.sub(r"\A# ", "### ", document.strip()) for document in [*there, *documents]]
+    newest = {_name(part): part for part in parts if part.startswith("### ")}
+    tables = "".join(f"{newest[name]}\n\n" for name in sorted(newest))
+    return before + begin + tables.replace("\n\n\n", "\n\n") + end + after
+
+
+def _name(table: str) -> str:
+    """The heading of a table and the datasets that its command names."""
+    datasets = re.search(r"^    .*--datasets((?: \w+)+)", table, re.MULTILINE)
+    return table.partition("\n")[0] + (datasets[1] if datasets else "")
 
 
 def main() -> None:
