@@ -28,6 +28,7 @@ from model.scan import explain
 from model.summary import summarise
 from optim import build_optimizer, learning_rate, training_step
 from optim.compiling import compile_steps
+from optim.graphs import GraphedPasses, plain_passes
 from utils.artefacts import load_artefacts
 from utils.checkpoints import BEST, MODEL, read_checkpoint
 from utils.cli import add_config_arguments, config_from_arguments, resume_command, run_script
@@ -96,6 +97,8 @@ class Trainer:
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
         self.compile_choice = compile_steps(self.model, device) if config.compile else None
+        graphed = config.cuda_graph and device.type == "cuda" and num_processes() == 1
+        self.passes = GraphedPasses(log.info) if graphed else plain_passes
 
     def fit(self, run: Run) -> None:
         """Trains from the run's first epoch to the last, saving and evaluating as the config says.
@@ -178,7 +181,7 @@ class Trainer:
 
     def _step(self, batch, epoch: int) -> Mapping[str, torch.Tensor]:
         return training_step(self.model, self.optimizer, batch, epoch, amp=self.config.amp,
-                             grad_clip=self.config.grad_clip)
+                             grad_clip=self.config.grad_clip, passes=self.passes)
 
     def _learning_rate(self, epoch: int) -> float:
         config = self.config
@@ -234,6 +237,8 @@ class Trainer:
         log.info(self.source_choice)
         if self.compile_choice:
             log.info(self.compile_choice)
+        if self.config.cuda_graph and self.passes is plain_passes:
+            log.info("cuda_graph: it needs CUDA and a process alone; steps run without it")
         if config.select == "best_on_test":
             log.info("note: select = 'best_on_test' keeps the epoch that is best on the test split; "
                      "such numbers are optimistic")

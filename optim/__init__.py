@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from optim.graphs import Passes, plain_passes
 from utils.distributed import sum_gradients
 from utils.errors import UserError
 
@@ -26,7 +27,7 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float,
 
 
 def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
-                  grad_clip: float = 0.0) -> Mapping[str, Tensor]:
+                  grad_clip: float = 0.0, passes: Passes = plain_passes) -> Mapping[str, Tensor]:
     """The named losses of one step of a hashing method on `batch`, after descending `total`.
 
     Where several processes train, all of them take this step, each on its share; losses and gradients are those of
@@ -36,11 +37,9 @@ def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *,
         model: a hashing method, in training mode. batch, epoch: what its `step_losses` takes.
         amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
         grad_clip: the norm to which gradients are clipped; 0 leaves them.
+        passes: what computes losses and gradients: see `optim.graphs`.
     """
-    with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=amp == "bf16"):
-        losses = model.step_losses(batch, epoch)
-    optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()
+    losses = passes(model, batch, epoch, amp)
     sum_gradients(model.parameters())
     if grad_clip > 0:
         nn.utils.clip_grad_norm_(model.parameters(), grad_clip)

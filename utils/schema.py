@@ -181,6 +181,7 @@ _GROUPS = {
         Key("early_stop", "int", 0, "evaluations without improvement before stopping; 0: off", NON_NEGATIVE),
         Key("deterministic", "bool", False, "deterministic algorithms only"),
         Key("compile", "bool", False, "compile the steps with torch.compile; the first ones take minutes"),
+        Key("cuda_graph", "bool", False, "replay a step's passes as one CUDA graph; it has not run on a GPU yet"),
     ],
     "evaluation": [
         Key("test_batch_size", "int", 128, "videos per step of encoding", AT_LEAST_1),
