@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 
@@ -51,7 +52,6 @@ class FeatureFile:
         _require_file(self.path, role)
         self._identity = _identity(self.path)
         self._layout = self._inspect()
-        self._known_finite = np.zeros(self.shape[0], bool)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,6 +70,11 @@ class FeatureFile:
     def contiguous(self) -> bool:
         """Whether the rows lie in the file in one piece, a video without features or videos aside."""
         return self._layout.offset is not None or 0 in self.shape
+
+    @cached_property
+    def _known_finite(self) -> np.ndarray:
+        """(N,) bool: the rows of the file as it is that have been read and hold no NaN or Inf."""
+        return np.zeros(self.shape[0], bool)
 
     def read(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         """out[slots[i]] = row rows[i].

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from utils.errors import UserError
 from utils.hdf5 import read_whole
+from utils.mat import check_types
 
 KEYS = ("labels", "re_label", "q_label")
 _MOST_CLASSES = 1 << 16
@@ -105,6 +106,7 @@ def _format(path: str) -> str:
 
 
 def _read_mat(path: str) -> dict[str, Any]:
+    check_types(path)
     with warnings.catch_warnings(action="ignore"):  # about variables that are no arrays, which are left out anyway
         loaded = scipy.io.loadmat(path)
     return {name: value for name, value in loaded.items() if not name.startswith("__")}

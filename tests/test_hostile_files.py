@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from types import SimpleNamespace
 
 import h5py
@@ -88,6 +90,29 @@ HDF5 = {"declared only": (zeros_declared, "stored"), "missing chunks": (chunks_m
 def test_hdf5_that_crashes_the_library_or_fills_the_memory(tmp_path, case, read):
     make, words = HDF5[case]
     assert words in message_of(lambda: read(make(tmp_path / "a.h5")))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_mat_file_with_a_type_that_does_not_exist(tmp_path, compressed):
+    """Of its data: scipy alone crashes at it."""
+    path = tmp_path / "labels.mat"
+    scipy.io.savemat(path, {"labels": np.arange(1.0, N + 1)[:, None]})
+    data = path.read_bytes()
+    read_labels(path, N)
+    tag = struct.pack("<II", 9, 8 * N)
+    assert data.count(tag) == 1
+    content = data[128:].replace(tag, struct.pack("<II", 0x1009, 8 * N))
+    if compressed:
+        packed = zlib.compress(content)
+        content = struct.pack("<II", 15, len(packed)) + packed
+    path.write_bytes(data[:128] + content)
+    assert "an element is of type 4105" in message_of(lambda: read_labels(path, N))
+
+
+def test_any_number_of_videos_without_frames_costs_no_memory(tmp_path):
+    """They take no place in the file, so that it may declare as many as it likes."""
+    path = write(tmp_path / "a.h5", shape=(10**13, 0, F), dtype="f4")
+    assert "expects 3 frames" in message_of(lambda: features_of(path))
 
 
 def test_an_honest_virtual_dataset_still_reads(tmp_path):

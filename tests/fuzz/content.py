@@ -47,10 +47,10 @@ def change_checkpoint(path: Path, rng: random.Random) -> None:
 
 def _odd_tensor(tensor: torch.Tensor, rng: random.Random) -> torch.Tensor:
     ways = (lambda: tensor.to_sparse(), lambda: tensor.to("meta"), lambda: tensor.to(torch.complex64),
-            lambda: tensor.to(torch.int64), lambda: tensor.bool(), lambda: tensor.reshape(-1)[:1].expand(10**12),
+            lambda: tensor.to(torch.int64), lambda: tensor.bool(), lambda: tensor.new_zeros(1).expand(10**12),
             lambda: tensor.reshape(-1)[:0], lambda: tensor[None], lambda: tensor.to(torch.float8_e4m3fn),
             lambda: torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8), lambda: tensor.half(),
-            lambda: torch.nested.nested_tensor([tensor, tensor]), lambda: tensor.reshape(-1)[:1].expand(tensor.shape),
+            lambda: torch.nested.nested_tensor([tensor, tensor]), lambda: tensor.new_zeros(1).expand(tensor.shape),
             lambda: torch.nn.Parameter(tensor.float()), lambda: tensor.to_sparse_csr() if tensor.ndim == 2 else tensor)
     return rng.choice(ways)()
 
