@@ -8,7 +8,6 @@ compute the release's iteration; what differs is how: one eigen-decomposition of
 some 5,500 inversions (`hash_center_kernels.settle_row`), and rows are solved ahead on spare cores.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from utils.cpus import available_cpus
 from utils.errors import UserError
 from utils.hash_center_kernels import settle_row, swap_to_match, weigh_rows
 from utils.hash_center_measures import CenterMeasures, gilbert_varshamov, measure_centers, release_score
@@ -130,7 +130,7 @@ def sweep(codes: np.ndarray, semantics: np.ndarray, duals: tuple[np.ndarray, np.
     if num_centers < 2:
         return codes.astype(np.int8)
     similarity = semantics @ semantics.T
-    num_threads = num_threads or min(8, os.cpu_count() or 1)
+    num_threads = num_threads or min(8, available_cpus())
     # One BLAS thread: how BLAS splits its sums must not depend on what else runs.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(num_threads) as pool:
         index = 0
