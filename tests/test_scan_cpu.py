@@ -1,5 +1,6 @@
 """The C++ selective scan against a float64 loop, on every instruction set this CPU has."""
 
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,27 @@ print(same, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60,
                           check=True)
     assert done.stdout.split() == ["True", "0"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "GOMP_parallel"), reason="torch has no threads of GNU's OpenMP")
+def test_torchs_threads_do_the_work():
+    code = """
+import os
+import torch
+from model.scan import cpu
+torch.set_num_threads(3)
+torch.ones(1 << 20).exp()
+def threads():
+    return len(os.listdir("/proc/self/task"))
+before = threads()
+cpu.selective_scan(torch.ones(64, 9, 64), torch.zeros(64, 9, 64), -torch.ones(64, 16), *[torch.ones(64, 9, 16)] * 2)
+print(before, threads())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60,
+                          check=True)
+    before, after = done.stdout.split()
+    assert int(before) >= 3
+    assert before == after
 
 
 def test_large_outputs_are_ordinary_tensors():

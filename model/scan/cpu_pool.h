@@ -15,21 +15,23 @@
 // The process that loaded torch, by `native`; 0: unknown.
 extern "C" int64_t home_process;
 
-// Calls task(0) .. task(helpers) on the team of this thread, which torch's own loops run on as well; false where torch
-// has none from GNU's OpenMP. Its threads spin for a while after a loop: beside them, threads of our own would have no
-// processor. A forked child has lost the team.
+// Calls task(0) and some or all of task(1) .. task(helpers) on the team of this thread, which torch's own loops run on as
+// well; false where torch has none from GNU's OpenMP. Its threads spin for a while after a loop: beside them, threads of
+// our own would have no processor. A forked child has lost the team.
 inline bool run_on_team(const std::function<void(int64_t)>& task, int64_t helpers) {
     using Start = void (*)(void (*)(void*), void*, unsigned, unsigned);
     static const Start start = reinterpret_cast<Start>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
     if (!start || getpid() != home_process) return false;
     struct Job {
         const std::function<void(int64_t)>& task;
+        const int64_t helpers;
         std::atomic<int64_t> workers{0};
-    } job{task};
+    } job{task, helpers};
     start([](void* data) {
         Job& job = *static_cast<Job*>(data);
-        job.task(job.workers++);
-    }, &job, unsigned(helpers + 1), 0);
+        const int64_t worker = job.workers++;
+        if (worker <= job.helpers) job.task(worker);
+    }, &job, 0, 0);  // 0: all of the team, as one made smaller ends threads that the next loop would have to start again
     return true;
 }
 
