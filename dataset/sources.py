@@ -19,8 +19,7 @@ from utils.errors import UserError
 from utils.memory import available_memory
 
 SHARE = 0.5  # of the free memory that a split may take
-READERS = min(8, max(4, available_cpus()))  # threads: a disk wants several requests at once, cores no crowd
-PIECES = 4 * READERS  # of a batch: small, so that no thread waits for another's slow requests
+READERS = min(8, max(2, available_cpus()))  # threads, each with a piece of a batch
 
 
 class HostResident:
@@ -108,7 +107,7 @@ class FileSource:
         rows = index.numpy()[slots]
         out = self._buffers.take(len(rows))
         videos = out.numpy()
-        size = max(1, -(-len(rows) // PIECES)) if self._features.contiguous else max(1, len(rows))
+        size = max(1, -(-len(rows) // READERS)) if self._features.contiguous else max(1, len(rows))
         pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
         for _ in self._pool.map(lambda piece: self._features.scatter(rows[piece], videos, slots[piece]), pieces):
             pass
