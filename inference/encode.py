@@ -8,7 +8,7 @@ import torch
 
 from utils.ahead import read_ahead
 
-FRAMES_ON_CPU = 1024  # what a call then touches stays in the caches and in memory the process has already
+FRAMES_ON_CPU = 2048  # what a call then touches stays in the caches and in memory the process has already
 FRAMES_ELSEWHERE = 8192  # memory is bounded by it, however long the videos
 
 

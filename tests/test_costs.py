@@ -64,7 +64,7 @@ def test_what_grows_with_the_length_and_what_does_not():
 def test_attention_grows_faster_than_its_length():
     short, long = records_of("transformer25", lengths=(100, 1000))
     assert long["encode_flops"] > 12 * short["encode_flops"]
-    assert (short["batch"], long["batch"]) == (10, 1)  # 1,024 frames at most, or one video
+    assert (short["batch"], long["batch"]) == (20, 2)  # 2,048 frames at most
 
 
 def test_lines_and_charts():

@@ -25,6 +25,7 @@ _MARK = b"crc32 "
 _COMMENT = len(_MARK) + 8
 _ARCHIVE_END, _ARCHIVE_END_SIZE = b"PK\5\6", 22  # of an archive without a comment; the last two bytes are its length
 _CHUNK = 1 << 20
+_MOST_EXPANDED = 1 << 12  # bytes of a tensor per byte that is stored of it: one value may stand for a whole row
 # Of the settings of a model, those that do not change the codes of given weights.
 FREE_OF_CODES = frozenset({
     "drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint", "student_depth", "student_decoder_depth",
@@ -81,7 +82,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
 def _is_weight(name: object, value: object) -> bool:
     return (isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
-            and value.device.type == "cpu" and not value.is_quantized and not value.is_nested)
+            and value.device.type == "cpu" and not value.is_quantized and not value.is_nested
+            and value.nbytes <= _MOST_EXPANDED * value.untyped_storage().nbytes())
 
 
 def chosen_checkpoint(config) -> Path:
