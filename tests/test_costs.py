@@ -73,7 +73,7 @@ def test_lines_and_charts():
     assert [(line["model"], line["frames"]) for line in lines] == [
         ("S5VH (Mamba), tied", "40"), ("S5VH (Mamba), tied", "80"),
         ("S5VH (Mamba), forward", "40"), ("S5VH (Mamba), forward", "80")]
-    assert lines[0]["ms in a batch"].endswith("(of 25)")
+    assert lines[0]["ms in a batch"].endswith("(of 51)")
     assert len({tuple(line) for line in lines}) == 1
     assert "mAP" not in " ".join(lines[0])
     assert len(cost_figures(records)) == 2

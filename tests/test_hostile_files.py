@@ -245,7 +245,8 @@ TENSOR = torch.ones(3, 2)
 @pytest.mark.parametrize("change", [
     {"epoch": "ten"}, {"epoch": -5}, {"epoch": 2.5}, {"epoch": torch.zeros(3)}, {"model_state_dict": {"a": None}},
     {"model_state_dict": {3: TENSOR}}, {"model_state_dict": {"a": TENSOR.to_sparse()}},
-    {"model_state_dict": {"a": TENSOR.to("meta")}}, {"model_state_dict": {"a": TENSOR[0, :1].expand(10**12)}}, {"model_state_dict": {"a\nb" * 9999: 3}}])
+    {"model_state_dict": {"a": TENSOR.to("meta")}}, {"model_state_dict": {"a": TENSOR[0, :1].expand(10**12)}},
+    {"model_state_dict": {"a\nb" * 9999: 3}}])
 def test_a_checkpoint_of_other_contents(tmp_path, change):
     torch.save({"model_state_dict": {"a": TENSOR}, "epoch": 3} | change, tmp_path / "a.pth")
     assert "a.pth" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
