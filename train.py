@@ -96,6 +96,8 @@ class Trainer:
         share_weights(self.model)
         self.optimizer = build_optimizer(config.optimizer_name, self.model.parameters(), config.lr,
                                          config.weight_decay)
+        if config.amp == "tf32":
+            torch.backends.cuda.matmul.fp32_precision = "tf32"
         self.compile_choice = compile_steps(self.model, device) if config.compile else None
         graphed = config.cuda_graph and device.type == "cuda" and num_processes() == 1
         self.passes = GraphedPasses(log.info) if graphed else plain_passes

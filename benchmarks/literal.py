@@ -58,7 +58,7 @@ class Literal:
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         model, config = self.model, self.model.config
-        reconstruction = center = torch.zeros(())
+        reconstruction = center = torch.zeros((), device=batch.features.device)
         codes = []
         for view in range(2):
             hidden = batch.masks[:, view]
@@ -92,12 +92,24 @@ class Literal:
         return self.model.parameters()
 
 
+class LiteralWithMambaSsm(Literal):
+    """The same with the kernels of mamba-ssm (CUDA) in Mamba's place, convolution, scan and projections in one call."""
+
+    def mamba(self, layer, x: Tensor) -> Tensor:
+        from mamba_ssm.ops.selective_scan_interface import mamba_inner_fn
+
+        projected = (layer.in_proj.weight @ x.flatten(0, 1).t()).view(-1, *x.shape[:2]).transpose(0, 1)
+        return mamba_inner_fn(projected, layer.conv1d.weight, layer.conv1d.bias, layer.x_proj.weight,
+                              layer.dt_proj.weight, layer.out_proj.weight, None, -torch.exp(layer.A_log), None, None,
+                              layer.D, delta_bias=layer.dt_proj.bias, delta_softplus=True)
+
+
 def contrast(z1: Tensor, z2: Tensor, temperature: float, tau_plus: float) -> Tensor:
     """The debiased contrastive loss by boolean masks (Chuang et al. 2020)."""
     z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
     z, num = torch.cat([z1, z2]), len(z1)
     similarity = torch.exp(z @ z.T / temperature)
-    others = ~torch.eye(num, dtype=torch.bool).repeat(2, 2)
+    others = ~torch.eye(num, dtype=torch.bool, device=z.device).repeat(2, 2)
     negatives = similarity[others].view(2 * num, -1).sum(1)
     positive = torch.exp((z1 * z2).sum(1) / temperature).repeat(2)
     count = 2 * num - 2

@@ -50,8 +50,8 @@ def parse(doc: str, add: Callable[[argparse.ArgumentParser], object] = lambda pa
     return args, config
 
 
-def make(config) -> tuple[HashingMethod, Batch]:
-    """The config's model in training mode and a batch of random features."""
+def make(config, device: str = "cpu") -> tuple[HashingMethod, Batch]:
+    """The config's model in training mode and a batch of random features, on `device`."""
     torch.manual_seed(config.seed)
     num_videos = config.batch_size
     centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
@@ -60,7 +60,8 @@ def make(config) -> tuple[HashingMethod, Batch]:
     draws = EpochDraws(config.seed, 0, num_videos, config.max_frames, config.mask_ratio, model.num_uniforms)
     index = torch.arange(num_videos)
     features = torch.randn(num_videos, config.max_frames, config.feature_size)
-    return model, Batch(index, features, draws.masks(index), draws.uniforms(index))
+    batch = Batch(index, features, draws.masks(index), draws.uniforms(index))
+    return model.to(device), batch.to(device)
 
 
 def take_turns(forms: Mapping[str, Callable[[], object]], repeats: int,
@@ -85,12 +86,21 @@ def report(what: str, repeats: int, forms: Mapping[str, Callable[[], object]],
     cells = []
     for name, each in times.items():
         ratio = statistics.median(a / b for a, b in zip(first, each, strict=True))
-        cells.append(f"{name} {statistics.median(each):.2f} ({ratio:.1f}x)")
+        median = statistics.median(each)
+        cells.append(f"{name} {f'{median:.2f}' if median > 0.05 else f'{1000 * median:.2f} ms'} ({ratio:.1f}x)")
     print(f"{what:<14} " + "   ".join(cells), flush=True)
 
 
 def peak_memory(form: Callable[[], object]) -> float | None:
-    """MB by which the peak of resident memory rises while `form` runs once; None where the system does not tell."""
+    """MB by which the peak of resident memory rises while `form` runs once; None where the system does not tell.
+
+    Where CUDA has been used, of what torch allocates there.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        form()
+        return (torch.cuda.max_memory_allocated() - held) / 1e6
     if not os.access("/proc/self/clear_refs", os.W_OK):
         return None
     ctypes.CDLL(None).malloc_trim(0)

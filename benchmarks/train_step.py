@@ -2,23 +2,26 @@
 
     python -m benchmarks.train_step [--config configs/S5VH/act.py] [--batch 128] [--threads 2] [--repeats 3]
     python -m benchmarks.train_step --items
+    python -m benchmarks.train_step --device cuda [--batch 512 --config configs/S5VH/fcv.py]
 
 The literal form is how the S5VH release computes (`benchmarks.literal`). Printed are the largest differences of losses
 and gradients in the same run, the medians over interleaved repeats, their ratios, and how far memory rises; no speed
 where the forms disagree. With --items each thing that makes the step fast is left out in turn instead: the step without
-it beside the step with it. Memory is allocated afresh in every step and its first touch is slow: compare runs under one
-allocator setting only (it is printed).
+it beside the step with it. On CUDA the literal form with mamba-ssm's layers comes first where they are installed; ours
+is timed in float32, TF32 and bf16, and in bf16 as a graph (`optim.graphs`). On a CPU memory is allocated afresh in
+every step and its first touch is slow: compare runs under one allocator setting only (it is printed).
 """
 
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from benchmarks.literal import Literal
+from benchmarks.literal import Literal, LiteralWithMambaSsm
 from benchmarks.side_by_side import CLOCKS, make, parse, print_memory, report, take_turns
 from dataset.batches import Batch
 from model import causal_conv
@@ -26,15 +29,24 @@ from model.autoencoder import Encoder, take_frames
 from model.blocks import BidirectionalBlock
 from model.methods.s5vh import Method, Views
 from model.mixers.mamba import Mixer
+from model.scan import explain, mamba_ssm
 from optim import build_optimizer, training_step
+from optim.graphs import WARM_UP, GraphedPasses
 from utils.cli import run_script
+from utils.errors import UserError
 
 TOLERANCES = {"losses": 1e-5, "gradients": 1e-4}
 
 
 def main() -> None:
-    args, config = parse(__doc__, lambda parser: parser.add_argument(
-        "--items", action="store_true", help="leave out in turn what makes the step fast"))
+    def add(parser):
+        parser.add_argument("--items", action="store_true", help="leave out in turn what makes the step fast")
+        parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+
+    args, config = parse(__doc__, add)
+    if args.device == "cuda":
+        time_on_cuda(config, args.repeats)
+        return
     model, batch = make(config)
     clock = CLOCKS[args.cpu_time]
     optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
@@ -48,6 +60,45 @@ def main() -> None:
              "float32": lambda: training_step(model, optimizer, batch, 0),
              "bf16": lambda: training_step(model, optimizer, batch, 0, amp="bf16")}
     report("training step", args.repeats, forms, clock)
+    print_memory("extra memory", forms)
+
+
+def time_on_cuda(config, repeats: int) -> None:
+    """The same on CUDA, every form after three steps as warm-up.
+
+    Raises:
+        UserError: there is no CUDA device.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no CUDA device here. Leave it out to time the step on the CPU.")
+    model, batch = make(config, "cuda")
+    print(f"{torch.cuda.get_device_name()}; {explain(config.scan_engine, torch.device('cuda'))}", flush=True)
+    optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
+    literals = {"literal": Literal(model)}
+    if (reason := mamba_ssm.unavailable()) is None:
+        literals = {"literal, mamba-ssm": LiteralWithMambaSsm(model)} | literals
+    else:
+        print(f"the literal form has no layers of mamba-ssm: {reason}", flush=True)
+    for literal in literals.values():
+        compare(model, literal, batch)
+    plain = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, foreach=False)
+    graphed = GraphedPasses(lambda line: print(line, flush=True))
+
+    def step(precision: str, method, its_optimizer, **options: Any) -> Callable[[], None]:
+        def run() -> None:
+            torch.backends.cuda.matmul.fp32_precision = precision
+            training_step(method, its_optimizer, batch, 0, **options)
+            torch.cuda.synchronize()
+
+        for _ in range(WARM_UP):
+            run()
+        return run
+
+    forms = {name: step("ieee", literal, plain) for name, literal in literals.items()}
+    forms |= {"float32": step("ieee", model, optimizer), "TF32": step("tf32", model, optimizer),
+              "bf16": step("ieee", model, optimizer, amp="bf16"),
+              "bf16, graph": step("ieee", model, optimizer, amp="bf16", passes=graphed)}
+    report("training step", repeats, forms)
     print_memory("extra memory", forms)
 
 

@@ -39,7 +39,7 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
             is the caller's part; gradients are off here.
         batch_size: most videos per call; fewer at the end and where they have more frames than `frames_at_once`. The
             next batch is read meanwhile.
-        amp: `bf16` runs `encode` under bfloat16 autocast, `none` does not.
+        amp: `bf16` runs `encode` under bfloat16 autocast, others do not.
         progress: called after each batch with the number of videos in it (a tqdm bar's `update`).
         convert: called with h of each batch; its rows are returned in h's place, and h is not kept.
 

@@ -35,7 +35,7 @@ def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *,
 
     Args:
         model: a hashing method, in training mode. batch, epoch: what its `step_losses` takes.
-        amp: `bf16` runs the forward pass under bfloat16 autocast, `none` does not.
+        amp: `bf16` runs the forward pass under bfloat16 autocast, others do not.
         grad_clip: the norm to which gradients are clipped; 0 leaves them.
         passes: what computes losses and gradients: see `optim.graphs`.
     """

@@ -8,7 +8,7 @@ from benchmarks import encode, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
 from optim import training_step
-from tests.pipeline import ROOT
+from tests.pipeline import ROOT, message_of
 from tests.test_s5vh import make, make_batch
 from utils.errors import UserError
 
@@ -48,6 +48,20 @@ def test_a_step_without_an_item_is_the_step(name):
         results.append(torch.cat([losses["total"].detach().view(1), *weights]))
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
     assert model.step_losses(batch, 0)["total"].isfinite()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_cuda_a_benchmark_of_it_ends_in_one_line(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train_step", "--device", "cuda"])
+    assert "no CUDA device" in message_of(train_step.main)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_step_is_timed_on_cuda(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train_step", "--device", "cuda", "--batch", "16", "--repeats", "1"])
+    train_step.main()
+    assert "bf16, graph" in capsys.readouterr().out
 
 
 def test_only_configs_with_a_literal_form_are_taken(monkeypatch):

@@ -177,7 +177,7 @@ _GROUPS = {
         Key("min_lr", "float", 1e-5, "last learning rate", NON_NEGATIVE),
         Key("weight_decay", "float", 1e-4, "weight decay", NON_NEGATIVE),
         Key("grad_clip", "float", 0.0, "largest norm of the gradient; 0: off", NON_NEGATIVE),
-        _choice("amp", "none", ["bf16"], "mixed precision"),
+        _choice("amp", "none", ["bf16", "tf32"], "mixed precision; tf32: on CUDA, float32 with products in TF32"),
         Key("early_stop", "int", 0, "evaluations without improvement before stopping; 0: off", NON_NEGATIVE),
         Key("deterministic", "bool", False, "deterministic algorithms only"),
         Key("compile", "bool", False, "compile the steps with torch.compile; the first ones take minutes"),
