@@ -121,7 +121,7 @@ def test_encode_features_refuses_other_shapes():
         encode_features(lambda x: x, empty, batch_size=8, device="cpu")
 
 
-@pytest.mark.parametrize(("num_frames", "most"), [(256, 4), (1024, 1), (9000, 1)])
+@pytest.mark.parametrize(("num_frames", "most"), [(512, 4), (1024, 2), (2048, 1), (9000, 1)])
 def test_long_videos_come_in_smaller_batches(num_frames, most):
     sizes = []
 
