@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from utils.config import Config, load_config
 from utils.errors import UserError
-from utils.schema import REQUIRED, SCHEMA, Key, nearest_key
+from utils.keys import REQUIRED, Key
+from utils.schema import SCHEMA, nearest_key
 from utils.signals import stopping_at_once
 
 if TYPE_CHECKING:

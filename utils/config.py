@@ -15,7 +15,8 @@ import addict
 
 from utils.errors import UserError
 from utils.files import write_text
-from utils.schema import SCHEMA, check_value, check_values, find_key, nearest_key, parse_text, safe_repr
+from utils.keys import check_value, parse_text, safe_repr
+from utils.schema import SCHEMA, check_values, find_key, nearest_key
 
 MAX_ROUNDS = 12
 _LANGUAGE = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
