@@ -136,11 +136,6 @@ def extra_memory(engine: Callable[..., Tensor], inputs: list[Tensor]) -> float |
     """MB by which the peak of resident memory rises during a forward and a backward pass."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     weight = torch.randn_like(inputs[0])
-    if weight.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        held = torch.cuda.memory_allocated()
-        torch.autograd.grad(engine(*leaves), leaves, weight)
-        return (torch.cuda.max_memory_allocated() - held) / 1e6
     return peak_memory(lambda: torch.autograd.grad(engine(*leaves), leaves, weight))
 
 

@@ -49,13 +49,12 @@ def main() -> None:
         return
     model, batch = make(config)
     clock = CLOCKS[args.cpu_time]
-    optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
+    optimizer, plain = make_optimizers(model)
     if args.items:
         leave_out_in_turn(model, optimizer, batch, args.repeats, clock)
         return
     literal = Literal(model)
     compare(model, literal, batch)
-    plain = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, foreach=False)
     forms = {"literal": lambda: training_step(literal, plain, batch, 0),
              "float32": lambda: training_step(model, optimizer, batch, 0),
              "bf16": lambda: training_step(model, optimizer, batch, 0, amp="bf16")}
@@ -73,7 +72,7 @@ def time_on_cuda(config, repeats: int) -> None:
         raise UserError("--device cuda: torch finds no CUDA device here. Leave it out to time the step on the CPU.")
     model, batch = make(config, "cuda")
     print(f"{torch.cuda.get_device_name()}; {explain(config.scan_engine, torch.device('cuda'))}", flush=True)
-    optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
+    optimizer, plain = make_optimizers(model)
     literals = {"literal": Literal(model)}
     if (reason := mamba_ssm.unavailable()) is None:
         literals = {"literal, mamba-ssm": LiteralWithMambaSsm(model)} | literals
@@ -81,7 +80,6 @@ def time_on_cuda(config, repeats: int) -> None:
         print(f"the literal form has no layers of mamba-ssm: {reason}", flush=True)
     for literal in literals.values():
         compare(model, literal, batch)
-    plain = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, foreach=False)
     graphed = GraphedPasses(lambda line: print(line, flush=True))
 
     def step(precision: str, method, its_optimizer, **options: Any) -> Callable[[], None]:
@@ -100,6 +98,14 @@ def time_on_cuda(config, repeats: int) -> None:
               "bf16, graph": step("ieee", model, optimizer, amp="bf16", passes=graphed)}
     report("training step", repeats, forms)
     print_memory("extra memory", forms)
+
+
+def make_optimizers(model) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """The one that training takes, and the literal form's, a loop over the parameters."""
+    config = model.config
+    settings = {"lr": config.lr, "weight_decay": config.weight_decay}
+    return (build_optimizer(config.optimizer_name, model.parameters(), **settings),
+            torch.optim.AdamW(model.parameters(), **settings, foreach=False))
 
 
 def compare(model, literal: Literal, batch: Batch) -> None:

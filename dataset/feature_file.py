@@ -167,7 +167,8 @@ class FeatureFile:
         in_place = len(unique) == len(rows) and (np.diff(slots) == 1).all()
         block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, out.dtype)
         _widen(raw, block)
-        self._refuse_non_finite(unique, block)
+        if not self._known_finite[unique].all():
+            self._refuse_non_finite(unique, block)
         if not in_place:
             out[slots] = block[inverse]
 

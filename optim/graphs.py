@@ -26,6 +26,14 @@ def plain_passes(model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
     return losses
 
 
+def record_on_cuda(passes: Callable[[], None]) -> Callable[[], None]:
+    """What replays `passes`, which themselves run on the GPU when it does and not before."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        passes()
+    return graph.replay
+
+
 class GraphedPasses:
     """`plain_passes`, recorded anew in every epoch, as a method may do other things in the next, and then replayed.
 
@@ -34,71 +42,76 @@ class GraphedPasses:
     all steps run as they are from then on, and `report` is given a line that says so.
 
     Args:
-        record: takes a function without arguments and returns what replays it; for tests without a GPU.
+        record: see `record_on_cuda`; another one for tests without a GPU.
     """
 
-    def __init__(self, report: Callable[[str], object], record: Callable[[Callable[[], None]], Callable[[], None]]
-                 | None = None):
-        self._report, self._record = report, record or _record
+    def __init__(self, report: Callable[[str], object],
+                 record: Callable[[Callable[[], None]], Callable[[], None]] = record_on_cuda):
+        self._report, self._record = report, record
         self._given_up = False
-        self._key: tuple[int, torch.Size] | None = None
+        self._epoch: int | None = None
+        self._shape: torch.Size | None = None
         self._num_before = 0
-        self._replay: Callable[[], None] | None = None
+        self._recording: _Recording | None = None
 
     def __call__(self, model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
-        if self._key is None or self._key[0] != epoch:
-            self._key, self._num_before, self._replay = (epoch, batch.features.shape), 0, None
-        if self._given_up or batch.features.shape != self._key[1]:
+        if epoch != self._epoch:
+            self._epoch, self._shape, self._num_before, self._recording = epoch, batch.features.shape, 0, None
+        if self._given_up or batch.features.shape != self._shape:
             return plain_passes(model, batch, epoch, amp)
         if self._num_before < WARM_UP:
             self._num_before += 1
             return _beside(lambda: plain_passes(model, batch, epoch, amp))
-        if self._replay is None:
+        if self._recording is None:
             return self._begin(model, batch, epoch, amp)
-        for name, value in _tensors(self._batch).items():
-            value.copy_(getattr(batch, name), non_blocking=True)
-        return self._run(model)
+        self._recording.take(batch)
+        return self._recording.run()
 
     def _begin(self, model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
         """Takes a step as it is, records it, and takes it again from the same state as a replay."""
         before = [buffer.clone() for buffer in model.buffers()]
         plain = plain_passes(model, batch, epoch, amp)
         after = [buffer.clone() for buffer in model.buffers()]
-        gradients = [parameter.grad for parameter in model.parameters()]
-        self._batch = replace(batch, **{name: value.clone() for name, value in _tensors(batch).items()})
-
-        def passes() -> None:
-            self._losses = plain_passes(model, self._batch, epoch, amp)
-            self._gradients = [parameter.grad for parameter in model.parameters()]
-
+        gradients = _gradients(model)
         try:
-            self._replay = self._record(passes)
+            self._recording = _Recording(model, batch, epoch, amp, self._record)
             _restore(model, before)
-            losses = self._run(model)
-            apart = _distance(self._gradients, gradients)
+            losses = self._recording.run()
+            apart = _distance(_gradients(model), gradients)
             problem = None if apart <= TOLERANCE else f"a replay's gradients differ by {apart:.1e}"
         except RuntimeError as error:
             problem = str(error).strip().partition("\n")[0]
         if problem is None:
             return losses
-        self._given_up, self._replay = True, None
+        self._given_up, self._recording = True, None
         self._report(f"cuda_graph: {problem}; steps run without it")
         _restore(model, after)
         _give(model, gradients)
         return plain
 
-    def _run(self, model) -> Mapping[str, Tensor]:
-        assert self._replay is not None
+
+class _Recording:
+    """The passes of one batch, to be replayed on the values of others; all that belongs to the graph goes with it."""
+
+    def __init__(self, model, batch, epoch: int, amp: str, record: Callable[[Callable[[], None]], Callable[[], None]]):
+        self._model = model
+        self._batch = replace(batch, **{name: value.clone() for name, value in _tensors(batch).items()})
+
+        def passes() -> None:
+            self._losses = plain_passes(model, self._batch, epoch, amp)
+            self._gradients = _gradients(model)
+
+        self._replay = record(passes)
+
+    def take(self, batch) -> None:
+        for name, value in _tensors(self._batch).items():
+            value.copy_(getattr(batch, name), non_blocking=True)
+
+    def run(self) -> Mapping[str, Tensor]:
+        """The losses of the batch taken last; its gradients where parameters keep them."""
         self._replay()
-        _give(model, self._gradients)
+        _give(self._model, self._gradients)
         return {name: value.detach().clone() for name, value in self._losses.items()}  # the next replay overwrites them
-
-
-def _record(passes: Callable[[], None]) -> Callable[[], None]:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        passes()
-    return graph.replay
 
 
 def _beside(passes: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
@@ -115,6 +128,10 @@ def _beside(passes: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
 
 def _tensors(batch) -> dict[str, Tensor]:
     return {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+
+
+def _gradients(model) -> list[Tensor | None]:
+    return [parameter.grad for parameter in model.parameters()]
 
 
 def _restore(model, buffers: list[Tensor]) -> None:

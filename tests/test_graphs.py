@@ -72,7 +72,7 @@ def test_where_a_replay_differs_steps_run_as_they_are(wrong):
     def record(passes):
         def replay():
             passes()
-            graphed._gradients[0].mul_(wrong)
+            graphed._recording._gradients[0].mul_(wrong)
 
         return replay
 

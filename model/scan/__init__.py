@@ -4,7 +4,7 @@
 |-|-|-|
 | `reference` | anywhere | the definition, step by step (ground truth; slow) |
 | `pytorch` | anywhere | hand-written backward, chunked, low memory |
-| `cpu` | CPU, float32, with a C++ compiler | vectorised C++, built on first use |
+| `cpu` | CPU, float32 and bfloat16, with a C++ compiler | vectorised C++, built on first use |
 | `numba` | CPU, float32, without a compiler | vectorised loops, compiled on first use and cached |
 | `triton` | CUDA, with torch alone | fused and deterministic; has run in its interpreter, on no GPU yet |
 | `mamba_ssm` | CUDA, where the mamba-ssm package works | its fused kernel |

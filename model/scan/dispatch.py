@@ -37,12 +37,10 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     """
     precision = torch.promote_types(u.dtype, torch.float32)
     chosen = _choose(u.new_empty(0, dtype=precision), A) if engine == "auto" else _forced(engine)
-    B, C = B.to(precision), C.to(precision)
-    if u.dtype != precision and u.dtype not in getattr(chosen, "HALF", ()):
-        wide_z = None if z is None else z.to(precision)
-        return _scan(chosen, u.to(precision), delta.to(precision), wide_z, A, B, C, D, delta_bias, delta_softplus,
-                     num_reversed, state).to(u.dtype)
-    return _scan(chosen, u, delta, z, A, B, C, D, delta_bias, delta_softplus, num_reversed, state)
+    B, C, given = B.to(precision), C.to(precision), u.dtype
+    if given not in getattr(chosen, "HALF", ()):
+        u, delta, z = u.to(precision), delta.to(precision), None if z is None else z.to(precision)
+    return _scan(chosen, u, delta, z, A, B, C, D, delta_bias, delta_softplus, num_reversed, state).to(given)
 
 
 def _scan(chosen: ModuleType, u, delta, z, A, B, C, D, delta_bias, delta_softplus, num_reversed, state) -> Tensor:
