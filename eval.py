@@ -29,10 +29,10 @@ from inference.evaluation import (
 from inference.page import Subject, write_page
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
-from utils.checkpoints import chosen_checkpoint, read_checkpoint
+from training.checkpoints import chosen_checkpoint, read_checkpoint
+from training.run import log_to_console, read_metrics
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.config import load_config
-from utils.run import log_to_console, read_metrics
 
 log = logging.getLogger("eval")
 

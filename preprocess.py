@@ -7,10 +7,10 @@ Everything here runs on the CPU; --gpu is accepted, so that one set of flags ser
 
 import argparse
 
+from artefacts.preprocessing import run
 from dataset.protocol import open_train
 from model import method_class
 from utils.cli import add_config_arguments, config_from_arguments, run_script
-from utils.preprocessing import run
 
 
 def main() -> None:

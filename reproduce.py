@@ -38,8 +38,8 @@ from tables.grid.transfer import transfer_records
 from utils.cli import add_shared_arguments, choose_device, run_script
 from utils.config import Config
 from utils.errors import UserError
-from utils.files import write_text
-from utils.lock import Lock
+from utils.files.lock import Lock
+from utils.files.writing import write_text
 
 TIMING_SECONDS = 40
 

@@ -41,7 +41,7 @@ from inference.index import Index, load_index
 from inference.recall import compare_with_exact
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.errors import UserError
-from utils.files import whole_file, write_text
+from utils.files.writing import whole_file, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +175,7 @@ class Encoder:
         # here, since searching among codes needs neither a model nor torch
         from dataset.features import open_features
         from model import build_model, load_weights
-        from utils.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+        from training.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
 
         self.config = config = config_from_arguments(arguments)
         self.device: torch.device = choose_device(arguments.gpu)

@@ -18,24 +18,25 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from artefacts.store import load_artefacts
 from dataset.batches import epoch_order, iterate_epoch
 from dataset.protocol import check_clusters, open_retrieval, open_train
 from dataset.sources import open_source
 from dataset.views import EpochDraws
 from inference.evaluation import evaluate_retrieval
 from model import initial_model, load_weights, method_class
-from model.scan import explain
-from model.summary import summarise
-from optim import build_optimizer, learning_rate, training_step
-from optim.compiling import compile_steps
-from optim.graphs import GraphedPasses, plain_passes
-from utils.artefacts import load_artefacts
-from utils.checkpoints import BEST, MODEL, read_checkpoint
+from model.costs.summary import summarise
+from model.kernels.scan import explain
+from optim import build_optimizer, learning_rate
+from training.checkpoints import BEST, MODEL, read_checkpoint
+from training.compiling import compile_steps
+from training.distributed import check_alike, from_first, join, largest, num_processes, one_voice, rank, share_weights
+from training.graphs import GraphedPasses, plain_passes
+from training.run import Run, log_to_console, open_run, peak_memory, plain_settings
+from training.steps import training_step
+from training.totals import Progress
 from utils.cli import add_config_arguments, config_from_arguments, resume_command, run_script
-from utils.distributed import check_alike, from_first, join, largest, num_processes, one_voice, rank, share_weights
 from utils.errors import UserError
-from utils.progress import Progress
-from utils.run import Run, log_to_console, open_run, peak_memory, plain_settings
 from utils.signals import Stopped, StopRequest
 
 EPOCHS_PER_SEED, EPOCHS_PER_PROCESS = 1_000_003, 100_003  # keep the streams of (seed, epoch, process) apart
@@ -72,7 +73,7 @@ def main() -> None:
 class Trainer:
     """Everything a run needs, checked and built: data, artefacts, model, optimiser.
 
-    Where several processes train (`utils.distributed`), each has a trainer, and they take every step together.
+    Where several processes train (`training.distributed`), each has a trainer, and they take every step together.
     `preprocess` is the command that messages name where an artefact is missing.
     """
 

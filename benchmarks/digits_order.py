@@ -22,7 +22,7 @@ from inference.evaluation import evaluate_codes, evaluate_retrieval
 from inference.order import order_accuracy
 from inference.report import format_table
 from model import build_model, load_weights
-from utils.checkpoints import chosen_checkpoint, read_checkpoint
+from training.checkpoints import chosen_checkpoint, read_checkpoint
 from utils.cli import run_script
 from utils.config import load_config
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.scan import loop_over_steps
 from dataset.batches import Batch
-from model.autoencoder import binarise
+from model.nets.autoencoder import binarise
 
 
 class Literal:

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.side_by_side import peak_memory
-from model import causal_conv
-from model.scan import cpu, cpu_conv, mamba_ssm, numba_engine, pytorch, reference, triton_engine
+from model.kernels import conv as causal_conv
+from model.kernels.conv import cpu as cpu_conv
+from model.kernels.scan import cpu, mamba_ssm, numba_engine, pytorch, reference, triton_engine
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:

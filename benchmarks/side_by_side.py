@@ -16,9 +16,9 @@ from model import build_model
 from model.contract import HashingMethod
 from model.methods import s5vh
 from model.mixers import mamba
-from model.registry import method_class, mixer_class
 from utils.config import load_config
 from utils.errors import UserError
+from utils.registry import method_class, mixer_class
 
 CLOCKS = {False: time.perf_counter, True: time.process_time}
 

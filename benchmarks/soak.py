@@ -35,11 +35,10 @@ import scipy.io
 import torch
 
 import inference.evaluation
-import optim
-from utils import checkpoints, run
-from utils.checkpoints import LAST, read_checkpoint
+from training import checkpoints, run, steps
+from training.checkpoints import LAST, read_checkpoint
+from training.run import read_metrics
 from utils.cli import run_script
-from utils.run import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -122,7 +121,7 @@ class Life:
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
-            self._watch(optim, "training_step", "step", self._count)
+            self._watch(steps, "training_step", "step", self._count)
             self._watch(inference.evaluation, "evaluate_retrieval", "evaluation")
             self._watch(run, "write_checkpoint", "checkpoint")
             self._watch(run, "write_text", "metrics")

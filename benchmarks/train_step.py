@@ -8,7 +8,7 @@ The literal form is how the S5VH release computes (`benchmarks.literal`). Printe
 and gradients in the same run, the medians over interleaved repeats, their ratios, and how far memory rises; no speed
 where the forms disagree. With --items each thing that makes the step fast is left out in turn instead: the step without
 it beside the step with it. On CUDA the literal form with mamba-ssm's layers comes first where they are installed; ours
-is timed in float32, TF32 and bf16, and in bf16 as a graph (`optim.graphs`). On a CPU memory is allocated afresh in
+is timed in float32, TF32 and bf16, and in bf16 as a graph (`training.graphs`). On a CPU memory is allocated afresh in
 every step and its first touch is slow: compare runs under one allocator setting only (it is printed).
 """
 
@@ -24,14 +24,15 @@ from torch import Tensor
 from benchmarks.literal import Literal, LiteralWithMambaSsm
 from benchmarks.side_by_side import CLOCKS, make, parse, print_memory, report, take_turns
 from dataset.batches import Batch
-from model import causal_conv
-from model.autoencoder import Encoder, take_frames
-from model.blocks import BidirectionalBlock
+from model.kernels import conv as causal_conv
+from model.kernels.scan import explain, mamba_ssm
 from model.methods.s5vh import Method, Views
 from model.mixers.mamba import Mixer
-from model.scan import explain, mamba_ssm
-from optim import build_optimizer, training_step
-from optim.graphs import WARM_UP, GraphedPasses
+from model.nets.autoencoder import Encoder, take_frames
+from model.nets.blocks import BidirectionalBlock
+from optim import build_optimizer
+from training.graphs import WARM_UP, GraphedPasses
+from training.steps import training_step
 from utils.cli import run_script
 from utils.errors import UserError
 

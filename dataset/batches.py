@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from dataset.views import EpochDraws
+from training.distributed import Share, own_share
 from utils.ahead import read_ahead
-from utils.distributed import Share, own_share
 from utils.errors import UserError
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.io
 
 from utils.cli import run_script
-from utils.files import whole_file
+from utils.files.writing import whole_file
 
 RECIPE_VERSION = 1
 MOTIONS = ("right", "left", "down", "up", "clockwise", "counterclockwise")

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from utils.errors import UserError
-from utils.hdf5 import check_sound
+from utils.files.hdf5 import check_sound
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20

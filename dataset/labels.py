@@ -16,8 +16,8 @@ import scipy.io
 from scipy import sparse
 
 from utils.errors import UserError
-from utils.hdf5 import read_whole
-from utils.mat import check_types
+from utils.files.hdf5 import read_whole
+from utils.files.mat import check_types
 
 KEYS = ("labels", "re_label", "q_label")
 _MOST_CLASSES = 1 << 16

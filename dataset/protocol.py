@@ -9,8 +9,8 @@ import numpy as np
 from dataset.features import VideoFeatures, open_features
 from dataset.labels import read_labels
 from utils.config import Config
+from utils.config.schema import SCHEMA
 from utils.errors import UserError
-from utils.schema import SCHEMA
 
 
 @dataclass(frozen=True)

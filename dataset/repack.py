@@ -21,7 +21,7 @@ from dataset.feature_file import FeatureFile
 from dataset.features import VideoFeatures, open_features
 from utils.cli import run_script
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.files.writing import whole_file
 
 DTYPES = ("float16", "float32")
 BLOCK_BYTES = 64 << 20  # of float32 in memory at a time

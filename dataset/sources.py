@@ -13,8 +13,8 @@ import torch
 from dataset.buffers import Buffers
 from dataset.features import VideoFeatures
 from dataset.stream import BUFFER_BYTES, StreamSource
+from training.distributed import least, num_local_processes
 from utils.cpus import available_cpus
-from utils.distributed import least, num_local_processes
 from utils.errors import UserError
 from utils.memory import available_memory
 

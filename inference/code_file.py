@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import whole_file
-from utils.hdf5 import read_whole
+from utils.files.hdf5 import read_whole
+from utils.files.writing import whole_file
 
 FORMAT_VERSION = 1
 

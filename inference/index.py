@@ -11,8 +11,8 @@ from inference import index_kinds
 from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, take_codes
 from inference.ranking import top_k
 from utils.errors import UserError
-from utils.files import whole_file
-from utils.hdf5 import read_whole
+from utils.files.hdf5 import read_whole
+from utils.files.writing import whole_file
 
 
 class Index:

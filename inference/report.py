@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 from inference.metrics import Evaluation
-from utils.files import make_folder, write_text
+from utils.files.writing import make_folder, write_text
 
 
 def format_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:

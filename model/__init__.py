@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from model.contract import HashingMethod
-from model.registry import method_class
 from utils.errors import UserError
+from utils.registry import method_class
 
 __all__ = ["build_model", "initial_model", "load_weights", "method_class"]
 
@@ -30,7 +30,7 @@ def initial_model(config, num_videos: int, artefacts: Mapping[str, np.ndarray]) 
     """The model that training starts from: `build_model` under `seed`, which sets torch's global generators.
 
     Args:
-        num_videos, artefacts: as for `build_model`; arrays, as `utils.artefacts.load_artefacts` gives them.
+        num_videos, artefacts: as for `build_model`; arrays, as `artefacts.store.load_artefacts` gives them.
     """
     torch.manual_seed(config.seed)
     return build_model(config, num_videos, **{name: torch.from_numpy(array) for name, array in artefacts.items()})

@@ -1,13 +1,11 @@
-"""Optimisers and learning-rate schedules by the names of `torch.optim`, and the step they take."""
+"""Optimisers and learning-rate schedules by the names of `torch.optim`."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from optim.graphs import Passes, plain_passes
-from utils.distributed import sum_gradients
 from utils.errors import UserError
 
 OPTIMIZERS = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}
@@ -24,27 +22,6 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float,
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer_name '{name}' is unknown. Choose one of: {', '.join(OPTIMIZERS)}.")
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
-
-
-def training_step(model, optimizer: torch.optim.Optimizer, batch, epoch: int, *, amp: str = "none",
-                  grad_clip: float = 0.0, passes: Passes = plain_passes) -> Mapping[str, Tensor]:
-    """The named losses of one step of a hashing method on `batch`, after descending `total`.
-
-    Where several processes train, all of them take this step, each on its share; losses and gradients are those of
-    the whole batch.
-
-    Args:
-        model: a hashing method, in training mode. batch, epoch: what its `step_losses` takes.
-        amp: `bf16` runs the forward pass under bfloat16 autocast, others do not.
-        grad_clip: the norm to which gradients are clipped; 0 leaves them.
-        passes: what computes losses and gradients: see `optim.graphs`.
-    """
-    losses = passes(model, batch, epoch, amp)
-    sum_gradients(model.parameters())
-    if grad_clip > 0:
-        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
-    optimizer.step()
-    return losses
 
 
 def learning_rate(schedule: str, epoch: int, num_epochs: int, lr: float, min_lr: float) -> float:

@@ -12,11 +12,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tests.pipeline import ROOT
+from training.distributed import Share, from_first, join, largest, least, one_voice, sum_gradients
+from training.run import open_run
 from utils.cli import run_script
 from utils.config import load_config
-from utils.distributed import Share, from_first, join, largest, least, one_voice, sum_gradients
 from utils.errors import UserError
-from utils.run import open_run
 
 SHARES = ((3, 2, 2), (1, 1, 0), (0, 4, 1))
 # 40 videos make 51 steps of 19, 19 and 2, whose shares are 7 + 6 + 6 and 1 + 1 + 0 rows.

@@ -5,9 +5,9 @@ import runpy
 import signal
 import sys
 
-import optim
+from training import steps
 
-training_step, num_steps = optim.training_step, 0
+training_step, num_steps = steps.training_step, 0
 
 
 def step(*arguments, **settings):
@@ -19,6 +19,6 @@ def step(*arguments, **settings):
 
 
 if __name__ == "__main__":
-    optim.training_step = step
+    steps.training_step = step
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")

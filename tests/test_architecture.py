@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model import build_model, methods, mixers, registry
+from model import build_model, methods, mixers
 from tests.test_s5vh import SETTINGS, make_batch
+from utils import registry
 from utils.errors import UserError
 
 ROOT = Path(__file__).parent.parent

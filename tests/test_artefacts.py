@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from utils import preprocessing
-from utils.artefacts import (
+from artefacts import preprocessing
+from artefacts.clustering import unit_rows
+from artefacts.store import (
     digest,
     load_artefacts,
     load_hash_centers,
@@ -16,7 +17,6 @@ from utils.artefacts import (
     read_artefact,
     write_artefact,
 )
-from utils.clustering import unit_rows
 from utils.errors import UserError
 
 COMMAND = "python preprocess.py --config configs/x.py"

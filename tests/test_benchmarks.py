@@ -7,9 +7,9 @@ import torch
 from benchmarks import encode, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
-from optim import training_step
 from tests.pipeline import ROOT, message_of
 from tests.test_s5vh import make, make_batch
+from training.steps import training_step
 from utils.errors import UserError
 
 

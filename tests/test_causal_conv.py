@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.causal_conv import causal_conv_silu
-from model.scan import cpu_conv
-from model.scan.dispatch import flip_last_rows
+from model.kernels.conv import causal_conv_silu
+from model.kernels.conv import cpu as cpu_conv
+from model.kernels.scan.dispatch import flip_last_rows
 
 
 def inputs(length, taps=4, dtype=torch.float64):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from utils import clustering, files
-from utils.anchor_graph import AnchorGraph, graph_block, rbf_weights, similarity_block
+from artefacts import clustering
+from artefacts.anchor_graph import AnchorGraph, graph_block, rbf_weights, similarity_block
 from utils.errors import UserError
+from utils.files import writing as files
 
 
 class FakeFeatures:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.config import Config, load_config
+from utils.config.keys import REQUIRED
+from utils.config.schema import SCHEMA
 from utils.errors import UserError
-from utils.keys import REQUIRED
-from utils.schema import SCHEMA
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path for folder in (ROOT / "configs").iterdir() if not folder.name.startswith("_")

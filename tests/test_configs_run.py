@@ -8,7 +8,8 @@ import torch
 from dataset.batches import Batch
 from dataset.views import EpochDraws
 from model import build_model, method_class
-from optim import build_optimizer, training_step
+from optim import build_optimizer
+from training.steps import training_step
 from utils.config import load_config
 
 ROOT = Path(__file__).parent.parent

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from model import causal_conv
-from model.scan import cpu_conv, native
-from model.scan.dispatch import flip_last_rows
+from model.kernels import conv as causal_conv
+from model.kernels.conv import cpu as cpu_conv
+from model.kernels.cpp import native
+from model.kernels.scan.dispatch import flip_last_rows
 
 REASON = cpu_conv.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -14,8 +14,8 @@ from dataset import sources
 from tests import distributed_worker as worker
 from tests.distributed_worker import COMPARED, RESUMED, SHARES, VHMT, loss_and_gradient, train
 from tests.pipeline import ROOT, make_project, message_of, succeed
-from utils import distributed
-from utils.distributed import Share, join, own_share
+from training import distributed
+from training.distributed import Share, join, own_share
 
 # Of weights: Adam divides a gradient by its own size, so that one which is all rounding still moves its weight.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}

@@ -12,7 +12,7 @@ from tables.grid.cells import expand
 from tables.grid.estimate import duration, seconds_left, total
 from tests.pipeline import ROOT
 from utils.config import load_config
-from utils.files import write_text
+from utils.files.writing import write_text
 
 CONFIGS = str(ROOT / "configs")
 

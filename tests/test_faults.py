@@ -20,21 +20,22 @@ import pytest
 import torch
 
 import inference.evaluation
-import optim
 import tables
+from artefacts import clustering
 from tables.grid import preparation
 from tests.pipeline import ROOT, assert_same_tensors, make_project, run, succeed
 from tests.test_reproduce import PAIR
-from utils import checkpoints, clustering, files
-from utils import progress as progress_module
-from utils.checkpoints import read_checkpoint, write_checkpoint
+from training import checkpoints
+from training import totals as totals_module
+from training.checkpoints import read_checkpoint, write_checkpoint
+from training.totals import Progress
 from utils.errors import UserError
-from utils.lock import Lock
-from utils.progress import Progress
+from utils.files import writing as files
+from utils.files.lock import Lock
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STEPS = 3  # of an epoch: 40 videos in batches of 16
-plain_step = optim.training_step
+plain_step = training_steps.training_step
 
 
 def noisy_step(model, optimizer, batch, epoch, **settings):
@@ -52,7 +53,7 @@ def project(tmp_path_factory):
                                              *flags)
     for name, step in (("whole", plain_step), ("noisy", noisy_step)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(optim, "training_step", step)
+            patch.setattr(training_steps, "training_step", step)
             result = project.train(name)
             assert result.code == 0, result.errors
     return project
@@ -79,7 +80,7 @@ def at_step(monkeypatch):
             losses = step(model, *arguments, **settings)
             return (action(model) if next(steps) == number else None) or losses
 
-        monkeypatch.setattr(optim, "training_step", disturbed)
+        monkeypatch.setattr(training_steps, "training_step", disturbed)
     return install
 
 
@@ -135,7 +136,7 @@ def test_a_signal_keeps_every_step(signum, number, project, faulty, at_step, mon
     content = read_checkpoint(faulty.last)
     assert STEPS * (content["epoch"] + 1) + content["unfinished"]["steps"] == number
     assert not litter(project.folder)
-    monkeypatch.setattr(optim, "training_step", noisy_step)
+    monkeypatch.setattr(training_steps, "training_step", noisy_step)
     python, script, *flags = shlex.split(result.output.splitlines()[-1])
     assert (python, script) == ("python", str(ROOT / "train.py"))
     assert "--restart" not in flags
@@ -266,7 +267,7 @@ def in_a_child(action):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-MOMENTS = {"in a step": (optim, "training_step"), "in an evaluation": (inference.evaluation, "evaluate_retrieval"),
+MOMENTS = {"in a step": (training_steps, "training_step"), "in an evaluation": (inference.evaluation, "evaluate_retrieval"),
            "in writing a checkpoint": (checkpoints, "_append_checksum"), "before its renaming": (files.os, "replace"),
            "after its renaming": (files, "_sync_folder"), "in keeping the one before": (files.os, "link")}
 
@@ -398,7 +399,7 @@ def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(wi
 
 @pytest.mark.parametrize(("number", "same"), [(0, True), (1, False)])
 def test_only_the_first_process_draws_what_the_first_would_have(number, same, monkeypatch):
-    monkeypatch.setattr(progress_module, "rank", lambda: number)
+    monkeypatch.setattr(totals_module, "rank", lambda: number)
     begin = 0, 0.1, torch.device("cpu"), torch.arange(4)
     saved = Progress(*begin).state()
     drawn = torch.rand(3)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from optim import training_step
-from optim.graphs import WARM_UP, GraphedPasses, plain_passes
 from tests.pipeline import make_project, succeed
 from tests.test_s5vh import make, make_batch
+from training.graphs import WARM_UP, GraphedPasses, plain_passes
+from training.steps import training_step
 
 EPOCHS = (0, 5)  # in the later one the pseudo-labels move
 SIZES = (5, 5, 5, 5, 5, 5, 3)  # of an epoch's batches

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils import hash_center_measures as measures
-from utils import hash_centers as hc
+from artefacts.centers import measures
+from artefacts.centers import solver as hc
 from utils.errors import UserError
 
 TRACES = sorted((Path(__file__).parent / "golden" / "trace").glob("solver_*.npz"))

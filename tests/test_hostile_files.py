@@ -14,6 +14,7 @@ import scipy.io
 import scipy.sparse
 import torch
 
+from artefacts.store import finite, read_artefact
 from dataset.features import open_features
 from dataset.labels import read_labels
 from inference.code_file import CodeSet, read_codes, row_ids
@@ -21,8 +22,7 @@ from inference.index import Index, load_index
 from model import build_model, load_weights
 from tests.pipeline import message_of
 from tests.test_s5vh import SETTINGS
-from utils.artefacts import finite, read_artefact
-from utils.checkpoints import read_checkpoint
+from training.checkpoints import read_checkpoint
 from utils.config import load_config
 from utils.errors import LONGEST, UserError
 

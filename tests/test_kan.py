@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.interpolate import BSpline
 
-from model.kan import KANLinear, TemporalKAN, spline_bases
+from model.methods.vhmt.kan import KANLinear, TemporalKAN, spline_bases
 
 SPLINES = [(5, 3, (-1.0, 1.0)), (8, 3, (-1.0, 1.0)), (5, 2, (-2.0, 1.0)), (7, 4, (0.0, 3.0)), (6, 5, (0.0, 0.5))]
 

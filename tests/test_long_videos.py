@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from model import blocks, mixers, registry
-from model.blocks import sinusoid_table
+from model import mixers
+from model.nets import blocks
+from model.nets.blocks import sinusoid_table
 from tests.test_mixers import DIM, build, mixer_class
 from tests.test_s5vh import make
+from utils import registry
 
 CARRYING = [name for name in registry.names(mixers) if mixer_class(name).carries_state]
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from model.kernels.wkv import LOG_DECAY_FLOOR, wkv_chunked, wkv_recurrent
 from model.mixers import lstm, mamba, retnet, rwkv, transformer
 from model.mixers.retnet import retention_chunkwise, retention_parallel, retention_recurrent
-from model.wkv import LOG_DECAY_FLOOR, wkv_chunked, wkv_recurrent
 
 DIM = 64
 LENGTHS = [1, 7, 25, 30, 300]

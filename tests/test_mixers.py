@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model import mixers, registry
-from model.blocks import BidirectionalBlock
-from optim import training_step
+from model import mixers
+from model.nets.blocks import BidirectionalBlock
 from tests.test_s5vh import make, make_batch
+from training.steps import training_step
+from utils import registry
 from utils.errors import UserError
 
 DIM = 64

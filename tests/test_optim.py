@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from model.mixers.mamba import Mixer
-from optim import build_optimizer, learning_rate, training_step
-from optim.compiling import compile_steps
+from optim import build_optimizer, learning_rate
 from tests.test_s5vh import make, make_batch
+from training.compiling import compile_steps
+from training.steps import training_step
 from utils.errors import UserError
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from artefacts.centers.measures import gilbert_varshamov, release_score
+from artefacts.centers.solver import solve_row
 from Loss import debiased_contrastive_loss
 from model import build_model, load_weights
-from model.autoencoder import binarise, split_frames, take_frames
-from model.scan import ENGINES
+from model.kernels.scan import ENGINES
+from model.nets.autoencoder import binarise, split_frames, take_frames
 from optim import build_optimizer
-from utils.distributed import Share
-from utils.hash_center_measures import gilbert_varshamov, release_score
-from utils.hash_centers import solve_row
+from training.distributed import Share
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/golden.npz"))

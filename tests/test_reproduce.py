@@ -23,9 +23,9 @@ from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
 from tests.pipeline import make_project, message_of, run
-from utils.checkpoints import write_checkpoint
-from utils.files import write_text
-from utils.run import Run
+from training.checkpoints import write_checkpoint
+from training.run import Run
+from utils.files.writing import write_text
 
 PAIR = Table("A pair", ("tiny",), (
     Row("at rest", "still", "S5VH", {"lr": 1e-12, "min_lr": 0}),  # learns nothing: trained is untrained

@@ -7,9 +7,9 @@ import torch
 
 from dataset.batches import Batch
 from model import build_model, load_weights
-from model.autoencoder import binarise, split_frames
-from model.blocks import BidirectionalBlock, Stack
 from model.mixers.mamba import Mixer
+from model.nets.autoencoder import binarise, split_frames
+from model.nets.blocks import BidirectionalBlock, Stack
 from utils.errors import UserError
 
 SETTINGS = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "S5VH_type": "mini", "feature_size": 12,

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from model.scan import ENGINES, explain, reference, selective_scan
-from model.scan.dispatch import flip_last_rows
+from model.kernels.scan import ENGINES, explain, reference, selective_scan
+from model.kernels.scan.dispatch import flip_last_rows
 from utils.errors import UserError
 
 USABLE = [name for name in ("pytorch", "cpu", "numba") if not getattr(ENGINES[name], "unavailable", lambda: None)()]

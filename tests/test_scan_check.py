@@ -1,11 +1,11 @@
-"""`python -m model.scan --check` at a tiny size."""
+"""`python -m model.kernels.scan --check` at a tiny size."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from model.scan import ENGINES, reference
-from model.scan.__main__ import main
+from model.kernels.scan import ENGINES, reference
+from model.kernels.scan.__main__ import main
 
 TINY = ["--check", "--batch", "2", "--length", "3", "--channels", "4", "--states", "2", "--repeats", "1"]
 

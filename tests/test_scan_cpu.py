@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.scan import cpu, native
-from model.scan.dispatch import flip_last_rows
+from model.kernels.cpp import native
+from model.kernels.scan import cpu
+from model.kernels.scan.dispatch import flip_last_rows
 
 REASON = cpu.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -185,7 +186,7 @@ def test_a_forked_process_scans_on_its_own():
 import os
 from unittest import mock
 import torch
-from model.scan import cpu
+from model.kernels.scan import cpu
 torch.set_num_threads(1)
 inputs = [torch.ones(64, 9, 64), torch.zeros(64, 9, 64), -torch.ones(64, 16), *[torch.ones(64, 9, 16)] * 2]
 with mock.patch("torch.get_num_threads", return_value=3):
@@ -206,7 +207,7 @@ def test_torchs_threads_do_the_work():
     code = """
 import os
 import torch
-from model.scan import cpu
+from model.kernels.scan import cpu
 torch.set_num_threads(3)
 torch.ones(1 << 20).exp()
 def threads():
@@ -351,7 +352,7 @@ def copying_compiler(tmp_path, monkeypatch):
 
 
 def test_two_processes_build_at_once(copying_compiler, monkeypatch, tmp_path):
-    code = "from model.scan import cpu; print(cpu.unavailable())"
+    code = "from model.kernels.scan import cpu; print(cpu.unavailable())"
     monkeypatch.setenv("VIDEO_HASHING_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VIDEO_HASHING_SCAN_ISA", "plain")
     running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,

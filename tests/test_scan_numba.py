@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 import torch
 
-from model.scan import cpu, explain, numba_engine, reference
+from model.kernels.scan import cpu, explain, numba_engine, reference
 from tests.test_scan import NAMES, assert_close, inputs, run
 from utils.jit import compiled
 
@@ -164,8 +164,8 @@ def test_auto_takes_numba_where_there_is_no_compiler_and_says_so(without_compile
 
 
 def test_auto_takes_pytorch_where_numba_is_missing_too(without_compiler, monkeypatch):
-    monkeypatch.setitem(sys.modules, "model.scan.numba_kernels", None)
-    monkeypatch.delattr("model.scan.numba_kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "model.kernels.scan.numba_kernels", None)
+    monkeypatch.delattr("model.kernels.scan.numba_kernels", raising=False)
     numba_engine._kernels.cache_clear()
     numba_engine.unavailable.cache_clear()
     try:

@@ -13,7 +13,7 @@ ROOT = CASES.parents[1]
 COMPILE = """
 import sys, torch, triton
 from triton.backends.compiler import GPUTarget
-from model.scan import triton_engine, triton_kernels
+from model.kernels.scan import triton_engine, triton_kernels
 
 class Driver:
     def get_current_target(self): return GPUTarget("cuda", int(sys.argv[1]), 32)
@@ -70,7 +70,7 @@ def test_kernels_compile_for(architecture, tmp_path):
 def test_without_a_gpu_triton_is_not_even_imported():
     code = """
 import sys, torch
-from model.scan import selective_scan, triton_engine
+from model.kernels.scan import selective_scan, triton_engine
 selective_scan(*torch.zeros(2, 1, 2, 3), torch.zeros(3, 4), *torch.zeros(2, 1, 2, 4))
 assert triton_engine.unavailable() == "no CUDA device"
 print("triton" in sys.modules)

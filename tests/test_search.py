@@ -61,7 +61,7 @@ def test_codes_are_those_of_the_evaluation(trained):
 
     from inference.codes import binarize, pack
     from model import build_model, load_weights
-    from utils.checkpoints import read_checkpoint
+    from training.checkpoints import read_checkpoint
     from utils.config import load_config
 
     codes = read_codes(trained.database)
@@ -129,7 +129,7 @@ def test_several_feature_files_are_one(trained, folder):
 
 
 def test_the_fingerprint_is_of_what_makes_the_codes(trained):
-    from utils.checkpoints import model_fingerprint, read_checkpoint
+    from training.checkpoints import model_fingerprint, read_checkpoint
     from utils.config import load_config
 
     state = read_checkpoint(trained.project.checkpoint)["model_state_dict"]

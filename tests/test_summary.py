@@ -9,8 +9,8 @@ from torch import nn
 
 from model import build_model, mixers
 from model.contract import HashingMethod
-from model.flops import count_flops
-from model.summary import summarise
+from model.costs.flops import count_flops
+from model.costs.summary import summarise
 from tests.pipeline import CONFIG, ROOT, run, succeed
 from utils.config import load_config
 
@@ -185,7 +185,7 @@ def test_memory_grows_on_a_straight_line(tiny, monkeypatch, amp):
     """What two and four videos say of 32, against 32; in float32 next to nothing is kept once a batch."""
     config = load_config(tiny, {"scan_engine": "pytorch", "amp": amp, "batch_size": 32})
     extended = summarise(config)
-    monkeypatch.setattr("model.summary.SIZES", (30, 32))
+    monkeypatch.setattr("model.costs.summary.SIZES", (30, 32))
     assert extended.saved_bytes == pytest.approx(summarise(config).saved_bytes, rel=0.02)
     if amp == "none":
         assert extended.saved_bytes == pytest.approx(32 * extended.saved_bytes_per_video, rel=0.01)
@@ -209,7 +209,7 @@ class Toy(HashingMethod):
 
 
 def test_a_method_by_hand(tiny, monkeypatch):
-    monkeypatch.setattr("model.summary.build_model", Toy)
+    monkeypatch.setattr("model.costs.summary.build_model", Toy)
     summary = summarise(load_config(tiny))
     assert dict(summary.parts) == {"layer": 3 * FEATURES + 3}
     product, entries = 2 * T * FEATURES * 3, T * 3

@@ -25,7 +25,7 @@ from tables.grid.records import by_index, table_lines
 from tables.grid.runner import Runner
 from tests.pipeline import ROOT, make_project, run, write_features
 from utils.config import load_config
-from utils.schema import SCHEMA
+from utils.config.schema import SCHEMA
 
 CONFIGS = str(ROOT / "configs")
 FILES = ("train_feats.h5", "test_feats.h5", "query_feats.h5", "re_label.mat", "q_label.mat")

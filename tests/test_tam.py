@@ -6,7 +6,7 @@ import torch
 from scipy.special import erf, softmax
 
 from model.contract import SequenceMixer
-from model.tam import ENHANCEMENTS, TAMStack, TemporalAttentionModule
+from model.methods.vhmt.tam import ENHANCEMENTS, TAMStack, TemporalAttentionModule
 from tests.test_kan import naive_layer
 from utils.errors import UserError
 

@@ -6,9 +6,9 @@ import functools
 import pytest
 import torch
 
+from model.methods.vhmt.teacher import Teacher
+from model.methods.vhmt.wavelet import Halve
 from model.mixers import mamba
-from model.teacher import Teacher
-from model.wavelet import Halve
 from tests.test_tam import TABLE_4
 
 FEATURES, WIDTH, BITS = 12, 16, 10

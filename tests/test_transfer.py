@@ -15,7 +15,7 @@ from tables.grid.records import table_lines
 from tables.grid.transfer import transfer_records
 from tests.pipeline import ROOT, message_of, run
 from tests.test_reproduce import leave_run, make_configs
-from utils.files import write_text
+from utils.files.writing import write_text
 
 CONFIGS = str(ROOT / "configs")
 ABROAD = Table("Abroad", ("tiny",), (Row("S5VH", "s5vh", "S5VH"),), baselines=True, transfer={"tiny": "other"})

@@ -9,18 +9,19 @@ import torch
 
 from Loss import debiased_contrastive_loss, distillation_loss, structure_loss
 from model import build_model, load_weights
-from model.autoencoder import binarise, split_frames
-from model.methods.vhmt import stretch
-from model.summary import summarise
-from optim import build_optimizer, training_step
+from model.costs.summary import summarise
+from model.methods.vhmt.method import stretch
+from model.nets.autoencoder import binarise, split_frames
+from optim import build_optimizer
 from tests.pipeline import ROOT, make_project, run, succeed
 from tests.test_s5vh import SETTINGS as S5VH_SETTINGS
 from tests.test_s5vh import make as make_s5vh
 from tests.test_s5vh import make_batch
-from utils.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+from training.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+from training.run import Run
+from training.steps import training_step
 from utils.config import load_config
 from utils.errors import UserError
-from utils.run import Run
 
 SETTINGS = S5VH_SETTINGS | {
     "model_name": "VHMT", "method": "vhmt", "student_depth": 1, "student_decoder_depth": 1, "student_views": "whole",
@@ -77,7 +78,7 @@ def test_terms_add_up_by_their_weights(views):
 def test_the_terms_are_those_of_the_paper():
     """The whole student beside the teacher, from the parts of both; S read off the graph pair by pair."""
     model, batch = make(), make_batch()
-    losses, teacher = model.losses(batch, epoch=0), model.teacher(batch.features)
+    losses, teacher = model.losses(batch, epoch=0), model.methods.vhmt.teacher(batch.features)
     latents = model.encoder(model.encoder.embed(batch.features), batch.uniforms[:, 0])
     codes = binarise(model.ln(model.binary(latents)).tanh())
     decoded = model.decoder.reconstruct_all(model.encoder_to_decoder(codes))
@@ -118,7 +119,7 @@ def test_masked_students_reconstruct_what_they_do_not_see(views):
     losses = model.losses(batch, epoch=0)
     assert losses["reconstruction"].item() == pytest.approx((student.reconstructions - targets).square().mean().item())
     if views == "masked":
-        taught = model.teacher(batch.features).reconstructions
+        taught = model.methods.vhmt.teacher(batch.features).reconstructions
         taught = torch.stack([taught[i, frames] for i, frames in enumerate(student.hidden)])
         assert losses["distilled_reconstruction"].item() == pytest.approx(
             (student.reconstructions - taught).square().mean().item())
@@ -130,7 +131,7 @@ def test_masked_students_reconstruct_what_they_do_not_see(views):
 def test_who_learns_from_which_term(term, teacher_learns, student_learns):
     model = make()
     model.losses(make_batch(), epoch=0)[term].backward()
-    for part, learns in ((model.teacher, teacher_learns), (model.encoder, student_learns)):
+    for part, learns in ((model.methods.vhmt.teacher, teacher_learns), (model.encoder, student_learns)):
         assert any(parameter.grad is not None for parameter in part.parameters()) == learns
 
 

@@ -6,7 +6,7 @@ import pywt
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from model.wavelet import KINDS, SCALING_FILTERS, Halve, dwt, idwt
+from model.methods.vhmt.wavelet import KINDS, SCALING_FILTERS, Halve, dwt, idwt
 from utils.errors import UserError
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 13, 16, 25, 30]  # below, at and above the filters' lengths of 2, 8 and 16

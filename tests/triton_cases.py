@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.causal_conv import causal_conv_silu
-from model.scan import explain, reference, selective_scan, triton_engine
-from model.scan.dispatch import flip_last_rows
+from model.kernels.conv import causal_conv_silu
+from model.kernels.scan import explain, reference, selective_scan, triton_engine
+from model.kernels.scan.dispatch import flip_last_rows
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"

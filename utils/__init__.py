@@ -1,1 +1,1 @@
-"""Config loading, files, run directories, seeding, clustering and the hash-centre solver."""
+"""Configs, files, the registry and small helpers that know nothing of hashing."""

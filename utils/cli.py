@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from utils.config import Config, load_config
+from utils.config.keys import REQUIRED, Key
+from utils.config.schema import SCHEMA, nearest_key
 from utils.errors import UserError
-from utils.keys import REQUIRED, Key
-from utils.schema import SCHEMA, nearest_key
 from utils.signals import stopping_at_once
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.files.writing import whole_file
 
 BUILD_SECONDS = 300
 

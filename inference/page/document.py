@@ -7,7 +7,7 @@ from pathlib import Path
 from inference.figures import Markup, tag
 from inference.page import codes, quality, rankings, training
 from inference.page.subject import Subject
-from utils.files import write_text
+from utils.files.writing import write_text
 
 _STYLE = Path(__file__).with_name("page.css")
 _SECTIONS: dict[str, tuple[str, Callable[[Subject], Markup]]] = {

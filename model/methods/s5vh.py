@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
-from model.autoencoder import binarise, split_frames, take_frames
-from model.frame_hashing import FrameHashing
+from model.nets.autoencoder import binarise, split_frames, take_frames
+from model.nets.frame_hashing import FrameHashing
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
@@ -30,7 +30,7 @@ class Method(FrameHashing):
     """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
 
     Args:
-        config: the resolved configuration; see `utils.schema` for the keys.
+        config: the resolved configuration; see `utils.config.schema` for the keys.
         num_videos: N, the rows of the pseudo-labels; 0 where only codes are wanted.
         pseudo_labels: (N,) int64, the cluster of each training video, the start of the soft labels.
         hash_centers: (C, K) of +-1; label i belongs to centre i. Not used with hash_center_mode 'learned'.

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.causal_conv import causal_conv_silu
 from model.contract import SequenceMixer
-from model.scan import selective_scan
+from model.kernels.conv import causal_conv_silu
+from model.kernels.scan import selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 
@@ -23,7 +23,7 @@ class Mixer(SequenceMixer):
     Args:
         dim: the width D.
         layer, num_layers: position in the stack; Mamba does not use them.
-        scan_engine: see `model.scan`.
+        scan_engine: see `model.kernels.scan`.
         d_state, d_conv, expand: N, the width of the causal convolution, E / D.
     """
 

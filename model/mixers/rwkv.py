@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.contract import SequenceMixer
-from model.wkv import LOG_DECAY_FLOOR, wkv_chunked
+from model.kernels.wkv import LOG_DECAY_FLOOR, wkv_chunked
 
 HEAD_SIZE = 64
 SHIFT_RANK, DECAY_RANK = 32, 64

@@ -5,16 +5,16 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from model import method_class
-from utils.artefacts import (
+from artefacts.preprocessing import GRAPH, LABELS_AND_CENTERS
+from artefacts.store import (
     assignment_settings,
     center_settings,
     cluster_settings,
     latent_settings,
     structure_settings,
 )
+from model import method_class
 from utils.config import Config
-from utils.preprocessing import GRAPH, LABELS_AND_CENTERS
 
 _MadeFrom = Mapping[str, Callable[[Config, str], dict]]
 

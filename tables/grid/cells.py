@@ -11,10 +11,10 @@ from typing import Any
 from dataset.protocol import on_other_data
 from tables import Row, Table
 from tables.grid.artefacts import own_paths
-from utils.checkpoints import LAST, chosen_checkpoint, read_checkpoint
+from training.checkpoints import LAST, chosen_checkpoint, read_checkpoint
+from training.run import changed_settings
 from utils.config import Config, load_config
 from utils.errors import UserError
-from utils.run import changed_settings
 
 _REFUSED = {
     "nbits": "the grid sets this; use --bits.",

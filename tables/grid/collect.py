@@ -12,7 +12,7 @@ from pathlib import Path
 
 from utils.cli import run_script
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files.writing import write_text
 
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 

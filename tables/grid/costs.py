@@ -18,7 +18,7 @@ from tqdm import tqdm
 from inference.encode import frames_at_once
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names
 from model import build_model
-from model.summary import encode_flops
+from model.costs.summary import encode_flops
 from tables.grid.cells import Cell
 from tables.grid.networks import count_parameters
 

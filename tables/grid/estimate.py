@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from tables.grid.cells import Cell, other_settings
+from training.run import read_metrics
 from utils.config import Config
-from utils.run import read_metrics
 
 
 def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None = None) -> dict[Cell, float]:

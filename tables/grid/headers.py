@@ -12,7 +12,7 @@ from pathlib import Path
 import tables
 from tables.grid.published import Result, published_results
 from utils.cli import run_script
-from utils.files import write_text
+from utils.files.writing import write_text
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _PART = re.compile(r"^# Not run here\..*\n(?:#  .*\n)*", re.MULTILINE)

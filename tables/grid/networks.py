@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from artefacts.store import load_artefacts
 from dataset.protocol import open_retrieval, open_train
 from inference.evaluation import evaluate_baselines, evaluate_retrieval
 from inference.report import metric_row
 from model import initial_model, method_class
 from model.contract import HashingMethod
 from tables.grid.cells import Cell
-from utils.artefacts import load_artefacts
 from utils.config import Config
-from utils.files import write_text
+from utils.files.writing import write_text
 
 log = logging.getLogger("tables")
 

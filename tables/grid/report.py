@@ -12,7 +12,7 @@ import torch
 
 from tables.grid.cells import Cell
 from tables.grid.records import DROP, Record
-from utils.files import write_text
+from utils.files.writing import write_text
 
 
 def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threads: int) -> list[str]:

@@ -19,7 +19,7 @@ from tables.grid.cells import Cell, State, state
 from tables.grid.estimate import seconds_left, total
 from utils.cpus import available_cpus
 from utils.errors import UserError
-from utils.files import make_folder
+from utils.files.writing import make_folder
 from utils.memory import available_memory
 from utils.signals import SIGNALS, Stopped
 

@@ -14,8 +14,9 @@ import torch
 from dataset.batches import Batch
 from dataset.views import frame_views
 from model import build_model
-from optim import build_optimizer, training_step
+from optim import build_optimizer
 from tables.grid.networks import Network
+from training.steps import training_step
 
 MIN_ROUNDS, MAX_ROUNDS = 3, 25
 PROBED = 16  # videos of a step that is timed for an estimate

@@ -14,6 +14,13 @@ import scipy.io
 import torch
 from scipy import sparse
 
+from artefacts.store import (
+    assignment_settings,
+    center_settings,
+    load_hash_centers,
+    load_pseudo_labels,
+    write_artefact,
+)
 from dataset.features import open_features
 from dataset.labels import read_class_names, read_labels
 from dataset.sources import FileSource, HostResident
@@ -23,16 +30,9 @@ from model import build_model, load_weights
 from tests.fuzz import archives, content
 from tests.fuzz.damage import damaged
 from tests.fuzz.hdf5 import restructure
-from utils.artefacts import (
-    assignment_settings,
-    center_settings,
-    load_hash_centers,
-    load_pseudo_labels,
-    write_artefact,
-)
-from utils.checkpoints import model_fingerprint, read_checkpoint, write_checkpoint
+from training.checkpoints import model_fingerprint, read_checkpoint, write_checkpoint
 from utils.config import Config, load_config
-from utils.schema import check_values
+from utils.config.schema import check_values
 
 N, T, F, CLASSES, BITS = 12, 3, 5, 4, 12
 FINGERPRINT = "f" * 64

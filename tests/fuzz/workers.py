@@ -20,7 +20,7 @@ import scipy.io
 from tests.fuzz.archives import canary
 from tests.fuzz.kinds import KINDS, Kind, mutate
 from utils.errors import UserError
-from utils.hdf5 import check_sound
+from utils.files.hdf5 import check_sound
 
 SECONDS = 10.0
 ADDRESSES, MEMORY = 1 << 32, 1 << 29  # bytes that a case may ask for and may use, beyond what the worker holds before

@@ -1,0 +1,1 @@
+"""Semantic hash centers: the solver, and measures of what it gives."""

@@ -1,0 +1,272 @@
+"""What preprocess makes and training reads: HDF5 files that say what they were made from.
+
+Every file carries `format_version` and `made_from`, the JSON of each input fingerprint and setting that
+shaped it, and every array its SHA-256. Files without `made_from` (downloaded) are taken after a check of shapes
+and values.
+Letters: N videos, C clusters, K bits.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from artefacts.anchor_graph import LEVELS
+from utils.errors import UserError
+from utils.files.hdf5 import read_whole
+from utils.files.writing import whole_file
+
+FORMAT_VERSION = 1
+CHECKSUM = "sha256"  # attribute of an array
+PREPROCESS = "python preprocess.py --config <your config>"
+
+Check = Callable[[np.ndarray], str | None]
+
+
+@dataclass(frozen=True)
+class ArtefactState:
+    """`kind`: "missing", "fresh", "stale" (made from something else: `reason`), "foreign" (no made_from)."""
+
+    kind: str
+    reason: str = ""
+
+
+def write_artefact(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], made_from: Mapping,
+                   attributes: Mapping | None = None) -> None:
+    """Writes `arrays` under their keys, whole or not at all, with `made_from` and further `attributes`.
+
+    Raises:
+        UserError: the operating system refused to write.
+    """
+    with whole_file(path) as part, h5py.File(part, "w") as file:
+        for key, array in arrays.items():
+            file.create_dataset(key, data=array).attrs[CHECKSUM] = digest(np.asarray(array))
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["made_from"] = json.dumps(_plain(made_from), sort_keys=True)
+        for name, value in (attributes or {}).items():
+            file.attrs[name] = value
+
+
+def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactState:
+    """Whether the artefact at `path` can stand for one made from `expected`; other recorded keys are ignored.
+
+    Raises:
+        UserError: the file is there but cannot be read.
+    """
+    if not Path(path).exists():
+        return ArtefactState("missing")
+    try:
+        with h5py.File(path, "r") as file:
+            version, text = file.attrs.get("format_version"), file.attrs.get("made_from")
+        made_from = None if text is None else dict(json.loads(text))
+        current = bool(np.all(version == FORMAT_VERSION))
+    except Exception as error:  # a damaged file makes h5py and json raise nearly anything
+        raise _unreadable(path, error) from error
+    if made_from is None:
+        return ArtefactState("foreign")
+    if not current:
+        return ArtefactState("stale", f"written in format {_short(version)}, this is format {FORMAT_VERSION}")
+    reason = "; ".join(f"{name} was {_short(made_from.get(name))}, now {_short(value)}"
+                       for name, value in _plain(expected).items()
+                       if name not in made_from or made_from[name] != value)
+    return ArtefactState("stale", reason) if reason else ArtefactState("fresh")
+
+
+def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape: tuple[int | None, ...],
+                  check: Check, command: str = PREPROCESS, log: Callable[[str], None] = print) -> np.ndarray:
+    """The array `key` of the artefact at `path`.
+
+    `shape` has None where any size will do; `check` returns a complaint about the values, or None.
+    A downloaded file is accepted once both fit, and `log` is told so.
+
+    Raises:
+        UserError: missing, made from something else than `expected`, unreadable, or of the wrong shape or
+            values; the message names `command`.
+    """
+    state = inspect_artefact(path, expected)
+    if state.kind == "missing":
+        raise UserError(f"{path}: not there. Make it with `{command}`.")
+    if state.kind == "stale":
+        raise UserError(f"{path}: made for other settings ({state.reason}). Make it anew with `{command}`.")
+    array, complaint = _read(path, key, shape)
+    if complaint := complaint or check(array):
+        raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
+    if state.kind == "foreign":
+        log(f"{path}: does not say what it was made from (downloaded?); shape and values fit, so it is used.")
+    return array
+
+
+def load_artefacts(names: Iterable[str], config, features_fingerprint: str, num_videos: int, *,
+                   command: str = PREPROCESS, log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
+    """What training needs, by name; `names` are a method's `required_artefacts`.
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    loaders = {
+        "pseudo_labels": lambda: load_pseudo_labels(config, features_fingerprint, num_videos, command=command, log=log),
+        "hash_centers": lambda: load_hash_centers(config, features_fingerprint, command=command, log=log),
+        "anchor_ids": lambda: load_structure(config, "ids", features_fingerprint, num_videos, command=command, log=log),
+        "anchor_distances": lambda: load_structure(config, "distances", features_fingerprint, num_videos,
+                                                   command=command, log=log),
+    }
+    return {name: loaders[name]() for name in names}
+
+
+def load_pseudo_labels(config, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,
+                       log: Callable[[str], None] = print) -> np.ndarray:
+    """The cluster of each training video: (N,) int64 in [0, nclusters).
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    positions = read_artefact(config.train_assist_path, "pos", shape=(num_videos, None), command=command,
+                              expected=assignment_settings(config, features_fingerprint),
+                              check=ids_below(config.nclusters), log=log)
+    return positions[:, 0].astype(np.int64)
+
+
+def load_hash_centers(config, features_fingerprint: str, *, command: str = PREPROCESS,
+                      log: Callable[[str], None] = print) -> np.ndarray:
+    """The hash centre of each cluster: (C,K) int8 of +-1; row i belongs to pseudo-label i.
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    matrix = read_artefact(config.hash_center_path, "matrix", shape=(config.nclusters, config.nbits),
+                           expected=center_settings(config, features_fingerprint), check=plus_minus_one,
+                           command=command, log=log)
+    return matrix.astype(np.int8)
+
+
+def load_structure(config, key: str, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,
+                   log: Callable[[str], None] = print) -> np.ndarray:
+    """Of the structure anchors nearest to each training video, the `ids` (N,S) int64 or the `distances` (N,S) float32.
+
+    S is 5, or nanchors where these are fewer.
+
+    Raises:
+        UserError: as `read_artefact`.
+    """
+    check, dtype = {"ids": (ids_below(config.nanchors), np.int64), "distances": (not_negative, np.float32)}[key]
+    array = read_artefact(config.structure_path, key, shape=(num_videos, min(max(LEVELS), config.nanchors)),
+                          expected=structure_settings(config, features_fingerprint), check=check, command=command,
+                          log=log)
+    return array.astype(dtype)
+
+
+def latent_settings(config, features_fingerprint: str) -> dict:
+    """What the latents are made from."""
+    return {"features": features_fingerprint, "latent_dim_pca": config.latent_dim_pca}
+
+
+def cluster_settings(config, features_fingerprint: str) -> dict:
+    """What the anchors, and the semantics with them, are made from."""
+    return {**latent_settings(config, features_fingerprint), "nclusters": config.nclusters,
+            "preprocess_seed": config.preprocess_seed}
+
+
+def assignment_settings(config, features_fingerprint: str) -> dict:
+    """What the nearest-anchor ids are made from."""
+    return {**cluster_settings(config, features_fingerprint),
+            "num_anchor_neighbours": config.num_anchor_neighbours}
+
+
+def center_settings(config, features_fingerprint: str) -> dict:
+    """What the hash centres are made from."""
+    return {**cluster_settings(config, features_fingerprint), "nbits": config.nbits, "rho": config.rho,
+            "gamma": config.gamma, "initWithCSQ": config.initWithCSQ,
+            "hash_center_assign": config.hash_center_assign}
+
+
+def structure_settings(config, features_fingerprint: str) -> dict:
+    """What the anchors of the similarity graph, and the nearest of them to each video, are made from."""
+    return {**latent_settings(config, features_fingerprint), "nanchors": config.nanchors,
+            "preprocess_seed": config.preprocess_seed}
+
+
+def digest(array: np.ndarray) -> str:
+    """A fingerprint of an array's shape, dtype and content."""
+    array = np.ascontiguousarray(array)
+    return hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode() + array.tobytes()).hexdigest()
+
+
+def finite(array: np.ndarray) -> str | None:
+    """A complaint where `array` holds NaN or Inf."""
+    return None if np.isfinite(array).all() else "holds NaN or Inf"
+
+
+def not_negative(array: np.ndarray) -> str | None:
+    """A complaint where `array` holds NaN, Inf or a number below 0."""
+    return finite(array) or ("holds negative numbers" if (array < 0).any() else None)
+
+
+def plus_minus_one(array: np.ndarray) -> str | None:
+    """A complaint where `array` holds anything but exactly -1 and 1."""
+    if np.isin(array, (-1, 1)).all():
+        return None
+    return f"must hold -1 and 1 only, but {array[~np.isin(array, (-1, 1))].flat[0]} is in it"
+
+
+def ids_below(num_anchors: int) -> Check:
+    """A check that an array holds whole numbers in [0, num_anchors) and has at least one column."""
+    def check(array: np.ndarray) -> str | None:
+        if not array.size:
+            return "is empty"
+        if not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+            return "must hold whole numbers"
+        if array.min() < 0 or array.max() >= num_anchors:
+            return f"must hold cluster ids 0 to {num_anchors - 1}, but holds {array.min()} to {array.max()}"
+        return None
+    return check
+
+
+def _read(path, key: str, shape: tuple[int | None, ...]) -> tuple[np.ndarray, str | None]:
+    """The array and no complaint, or an empty one and the complaint about its shape."""
+    try:
+        with h5py.File(path, "r") as file:
+            dataset = file.get(key)
+            if not isinstance(dataset, h5py.Dataset):
+                raise UserError(f"{path}: has no array '{key}' (it holds {sorted(file) or 'nothing'}). "
+                                f"Make it anew with `{PREPROCESS} --force`.")
+            if not dataset.shape or dataset.dtype.kind not in "iuf":
+                raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
+            if complaint := _shape_complaint(dataset.shape, shape):
+                return np.empty(0), complaint
+            array, checksum = read_whole(dataset, path), dataset.attrs.get(CHECKSUM)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
+        raise _unreadable(path, error) from error
+    if checksum is not None and not (isinstance(checksum, str) and checksum == digest(array)):
+        raise UserError(f"{path}: damaged, '{key}' does not fit its checksum. Delete it and make it anew with "
+                        f"`{PREPROCESS}`.")
+    return array, None
+
+
+def _shape_complaint(found: tuple[int, ...], shape: tuple[int | None, ...]) -> str | None:
+    if len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True)):
+        return None
+    wanted = ", ".join("any" if size is None else str(size) for size in shape)
+    return f"is {found}, where the config and the features ask for ({wanted})"
+
+
+def _unreadable(path, error: Exception) -> UserError:
+    text = " ".join(str(error).split())
+    return UserError(f"{path}: cannot be read as an artefact ({text}). Delete it, or make it anew with "
+                     f"`{PREPROCESS} --force`.")
+
+
+def _plain(values: Mapping) -> dict:
+    """`values` as JSON gives them back: NumPy scalars as Python's, tuples as lists."""
+    return json.loads(json.dumps(dict(values), default=lambda value: value.item()))
+
+
+def _short(value) -> str:
+    text = "not recorded" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."

@@ -1,0 +1,1 @@
+"""What a model costs, counted while its own code runs."""

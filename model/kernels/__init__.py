@@ -1,0 +1,1 @@
+"""Functions with a readable truth and fast forms that agree with it."""

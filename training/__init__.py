@@ -1,0 +1,1 @@
+"""Training: the trainer, its steps, the run folder and its checkpoints, several processes."""

@@ -1,0 +1,173 @@
+"""Checkpoints: dicts of tensors and plain values, read with `weights_only=True` so that no code can hide in one.
+
+A checkpoint is the zip archive that torch.save writes. Torch reads past the CRC-32 of its entries, so the archive's
+comment, the last bytes of the file, holds that of all before it, and `read_checkpoint` looks at both.
+"""
+
+import hashlib
+import os
+import pickle
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from utils.config.schema import SCHEMA
+from utils.errors import UserError
+from utils.files.writing import keep_as, whole_file
+
+LAST, BEST, PREVIOUS = "last.pth", "best.pth", "previous.pth"
+MODEL = "model.pth"  # what to share of a finished run whose last.pth holds parts for training only
+_MARK = b"crc32 "
+_COMMENT = len(_MARK) + 8
+_ARCHIVE_END, _ARCHIVE_END_SIZE = b"PK\5\6", 22  # of an archive without a comment; the last two bytes are its length
+_CHUNK = 1 << 20
+_MOST_EXPANDED = 1 << 12  # bytes of a tensor per byte that is stored of it: one value may stand for a whole row
+# Of the settings of a model, those that do not change the codes of given weights.
+FREE_OF_CODES = frozenset({
+    "drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint", "student_depth", "student_decoder_depth",
+    "student_views", "teacher_depths", "teacher_decoder_depth", "teacher_halving", "teacher_mixer",
+    "teacher_enhancement", "teacher_dropout",
+})
+
+
+def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.PathLike | None = None) -> None:
+    """Writes `content` (must hold `model_state_dict`) to `path`, with a checksum, whole or not at all.
+
+    What was at `path` is kept as `previous`, if given, once all else is done.
+
+    Raises:
+        UserError: the model or the optimiser holds NaN or Inf, or the operating system refused to write.
+    """
+    _refuse_poison(path, content)
+    with whole_file(path) as part:
+        torch.save(content, part)
+        _append_checksum(part)
+        if previous is not None:
+            keep_as(path, previous)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """The content of a checkpoint of ours or of the S5VH release, on the CPU; it holds `model_state_dict`.
+
+    Raises:
+        UserError: no such file, truncated, damaged, no checkpoint, or one that holds Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or set "
+                        "use_checkpoint to an existing file.")
+    try:
+        damaged = _is_damaged(path)
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
+                        "loaded, since that could run code. Save its state_dict alone.") from error
+    except Exception as error:  # a damaged file makes torch raise nearly anything
+        raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
+    if damaged:
+        raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
+    odd = [name for name, value in content["model_state_dict"].items() if not _is_weight(name, value)]
+    epoch = content.get("epoch", 0)
+    if odd or type(epoch) is not int or epoch < -1:  # -1: stopped within the first
+        what = f"'model_state_dict' holds {odd[0]!r}, no dense tensor" if odd else f"'epoch' is {epoch!r}"
+        raise UserError(f"{path}: {what}. Is it a checkpoint of train.py?")
+    return content
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return (isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
+            and value.device.type == "cpu" and not value.is_quantized and not value.is_nested
+            and value.nbytes <= _MOST_EXPANDED * value.untyped_storage().nbytes())
+
+
+def chosen_checkpoint(config) -> Path:
+    """The file that evaluation of `config` means: `use_checkpoint`, else what its run left.
+
+    In the run's folder: best.pth where select is 'best_on_test', else last.pth; where that does not exist, model.pth
+    or the release's `<dataset>_<nbits>.pth`.
+    """
+    if config.use_checkpoint:
+        return Path(config.use_checkpoint)
+    folder = Path(config.file_path)
+    ours = folder / (BEST if config.select == "best_on_test" else LAST)
+    others = folder / MODEL, folder / f"{config.dataset}_{config.nbits}.pth"
+    return next((path for path in (ours, *others) if path.exists()), ours)
+
+
+def model_fingerprint(state: Mapping[str, torch.Tensor], config) -> str:
+    """SHA-256 (hex) of what makes a model's codes: the names and values of its tensors, and its settings.
+
+    `state` is a checkpoint's `model_state_dict`. Paths, optimiser and training settings do not enter.
+    """
+    settings = [(name, config[name]) for name, key in SCHEMA.items()
+                if key.group == "model" and name not in FREE_OF_CODES]
+    digest = hashlib.sha256(repr(settings).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _append_checksum(path: Path) -> None:
+    """Gives the archive at `path` its comment: a mark and the CRC-32 of every byte before it, in hex."""
+    with open(path, "r+b") as file:
+        file.seek(-_ARCHIVE_END_SIZE, os.SEEK_END)
+        assert file.read(len(_ARCHIVE_END)) == _ARCHIVE_END
+        file.seek(-2, os.SEEK_END)
+        file.write(_COMMENT.to_bytes(2, "little"))
+        size = file.tell()
+        file.write(_MARK + b"%08x" % _crc32(file, size))
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a checksum in the file at `path` does not fit: ours, else those of the archive's entries.
+
+    A file that is no archive (torch's older format) has none.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END) - _COMMENT
+        file.seek(max(0, size))
+        comment = file.read()
+        if size > 0 and comment.startswith(_MARK):
+            return comment != _MARK + b"%08x" % _crc32(file, size)
+        if not zipfile.is_zipfile(file):
+            return False
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return archive.testzip() is not None
+        except Exception:  # whatever a reader of zip archives trips over
+            return True
+
+
+def _crc32(file: BinaryIO, size: int) -> int:
+    """Of the first `size` bytes; the file's position is where they end."""
+    file.seek(0)
+    crc = 0
+    while rest := size - file.tell():
+        crc = zlib.crc32(file.read(min(_CHUNK, rest)), crc)
+    return crc
+
+
+def _refuse_poison(path: str | os.PathLike, content: Mapping) -> None:
+    for part in ("model_state_dict", "optimizer_state_dict"):
+        for name, tensor in _tensors(content.get(part, {}), part):
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise UserError(f"{path}: not written, {name} holds NaN or Inf. The last checkpoint is from before. "
+                                "Lower lr or set grad_clip, with --restart, or with use_checkpoint under another "
+                                "run_name.")
+
+
+def _tensors(value: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in nested dicts, with its path."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _tensors(item, f"{name}/{key}")

@@ -1,0 +1,253 @@
+"""A run's folders: the log, the metrics of every epoch, the resolved config, the checkpoints."""
+
+import csv
+import io
+import json
+import logging
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import torch
+
+from training.checkpoints import BEST, LAST, MODEL, PREVIOUS, read_checkpoint, write_checkpoint
+from training.distributed import from_first, rank
+from utils.errors import UserError
+from utils.files.lock import Lock
+from utils.files.writing import make_folder, remove_parts, write_text
+
+log = logging.getLogger("run")
+
+# Settings that do not change what a run computes, so that a resumed run may differ in them.
+FREE_SETTINGS = frozenset({
+    "workers", "batch_source", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint",
+    "ap_normaliser", "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
+    "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
+    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "structure_path", "save_dir", "file_path",
+    "log_path",
+})
+# With eval.py's, which would speak of another run.
+_LOGS = ("metrics.jsonl", "metrics.csv", "log.txt", "metrics.json", "map.txt", "report.html")
+_WRITTEN_HERE = ("metrics.jsonl", "metrics.csv", "config.py")  # of the log folder, and not by eval.py
+_IN_USE = "Wait until it is done or end it, or set run_name to begin another run."
+
+
+class Run:
+    """The folders of one training run, opened fresh or to continue, and locked until `close`; use it as a context.
+
+    Args:
+        config: the resolved configuration.
+        resume: continue from the last checkpoint if there is one.
+        restart: discard a run that is there already.
+
+    Raises:
+        UserError: the folders hold a run and neither flag is set, that run was made with other settings, or another
+            process is at work in them.
+    """
+
+    def __init__(self, config, *, resume: bool = False, restart: bool = False):
+        self.config = config
+        self.checkpoints = make_folder(config.file_path)
+        self.logs = make_folder(config.log_path)
+        with ExitStack() as held:
+            folders = {os.path.realpath(path): path for path in (self.checkpoints, self.logs)}
+            self._locks = [held.enter_context(Lock(path / ".lock", _IN_USE)) for path in folders.values()]
+            self._open(resume, restart)
+            self._tensorboard = _tensorboard_writer(self.logs)
+            self._held = held.pop_all()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch to begin with: 0, or the one after the last that the checkpoint has whole."""
+        return self.state["epoch"] + 1 if self.state else 0
+
+    def unfinished(self, epoch: int) -> dict | None:
+        """What the checkpoint has of `epoch`, where it was written within that."""
+        return self.state.get("unfinished") if self.state and epoch == self.first_epoch else None
+
+    def begin(self) -> None:
+        """Opens log.txt, writes config.py, says where the run goes and what it runs on."""
+        handler = _LogFile(self.logs / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logging.getLogger().addHandler(handler)
+        self._held.callback(handler.close)
+        self._held.callback(logging.getLogger().removeHandler, handler)
+        self.config.dump(self.logs / "config.py")
+        log.info("logs %s, checkpoints %s; python %s, torch %s, %d threads", self.logs, self.checkpoints,
+                 platform.python_version(), torch.__version__, torch.get_num_threads())
+        if self.state:
+            within = self.state.get("unfinished")
+            log.info("resuming after epoch %d of %d%s", self.first_epoch, self.config.num_epochs,
+                     f" and {within['steps']} steps of the next" if within else "")
+
+    def record(self, row: dict[str, float]) -> None:
+        """Adds one epoch's metrics to metrics.jsonl, metrics.csv and TensorBoard where it is installed."""
+        self._rows.append(row)
+        write_text(self.logs / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self._rows))
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self.logs / "metrics.csv", table.getvalue())
+        if self._tensorboard:
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, value, row["epoch"])
+
+    def save(self, content: dict, name: str = LAST) -> None:
+        """Writes last.pth (everything that a resume needs), best.pth or model.pth (the model alone).
+
+        The last.pth before it is kept as previous.pth.
+
+        Raises:
+            UserError: the weights hold NaN or Inf, nothing can be written, or the folder is not what it was.
+        """
+        for lock in self._locks:
+            lock.check()
+        write_checkpoint(self.checkpoints / name, content,
+                         previous=self.checkpoints / PREVIOUS if name == LAST else None)
+
+    def close(self) -> None:
+        """Ends the log and lets other processes into the folders."""
+        if self._tensorboard:
+            self._tensorboard.close()
+        self._held.close()
+
+    def _open(self, resume: bool, restart: bool) -> None:
+        last = self.checkpoints / LAST
+        if last.exists() and not resume and not restart:
+            raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
+                            "it, or set run_name to begin another.")
+        files = [last, *(self.checkpoints / name for name in (BEST, MODEL, PREVIOUS))]
+        for path in (*files, *(self.logs / name for name in _WRITTEN_HERE)):
+            remove_parts(path)
+        if restart:
+            for path in (*files, *(self.logs / name for name in _LOGS)):
+                path.unlink(missing_ok=True)
+        self.state = self._read_last(last) if last.exists() else None
+        self._check_settings(last)
+        self._rows = self._read_rows()
+
+    def _read_last(self, last: Path) -> dict:
+        try:
+            return read_checkpoint(last)
+        except UserError as error:
+            previous = self.checkpoints / PREVIOUS
+            try:
+                epoch = read_checkpoint(previous)["epoch"] + 1
+            except (UserError, KeyError):
+                raise error from None
+            raise UserError(f"{error} The checkpoint before it, {previous}, is sound (after epoch {epoch}): move it to "
+                            f"{last} and resume again, to the same result.") from error
+
+    def _read_rows(self) -> list[dict]:
+        """The recorded epochs up to the checkpoint; rows past it will be made again."""
+        rows = read_metrics(self.logs) if self.state else []
+        return [row for row in rows if row["epoch"] <= self.first_epoch]
+
+    def _check_settings(self, path: Path) -> None:
+        if not self.state:
+            return
+        before = self.state.get("config")
+        if before is None:
+            raise UserError(f"{path}: not a checkpoint that can be resumed. Use --restart, or load it through "
+                            "use_checkpoint.")
+        if text := changed_settings(before, self.config):
+            raise UserError(f"{path}: this run was made with other settings ({text}). Resume with its own "
+                            "settings, or set run_name to begin another run.")
+
+
+class Onlooker(Run):
+    """The run as every process but the first has it: the state to begin from; its folders are left alone."""
+
+    def __init__(self, config, state: dict | None):
+        self.config, self.state = config, state
+        self.checkpoints, self.logs = Path(config.file_path), Path(config.log_path)  # for messages
+
+    def begin(self) -> None:
+        pass
+
+    def record(self, row: dict[str, float]) -> None:
+        pass
+
+    def save(self, content: dict, name: str = LAST) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def open_run(config, *, resume: bool = False, restart: bool = False) -> Run:
+    """The `Run` of the first process; the others' `Onlooker` with the checkpoint that the first has read."""
+    run = Run(config, resume=resume, restart=restart) if rank() == 0 else None
+    state = from_first(lambda: run.state if run else None)
+    return run or Onlooker(config, state)
+
+
+def read_metrics(folder: str | os.PathLike) -> list[dict]:
+    """The rows of the metrics.jsonl that a run left in `folder`, one per epoch; none where there is no such file."""
+    path = Path(folder) / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def changed_settings(before: Mapping[str, object], config) -> str:
+    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none."""
+    now = plain_settings(config)
+    changed = [name for name in now if now[name] != before.get(name) and name not in FREE_SETTINGS]
+    return ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed[:4])
+
+
+def plain_settings(config) -> dict:
+    """The config as a dict of plain values, fit for a checkpoint."""
+    return {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in config.items()}
+
+
+def peak_memory() -> float:
+    """The most resident memory this process has had so far, in MiB; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose failure to write is the user's to know, once, and not a traceback for every line."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # of lines that were told to be lost already
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        raise UserError(f"{self.baseFilename}: cannot write ({error.strerror}). Mend that (free some space?) and "
+                        "continue with --resume.") from error
+
+
+def log_to_console() -> None:
+    """Sends the log's lines to standard output as well."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+
+
+def _tensorboard_writer(folder: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(folder)
