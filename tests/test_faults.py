@@ -26,6 +26,7 @@ from tables.grid import preparation
 from tests.pipeline import ROOT, assert_same_tensors, make_project, run, succeed
 from tests.test_reproduce import PAIR
 from training import checkpoints
+from training import steps as training_steps
 from training import totals as totals_module
 from training.checkpoints import read_checkpoint, write_checkpoint
 from training.totals import Progress
@@ -267,7 +268,8 @@ def in_a_child(action):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-MOMENTS = {"in a step": (training_steps, "training_step"), "in an evaluation": (inference.evaluation, "evaluate_retrieval"),
+MOMENTS = {"in a step": (training_steps, "training_step"),
+           "in an evaluation": (inference.evaluation, "evaluate_retrieval"),
            "in writing a checkpoint": (checkpoints, "_append_checksum"), "before its renaming": (files.os, "replace"),
            "after its renaming": (files, "_sync_folder"), "in keeping the one before": (files.os, "link")}
 
