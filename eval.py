@@ -31,14 +31,15 @@ from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
 from training.checkpoints import chosen_checkpoint, read_checkpoint
 from training.run import log_to_console, read_metrics
-from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.cli import choose_device, run_script
 from utils.config import load_config
+from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
 
 log = logging.getLogger("eval")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--checkpoint", help="the file to evaluate; without it the run's own (see use_checkpoint)")
     parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
@@ -95,7 +96,7 @@ def _training(config, path: Path) -> list[dict]:
 
 
 def _hash_centers(checkpoint: dict) -> np.ndarray | None:
-    """The centres (C, K) that the checkpoint was trained towards, where its method has any."""
+    """The centers (C, K) that the checkpoint was trained towards, where its method has any."""
     centers = checkpoint["model_state_dict"].get("hash_centers")
     return None if centers is None else centers.numpy()
 

@@ -1,28 +1,35 @@
-"""Makes what training reads: latents, anchors, pseudo-labels and hash centres, or the similarity graph (VHMT).
+"""Makes what training reads: the artefacts that the method of a config names, with all that these are made from.
 
     python preprocess.py --config configs/S5VH/act.py
 
-Everything here runs on the CPU; --gpu is accepted, so that one set of flags serves all three scripts.
+Files that still fit are reused. --gpu is for artefacts that train a network.
 """
 
 import argparse
+import logging
 
-from artefacts.preprocessing import run
+from artefacts.cache import provide
 from dataset.protocol import open_train
 from model import method_class
-from utils.cli import add_config_arguments, config_from_arguments, run_script
+from training.fitting import fitting
+from training.run import log_to_console
+from utils.cli import choose_device, run_script
+from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
+
+log = logging.getLogger("preprocess")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--force", action="store_true",
                         help="make every artefact anew, downloaded files included")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
-    run(config, open_train(config), needed=method_class(config).required_artefacts(config), force=arguments.force,
-        command=f"python preprocess.py --config {arguments.config}")
+    device, command = choose_device(arguments.gpu), f"python preprocess.py --config {arguments.config}"
+    log_to_console()
+    provide(method_class(config).artefacts(config), config, open_train(config), force=arguments.force, device=device,
+            fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from utils.config import Config
 from utils.errors import UserError
 from utils.files.lock import Lock
 from utils.files.writing import write_text
+from utils.registry import TABLES
 
 TIMING_SECONDS = 40
 
@@ -104,9 +105,11 @@ def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Se
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--table", required=True, choices=tables.names(), help="which table: a file of tables/")
+    parser.add_argument("--table", required=True, help="which table: a file of tables/ ("
+                        f"{', '.join(TABLES.names())}), or the path of one")
     parser.add_argument("--profile", choices=tables.PROFILES, default="paper",
-                        help="S5VH as its paper has it, or as its release does: configs/S5VH_release/ (default: paper)")
+                        help="methods as their papers have them, or, where configs/<method>_release/ is there, as their "
+                             "releases do (default: paper)")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, as run folders name them")
     parser.add_argument("--bits", nargs="+", type=int, metavar="K",
@@ -133,7 +136,7 @@ def _count(text: str) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> tables.Table:
-    table = tables.in_profile(tables.load(arguments.table), arguments.profile)
+    table = tables.in_profile(TABLES.load(arguments.table), arguments.profile)
     names = [row.name for row in table.rows]
     for name in arguments.rows or ():
         if name not in names:

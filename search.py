@@ -36,12 +36,13 @@ from inference.code_file import (
 )
 from inference.codes import binarize, pack
 from inference.export import export
-from inference.export import names as engine_names
 from inference.index import Index, load_index
 from inference.recall import compare_with_exact
-from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
+from utils.cli import choose_device, run_script
+from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
 from utils.errors import UserError
 from utils.files.writing import whole_file, write_text
+from utils.registry import EXPORTS, INDEX_KINDS
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +84,8 @@ replaced stays until the new one is complete; a collection is dropped first. An 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
+    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                          allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_encode(_command(commands, "encode", ENCODE, encode))
     _add_index(_command(commands, "index", INDEX, build_or_add))
@@ -175,21 +176,24 @@ class Encoder:
         # here, since searching among codes needs neither a model nor torch
         from dataset.features import open_features
         from model import build_model, load_weights
-        from training.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+        from model.fingerprint import earlier_fingerprint, model_fingerprint
+        from training.checkpoints import chosen_checkpoint, read_checkpoint
 
         self.config = config = config_from_arguments(arguments)
         self.device: torch.device = choose_device(arguments.gpu)
         self.batch_size = arguments.batch or config.test_batch_size
-        self.features = open_features(arguments.features, feature_size=config.feature_size,
-                                      max_frames=config.max_frames, role="named", key=config.feat_key)
+        self.features = open_features(arguments.features, item_shape=config.item_shape, role="named",
+                                      key=config.feat_key)
         self.ids = self._read_ids(arguments.ids)
         path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
         self.source = str(path)
-        state = read_checkpoint(path)["model_state_dict"]
+        checkpoint = read_checkpoint(path)
+        state = checkpoint["model_state_dict"]
         self.model = build_model(config)
         load_weights(self.model, state, self.source)
-        self.fingerprint = model_fingerprint(
-            {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}, config)
+        shared = {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}
+        fingerprints = model_fingerprint(shared, config), earlier_fingerprint(shared, checkpoint.get("config"))
+        self.fingerprint = " ".join(filter(None, fingerprints))
 
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""
@@ -263,7 +267,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--codes", nargs="+", required=True, metavar="FILE", help="files of search.py encode")
     parser.add_argument("--out", metavar="FILE", help="the index; default: the one of --add")
     parser.add_argument("--add", metavar="FILE", help="the index to add the codes to")
-    parser.add_argument("--kind", choices=index_kinds.names(), help="how it searches (default: flat)")
+    parser.add_argument("--kind", choices=INDEX_KINDS.names(), help="how it searches (default: flat)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the kind, see below")
     parser.add_argument("--replace", action="store_true", help="discard what is at --out")
     _add_any_model(parser)
@@ -291,7 +295,7 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
     parser.add_argument("--to", nargs=2, required=True, metavar=("ENGINE", "WHERE"),
-                        help=f"{' or '.join(engine_names())}, and its connection string or URI")
+                        help=f"{' or '.join(EXPORTS.names())}, and its connection string or URI")
     parser.add_argument("--table", "--collection", dest="name", required=True, metavar="NAME",
                         help="what to call it there; [schema.]table in PostgreSQL")
     parser.add_argument("--index", metavar="NAME", help="how the server searches, see above")

@@ -5,9 +5,18 @@ anchor where A_s = Z_s diag(colsum Z_s)^-1 Z_s^T > 1e-5. The graph is A_3 + 2 (A
 2 dissimilar, 0 ignored (Liu et al. 2011, "Hashing with Graphs"; the combination is the S5VH release's).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
+from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.clustering import cluster, nearest_anchors
+from artefacts.latents import LATENTS
+from artefacts.store import ids_below, not_negative
+from utils.config.keys import AT_LEAST_1, Key
+
+ITERATIONS = 16  # of k-means, as in BTH: the graph's anchors quantise, no label hangs on them
 THRESHOLD = 1e-5
 LEVELS = 3, 4, 5  # how many nearest anchors of two videos are compared
 
@@ -92,3 +101,37 @@ def rbf_weights(distances: np.ndarray) -> np.ndarray:
         return np.full(distances.shape, 1.0 / distances.shape[1])
     weights = np.exp(-(squares - squares.min(axis=1, keepdims=True)) / (2.0 * sigma ** 2))
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+class NearestAnchors(Artefact):
+    """`ids` (N, S) int64 and `distances` (N, S) float32 of the nearest of M anchors to each training video.
+
+    They stand for N x N similarities in O(N). S is 5, or M where the anchors are fewer.
+    """
+
+    name = "nearest_anchors"
+    path_key = "structure_path"
+    KEYS = (
+        Key("nanchors", "int", 2000, "M, anchors of the similarity graph", AT_LEAST_1),
+        Key("structure_path", "path", None, "anchors of the similarity graph and the nearest of them to each video",
+            file="structure.h5", free=True),
+    )
+    needs = (LATENTS,)
+    shaped_by = ("nanchors", "preprocess_seed")
+
+    def arrays(self, config, split) -> dict[str, Array]:
+        shape = len(split), min(max(LEVELS), config.nanchors)
+        return {"ids": Array(shape, ids_below(config.nanchors)), "distances": Array(shape, not_negative)}
+
+    def make(self, making: Making) -> Made:
+        config, latents = making.config, making.value(LATENTS)
+        anchors = cluster(latents, config.nanchors, config.preprocess_seed, restarts=1, max_iterations=ITERATIONS,
+                          key="nanchors")
+        ids, distances = nearest_anchors(latents, anchors, max(LEVELS))
+        return Made({"feats": anchors, "ids": ids, "distances": distances})
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"ids": arrays["ids"].astype(np.int64), "distances": arrays["distances"].astype(np.float32)}
+
+
+NEAREST_ANCHORS = NearestAnchors()

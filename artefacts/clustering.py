@@ -26,10 +26,9 @@ def frame_means(features, progress=None, out: np.ndarray | None = None) -> np.nd
 
     `progress(num_videos)` is told of each block. `out` is filled and returned where it is given.
     """
-    num_videos, _, num_features = features.shape
-    means = np.empty((num_videos, num_features)) if out is None else out
+    means = np.empty((len(features), features.frame_size)) if out is None else out
     for start, block in features.blocks(ROWS_PER_BLOCK):
-        block.mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
+        features.frames(block).mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
         if progress is not None:
             progress(len(block))
     return means

@@ -1,4 +1,4 @@
-"""What preprocess makes and training reads: HDF5 files that say what they were made from.
+"""The files of artefacts: HDF5 that says what it was made from.
 
 Every file carries `format_version` and `made_from`, the JSON of each input fingerprint and setting that
 shaped it, and every array its SHA-256. Files without `made_from` (downloaded) are taken after a check of shapes
@@ -9,14 +9,13 @@ Letters: N videos, C clusters, K bits.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from artefacts.anchor_graph import LEVELS
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
 from utils.files.writing import whole_file
@@ -77,11 +76,12 @@ def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactStat
     return ArtefactState("stale", reason) if reason else ArtefactState("fresh")
 
 
-def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape: tuple[int | None, ...],
-                  check: Check, command: str = PREPROCESS, log: Callable[[str], None] = print) -> np.ndarray:
-    """The array `key` of the artefact at `path`.
+def read_artefact(path: str | os.PathLike, wanted: Mapping[str, tuple[tuple[int | None, ...], Check]], *,
+                  expected: Mapping, command: str = PREPROCESS,
+                  log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
+    """The arrays `wanted` of the artefact at `path`, by key: of each its shape and a check.
 
-    `shape` has None where any size will do; `check` returns a complaint about the values, or None.
+    A shape has None where any size will do; a check returns a complaint about the values, or None.
     A downloaded file is accepted once both fit, and `log` is told so.
 
     Raises:
@@ -93,101 +93,14 @@ def read_artefact(path: str | os.PathLike, key: str, *, expected: Mapping, shape
         raise UserError(f"{path}: not there. Make it with `{command}`.")
     if state.kind == "stale":
         raise UserError(f"{path}: made for other settings ({state.reason}). Make it anew with `{command}`.")
-    array, complaint = _read(path, key, shape)
-    if complaint := complaint or check(array):
-        raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
+    arrays = {}
+    for key, (shape, check) in wanted.items():
+        arrays[key], complaint = _read(path, key, shape)
+        if complaint := complaint or check(arrays[key]):
+            raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
     if state.kind == "foreign":
         log(f"{path}: does not say what it was made from (downloaded?); shape and values fit, so it is used.")
-    return array
-
-
-def load_artefacts(names: Iterable[str], config, features_fingerprint: str, num_videos: int, *,
-                   command: str = PREPROCESS, log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
-    """What training needs, by name; `names` are a method's `required_artefacts`.
-
-    Raises:
-        UserError: as `read_artefact`.
-    """
-    loaders = {
-        "pseudo_labels": lambda: load_pseudo_labels(config, features_fingerprint, num_videos, command=command, log=log),
-        "hash_centers": lambda: load_hash_centers(config, features_fingerprint, command=command, log=log),
-        "anchor_ids": lambda: load_structure(config, "ids", features_fingerprint, num_videos, command=command, log=log),
-        "anchor_distances": lambda: load_structure(config, "distances", features_fingerprint, num_videos,
-                                                   command=command, log=log),
-    }
-    return {name: loaders[name]() for name in names}
-
-
-def load_pseudo_labels(config, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,
-                       log: Callable[[str], None] = print) -> np.ndarray:
-    """The cluster of each training video: (N,) int64 in [0, nclusters).
-
-    Raises:
-        UserError: as `read_artefact`.
-    """
-    positions = read_artefact(config.train_assist_path, "pos", shape=(num_videos, None), command=command,
-                              expected=assignment_settings(config, features_fingerprint),
-                              check=ids_below(config.nclusters), log=log)
-    return positions[:, 0].astype(np.int64)
-
-
-def load_hash_centers(config, features_fingerprint: str, *, command: str = PREPROCESS,
-                      log: Callable[[str], None] = print) -> np.ndarray:
-    """The hash centre of each cluster: (C,K) int8 of +-1; row i belongs to pseudo-label i.
-
-    Raises:
-        UserError: as `read_artefact`.
-    """
-    matrix = read_artefact(config.hash_center_path, "matrix", shape=(config.nclusters, config.nbits),
-                           expected=center_settings(config, features_fingerprint), check=plus_minus_one,
-                           command=command, log=log)
-    return matrix.astype(np.int8)
-
-
-def load_structure(config, key: str, features_fingerprint: str, num_videos: int, *, command: str = PREPROCESS,
-                   log: Callable[[str], None] = print) -> np.ndarray:
-    """Of the structure anchors nearest to each training video, the `ids` (N,S) int64 or the `distances` (N,S) float32.
-
-    S is 5, or nanchors where these are fewer.
-
-    Raises:
-        UserError: as `read_artefact`.
-    """
-    check, dtype = {"ids": (ids_below(config.nanchors), np.int64), "distances": (not_negative, np.float32)}[key]
-    array = read_artefact(config.structure_path, key, shape=(num_videos, min(max(LEVELS), config.nanchors)),
-                          expected=structure_settings(config, features_fingerprint), check=check, command=command,
-                          log=log)
-    return array.astype(dtype)
-
-
-def latent_settings(config, features_fingerprint: str) -> dict:
-    """What the latents are made from."""
-    return {"features": features_fingerprint, "latent_dim_pca": config.latent_dim_pca}
-
-
-def cluster_settings(config, features_fingerprint: str) -> dict:
-    """What the anchors, and the semantics with them, are made from."""
-    return {**latent_settings(config, features_fingerprint), "nclusters": config.nclusters,
-            "preprocess_seed": config.preprocess_seed}
-
-
-def assignment_settings(config, features_fingerprint: str) -> dict:
-    """What the nearest-anchor ids are made from."""
-    return {**cluster_settings(config, features_fingerprint),
-            "num_anchor_neighbours": config.num_anchor_neighbours}
-
-
-def center_settings(config, features_fingerprint: str) -> dict:
-    """What the hash centres are made from."""
-    return {**cluster_settings(config, features_fingerprint), "nbits": config.nbits, "rho": config.rho,
-            "gamma": config.gamma, "initWithCSQ": config.initWithCSQ,
-            "hash_center_assign": config.hash_center_assign}
-
-
-def structure_settings(config, features_fingerprint: str) -> dict:
-    """What the anchors of the similarity graph, and the nearest of them to each video, are made from."""
-    return {**latent_settings(config, features_fingerprint), "nanchors": config.nanchors,
-            "preprocess_seed": config.preprocess_seed}
+    return arrays
 
 
 def digest(array: np.ndarray) -> str:

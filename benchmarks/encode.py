@@ -45,10 +45,10 @@ def main() -> None:
     args, config = parse(__doc__, add)
     model, batch = make(config)
     literal = Literal(model.eval())
-    features = InMemory(batch.features.numpy())
+    features = InMemory(batch.items.numpy())
     with torch.inference_mode():
         compare(model, literal, features)
-        forms = {"literal": lambda: literal.encode(batch.features),
+        forms = {"literal": lambda: literal.encode(batch.items),
                  "float32": lambda: encode(model, features), "bf16": lambda: encode(model, features, "bf16")}
         report("encoding", args.repeats, forms, CLOCKS[args.cpu_time])
         print_memory("extra memory", forms)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.scan import loop_over_steps
 from dataset.batches import Batch
+from model.contract import Step
 from model.nets.autoencoder import binarise
 
 
@@ -52,22 +53,22 @@ class Literal:
         y = loop_over_steps(u, dt, -torch.exp(layer.A_log), B, C, layer.D, z)
         return layer.out_proj(y.transpose(1, 2))
 
-    def step_losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+    def step_losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """The losses of a step before the warm-up's end: the pseudo-labels stand still."""
-        return self.losses(batch, epoch)
+        return self.losses(batch, step)
 
-    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         model, config = self.model, self.model.config
-        reconstruction = center = torch.zeros((), device=batch.features.device)
+        reconstruction = center = torch.zeros((), device=batch.items.device)
         codes = []
         for view in range(2):
             hidden = batch.masks[:, view]
             num_videos, num_frames = hidden.shape
-            tokens = model.encoder.patch_embed(batch.features) + model.encoder.positions[:num_frames]
+            tokens = model.encoder.patch_embed(batch.items) + model.encoder.positions[:num_frames]
             visible = tokens[~hidden].view(num_videos, -1, tokens.shape[2])
             frame_codes = self.frame_codes(visible, batch.uniforms[:, view])
             predicted = self.decode(frame_codes, hidden)
-            reconstruction = reconstruction + F.mse_loss(predicted, batch.features[hidden].view_as(predicted))
+            reconstruction = reconstruction + F.mse_loss(predicted, batch.items[hidden].view_as(predicted))
             codes.append(frame_codes.mean(1))
             logits = codes[-1] @ model.hash_centers.float().T / (config.nbits * config.temperature_cluster)
             labels = model.pseudo_labels[batch.index]

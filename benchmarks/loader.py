@@ -123,7 +123,7 @@ def make_ways(path: Path, stored: h5py.Dataset) -> dict[str, Way]:
                 stored.read_direct(out, np.s_[int(batch[slot])], np.s_[slot])
             yield torch.from_numpy(out)
 
-    features = open_features(path, feature_size=NUM_FEATURES, max_frames=NUM_FRAMES, role="training")
+    features = open_features(path, item_shape=(NUM_FRAMES, NUM_FEATURES), role="training")
     in_file, in_memory = FileSource(features), HostResident(features)
     ways: dict[str, Way] = {
         "per item": per_item, "HDF5 rows": sorted_rows, "file source": lambda batches: map(in_file.batch, batches),

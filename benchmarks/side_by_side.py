@@ -13,7 +13,8 @@ import torch
 from dataset.batches import Batch
 from dataset.views import EpochDraws
 from model import build_model
-from model.contract import HashingMethod
+from model.contract import HashingMethod, Step
+from model.costs.summary import random_batch
 from model.methods import s5vh
 from model.mixers import mamba
 from utils.config import load_config
@@ -57,11 +58,13 @@ def make(config, device: str = "cpu") -> tuple[HashingMethod, Batch]:
     centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
     model = build_model(config, num_videos, pseudo_labels=torch.arange(num_videos) % config.nclusters,
                         hash_centers=centers).train()
-    draws = EpochDraws(config.seed, 0, num_videos, config.max_frames, config.mask_ratio, model.num_uniforms)
-    index = torch.arange(num_videos)
-    features = torch.randn(num_videos, config.max_frames, config.feature_size)
-    batch = Batch(index, features, draws.masks(index), draws.uniforms(index))
+    batch = random_batch(config, EpochDraws(config.seed, 0, num_videos, model.draws()), torch.default_generator)
     return model.to(device), batch.to(device)
+
+
+def step_in(epoch: int) -> Step:
+    """The first step of an epoch."""
+    return Step(epoch, epoch + 1, torch.tensor(0), 1)
 
 
 def take_turns(forms: Mapping[str, Callable[[], object]], repeats: int,

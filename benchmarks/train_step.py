@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.literal import Literal, LiteralWithMambaSsm
-from benchmarks.side_by_side import CLOCKS, make, parse, print_memory, report, take_turns
+from benchmarks.side_by_side import CLOCKS, make, parse, print_memory, report, step_in, take_turns
 from dataset.batches import Batch
 from model.kernels import conv as causal_conv
 from model.kernels.scan import explain, mamba_ssm
@@ -56,9 +56,9 @@ def main() -> None:
         return
     literal = Literal(model)
     compare(model, literal, batch)
-    forms = {"literal": lambda: training_step(literal, plain, batch, 0),
-             "float32": lambda: training_step(model, optimizer, batch, 0),
-             "bf16": lambda: training_step(model, optimizer, batch, 0, amp="bf16")}
+    forms = {"literal": lambda: training_step(literal, plain, batch, step_in(0)),
+             "float32": lambda: training_step(model, optimizer, batch, step_in(0)),
+             "bf16": lambda: training_step(model, optimizer, batch, step_in(0), amp="bf16")}
     report("training step", args.repeats, forms, clock)
     print_memory("extra memory", forms)
 
@@ -83,20 +83,20 @@ def time_on_cuda(config, repeats: int) -> None:
         compare(model, literal, batch)
     graphed = GraphedPasses(lambda line: print(line, flush=True))
 
-    def step(precision: str, method, its_optimizer, **options: Any) -> Callable[[], None]:
+    def timed(precision: str, method, its_optimizer, **options: Any) -> Callable[[], None]:
         def run() -> None:
             torch.backends.cuda.matmul.fp32_precision = precision
-            training_step(method, its_optimizer, batch, 0, **options)
+            training_step(method, its_optimizer, batch, step_in(0), **options)
             torch.cuda.synchronize()
 
         for _ in range(WARM_UP):
             run()
         return run
 
-    forms = {name: step("ieee", literal, plain) for name, literal in literals.items()}
-    forms |= {"float32": step("ieee", model, optimizer), "TF32": step("tf32", model, optimizer),
-              "bf16": step("ieee", model, optimizer, amp="bf16"),
-              "bf16, graph": step("ieee", model, optimizer, amp="bf16", passes=graphed)}
+    forms = {name: timed("ieee", literal, plain) for name, literal in literals.items()}
+    forms |= {"float32": timed("ieee", model, optimizer), "TF32": timed("tf32", model, optimizer),
+              "bf16": timed("ieee", model, optimizer, amp="bf16"),
+              "bf16, graph": timed("ieee", model, optimizer, amp="bf16", passes=graphed)}
     report("training step", repeats, forms)
     print_memory("extra memory", forms)
 
@@ -129,7 +129,7 @@ def compare(model, literal: Literal, batch: Batch) -> None:
 
 def losses_and_gradients(model, form, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
     model.zero_grad(set_to_none=True)
-    losses = form.losses(batch, 0)
+    losses = form.losses(batch, step_in(0))
     losses["total"].backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     model.zero_grad(set_to_none=True)
@@ -152,10 +152,10 @@ def leave_out_in_turn(model, optimizer, batch: Batch, repeats: int, clock: Calla
     for name, (without, its_optimizer, epoch) in steps.items():
         def left_out(without=without, its_optimizer=its_optimizer, epoch=epoch):
             with without(model):
-                return training_step(model, its_optimizer, batch, epoch)
+                return training_step(model, its_optimizer, batch, step_in(epoch))
 
         def complete(epoch=epoch):
-            return training_step(model, optimizer, batch, epoch)
+            return training_step(model, optimizer, batch, step_in(epoch))
 
         theirs, ours = left_out(), complete()
         change = max(abs(theirs[key].item() / ours[key].item() - 1) for key in ours)
@@ -207,9 +207,9 @@ def all_frames_embedded(model) -> AbstractContextManager:
 
 def two_embeddings(model) -> AbstractContextManager:
     """The pseudo-labels from an embedding of their own."""
-    def step_losses(self, batch, epoch):
-        self.before_step(batch, epoch)
-        return self.losses(batch, epoch)
+    def step_losses(self, batch, step):
+        self.before_step(batch, step)
+        return self.losses(batch, step)
 
     return patch.object(Method, "step_losses", step_losses)
 

@@ -5,6 +5,7 @@ bytes asked for; every other layout is read by h5py. No file stays open between 
 survives fork and pickle.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,15 +41,17 @@ class Layout:
 
 
 class FeatureFile:
-    """The dataset `key` of the HDF5 file `path`: (N, T, F), of a dtype in SUPPORTED_DTYPES.
+    """The dataset `key` of the HDF5 file `path`: (N, T, F), of a dtype in SUPPORTED_DTYPES, or pictures of uint8.
+
+    `item_axes`: 2 of a video (T, F), 3 of a picture.
 
     Raises:
         UserError: the file is missing, no HDF5 file, truncated, without `key`, or `key` is no such array.
     """
 
-    def __init__(self, path: str | os.PathLike, key: str, role: str) -> None:
+    def __init__(self, path: str | os.PathLike, key: str, role: str, item_axes: int = 2) -> None:
         self.path = str(path)
-        self.key = key
+        self.key, self._item_axes = key, item_axes
         _require_file(self.path, role)
         self._identity = _identity(self.path)
         self._layout = self._inspect()
@@ -105,9 +108,12 @@ class FeatureFile:
             if dtype.name not in SUPPORTED_DTYPES:
                 raise UserError(f"{self.path}: '{self.key}' has the type {dtype}, which is not readable as "
                                 "features. Store it as float32 or float16 (or uint8, read as value / 255).")
-            if dataset.ndim != 3:
-                raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected 3 axes, "
-                                "(videos, frames, features). Store it in that shape.")
+            if dataset.ndim != 1 + self._item_axes:
+                axes = ("3 axes, (videos, frames, features)" if self._item_axes == 2
+                        else "4 axes, (pictures, rows, columns, channels)")
+                raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected {axes}. Store it in that shape.")
+            if self._item_axes == 3 and dtype != np.uint8:
+                raise UserError(f"{self.path}: '{self.key}' has the type {dtype}; pictures are uint8. Store them so.")
             check_sound(dataset, self.path)
             return Layout(dataset.shape, dtype, _contiguous_offset(dataset),
                           dataset.chunks[0] if dataset.chunks else 1)
@@ -127,7 +133,7 @@ class FeatureFile:
 
         Scattered rows that the system has not cached are all asked for at once, and read when the others are.
         """
-        row_bytes = self.dtype.itemsize * self.shape[1] * self.shape[2]
+        row_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
         direct = self.dtype == out.dtype
         check = not self._known_finite[rows].all()
         uncached = []
@@ -175,7 +181,7 @@ class FeatureFile:
     def _refuse_non_finite(self, rows: np.ndarray | slice, block: np.ndarray) -> None:
         """Looks at block[i], which is row rows[i] of the file."""
         if self.dtype.kind == "f" and not _all_finite(block):
-            row = np.arange(self.shape[0])[rows][np.argmin(np.isfinite(block).all(axis=(1, 2)))]
+            row = np.arange(self.shape[0])[rows][np.argmin(np.isfinite(block).reshape(len(block), -1).all(axis=1))]
             raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or a "
                             "value beyond float32. Extract the features of this video again, or drop the "
                             "video and its label.")

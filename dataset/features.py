@@ -1,9 +1,10 @@
-"""Video features of one split: one or several HDF5 files seen as one array.
+"""The items of one split: one or several HDF5 files seen as one array.
 
-N videos, T frames, F features.
+N items, T frames, F features. An item is a video (T, F), or a picture (rows, columns, channels) of uint8.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -16,16 +17,16 @@ from utils.errors import UserError
 FINGERPRINT_ROWS = 256
 
 
-def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, feature_size: int,
-                  max_frames: int, role: str, key: str = "feats") -> "VideoFeatures":
+def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, item_shape: Sequence[int],
+                  role: str, key: str = "feats") -> "VideoFeatures":
     """The features of one split, checked but not read.
 
     Args:
         paths: one HDF5 file or several, whose videos follow each other in this order.
-        feature_size, max_frames: F and T that the config expects.
+        item_shape: that the config expects: (T, F), or (rows, columns, channels) of pictures.
         role: "training", "database" or "query"; error messages name it.
         key: the dataset inside each file, (N, T, F); float16, float32, float64, or uint8 (pixels, read as
-            value / 255).
+            value / 255). Pictures are uint8 and stay so.
 
     Raises:
         UserError: a file is missing, unreadable, of another shape or type, or the split holds no video.
@@ -33,9 +34,9 @@ def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, fea
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths or ())
     if not listed:
         raise UserError(f"no file is named for the {role} features. Set their path in the config.")
-    files = [FeatureFile(path, key, role) for path in listed]
+    files = [FeatureFile(path, key, role, len(item_shape)) for path in listed]
     _check_agreement(files)
-    _check_shape(files[0], feature_size, max_frames)
+    _check_shape(files[0], tuple(item_shape))
     if not any(file.shape[0] for file in files):
         raise UserError(f"{files[0].path}: '{key}' is {files[0].shape}: no video in the {role} split. "
                         "Extract the features again.")
@@ -43,7 +44,7 @@ def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, fea
 
 
 class VideoFeatures:
-    """N videos of T frames with F features, read as float32 on demand. Made by `open_features`."""
+    """N videos of T frames with F features, read as float32 on demand, or N pictures. Made by `open_features`."""
 
     def __init__(self, files: Sequence[FeatureFile], role: str) -> None:
         self.role = role
@@ -51,9 +52,23 @@ class VideoFeatures:
         self._starts = np.cumsum([0, *(file.shape[0] for file in self._files)])
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, T, F)."""
-        return int(self._starts[-1]), self._files[0].shape[1], self._files[0].shape[2]
+    def shape(self) -> tuple[int, ...]:
+        """(N, T, F), or (N, rows, columns, channels)."""
+        return int(self._starts[-1]), *self._files[0].shape[1:]
+
+    @property
+    def num_frames(self) -> int:
+        """T; 1 of pictures."""
+        return self.shape[1] if len(self.shape) == 3 else 1
+
+    @property
+    def frame_size(self) -> int:
+        """F; of pictures, each of which counts as a video of one frame, all its values."""
+        return self.shape[2] if len(self.shape) == 3 else math.prod(self.shape[1:])
+
+    def frames(self, block: np.ndarray) -> np.ndarray:
+        """Items `block` as videos of frames (B, T, F): pictures with one frame, of float32 in [0, 1]."""
+        return block if block.ndim == 3 else block.reshape(len(block), 1, -1) / np.float32(255)
 
     @property
     def paths(self) -> list[str]:
@@ -66,9 +81,16 @@ class VideoFeatures:
 
     @property
     def batch_dtype(self) -> np.dtype:
-        """The smallest type that holds every value as read: float16 where all files store that, else float32."""
+        """The smallest type that holds every value as read: float16 where all files store that, uint8 of pictures, else
+        float32."""
         kept = np.dtype(np.float16)
-        return kept if all(file.dtype == kept for file in self._files) else np.dtype(np.float32)
+        small = all(file.dtype == kept for file in self._files)
+        return np.dtype(np.uint8) if self.pictures else kept if small else np.dtype(np.float32)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the items are pictures."""
+        return len(self.shape) == 4
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -84,7 +106,7 @@ class VideoFeatures:
         return all(file.contiguous for file in self._files)
 
     def rows(self, index: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed.
+        """(len(index), T, F) float32: the videos `index`, in the order asked; duplicates are allowed. Pictures: uint8.
 
         `out`, C-contiguous and of that shape, float32 or `batch_dtype`, is filled and returned where it is given.
 
@@ -98,7 +120,7 @@ class VideoFeatures:
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
             raise IndexError(f"expected a vector of integers, got {wanted.dtype} {wanted.shape}")
         if out is None:
-            out = np.empty((len(wanted), *self.shape[1:]), np.float32)
+            out = np.empty((len(wanted), *self.shape[1:]), self._read_dtype)
         slots = np.argsort(wanted, kind="stable")
         self.scatter(wanted.astype(np.int64)[slots], out, slots)
         return out
@@ -119,11 +141,11 @@ class VideoFeatures:
             if first < last:
                 file.read(rows[first:last] - self._starts[number], out, slots[first:last])
 
-    def blocks(self, num_rows: int = 1024, dtype: DTypeLike = np.float32) -> Iterator[tuple[int, np.ndarray]]:
-        """(start, (up to num_rows, T, F)) over the whole split in order, float32 or `batch_dtype`."""
+    def blocks(self, num_rows: int = 1024, dtype: DTypeLike = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, (up to num_rows, T, F)) over the whole split in order, float32, uint8 of pictures, or `batch_dtype`."""
         for start in range(0, len(self), num_rows):
             index = np.arange(start, min(start + num_rows, len(self)))
-            yield start, self.rows(index, np.empty((len(index), *self.shape[1:]), dtype))
+            yield start, self.rows(index, np.empty((len(index), *self.shape[1:]), dtype or self._read_dtype))
 
     def chunk_blocks(self, least: int, most: int) -> list[tuple[int, int]]:
         """(start, stop) of blocks that together are all videos, each of one file and of whole chunks of it.
@@ -137,9 +159,9 @@ class VideoFeatures:
             blocks += [(start, min(start + size, last)) for start in range(first, last, size)]
         return blocks
 
-    def load(self, dtype: DTypeLike = np.float32) -> np.ndarray:
-        """(N, T, F), float32 or `batch_dtype`: the whole split in memory."""
-        out = np.empty(self.shape, dtype)
+    def load(self, dtype: DTypeLike = None) -> np.ndarray:
+        """(N, T, F), float32, uint8 of pictures, or `batch_dtype`: the whole split in memory."""
+        out = np.empty(self.shape, dtype or self._read_dtype)
         for start in range(0, len(self), 1024):
             stop = min(start + 1024, len(self))
             self.scatter(np.arange(start, stop), out[start:stop], np.arange(stop - start))
@@ -153,8 +175,13 @@ class VideoFeatures:
         picked = np.unique(np.linspace(0, len(self) - 1, FINGERPRINT_ROWS).round().astype(np.int64))
         digest = hashlib.sha256(f"{self.shape} {self.dtype.name}".encode())
         for some in np.array_split(picked, 8):
-            digest.update(self.rows(some).astype("<f4", copy=False).tobytes())
+            rows = self.rows(some)
+            digest.update(rows.tobytes() if self.pictures else rows.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
+
+    @property
+    def _read_dtype(self) -> np.dtype:
+        return self.batch_dtype if self.pictures else np.dtype(np.float32)
 
 
 def _check_agreement(files: Sequence[FeatureFile]) -> None:
@@ -166,9 +193,14 @@ def _check_agreement(files: Sequence[FeatureFile]) -> None:
                             "same way.")
 
 
-def _check_shape(file: FeatureFile, feature_size: int, max_frames: int) -> None:
-    _, num_frames, num_features = file.shape
+def _check_shape(file: FeatureFile, item_shape: tuple[int, ...]) -> None:
     found = f"{file.path}: '{file.key}' is {file.shape};"
+    if len(item_shape) == 3:
+        if file.shape[1:] != item_shape:
+            raise UserError(f"{found} the config expects pictures of {item_shape}. Set item_shape = "
+                            f"{list(file.shape[1:])} in the config, or pack the pictures again.")
+        return
+    (_, num_frames, num_features), (max_frames, feature_size) = file.shape, item_shape
     if num_features != feature_size:
         raise UserError(f"{found} the config expects {feature_size} features. Set feature_size = "
                         f"{num_features} in the config, or extract the features again.")

@@ -9,7 +9,7 @@ import numpy as np
 from dataset.features import VideoFeatures, open_features
 from dataset.labels import read_labels
 from utils.config import Config
-from utils.config.schema import SCHEMA
+from utils.config.schema import CORE
 from utils.errors import UserError
 
 
@@ -80,28 +80,28 @@ def on_other_data(config: Config, other: Config, source: str) -> Config:
     Raises:
         UserError: the features of `other` do not fit the model of `config`.
     """
-    for key, unit in (("feature_size", "features a frame"), ("max_frames", "frames a video")):
+    for key, unit in (("feature_size", "features a frame"), ("max_frames", "frames a video"), ("item_shape", "values")):
         if other[key] != config[key]:
             raise UserError(f"{source}: {key} = {other[key]}, but the model was trained on {config[key]} {unit}. "
                             "Extract such features for this dataset, or train on ones of its size.")
-    data = {name: other[name] for name, key in SCHEMA.items() if key.group == "data" and not name.startswith("train_")}
+    data = {name: other[name] for name, key in CORE.items() if key.owner == "data" and not name.startswith("train_")}
     return Config({**config, **data, "log_path": os.path.join(config.log_path, f"on_{other.dataset}")})
 
 
-def check_clusters(config, features: VideoFeatures) -> None:
-    """Refuses more clusters than training videos.
+def read_train_labels(config, num_videos: int) -> np.ndarray:
+    """The labels (N, classes) uint8 of the training videos, all zero where one has none (train_label_path).
 
     Raises:
-        UserError: config.nclusters exceeds the number of videos in `features`.
+        UserError: the config names no such file, or as `read_labels`.
     """
-    if config.nclusters > len(features):
-        raise UserError(f"{features.paths[0]}: {len(features)} {features.role} videos cannot form nclusters "
-                        f"= {config.nclusters} clusters. Set nclusters to {len(features)} or less.")
+    if not config.train_label_path:
+        raise UserError(f"config: train_label_path is missing; {config.model_name} uses the labels of the training videos. "
+                        "Set it to the file that has them.")
+    return read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
 
 
 def _open(config, paths, role: str, count_key: str) -> VideoFeatures:
-    features = open_features(paths, feature_size=config.feature_size, max_frames=config.max_frames, role=role,
-                             key=config.feat_key)
+    features = open_features(paths, item_shape=config.item_shape, role=role, key=config.feat_key)
     _check_count(features, role, count_key, getattr(config, count_key))
     return features
 

@@ -5,6 +5,7 @@ half as much is kept, copied and sent to a GPU. B batch, N videos, T frames, F f
 """
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from dataset.buffers import Buffers
 from dataset.features import VideoFeatures
 from dataset.stream import BUFFER_BYTES, StreamSource
-from training.distributed import least, num_local_processes
 from utils.cpus import available_cpus
 from utils.errors import UserError
 from utils.memory import available_memory
@@ -117,18 +117,20 @@ class FileSource:
 Source = HostResident | DeviceResident | FileSource | StreamSource
 
 
-def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto") -> tuple[Source, str]:
+def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto", *, num_copies: int = 1,
+                agree: Callable[[int], int] = int) -> tuple[Source, str]:
     """The source of a split's batches, and a line that says which it is and why.
 
     Args:
         kind: "host", "device", "file" or "stream"; "auto" takes `device` where that is a GPU with room for the split in
             half of its free memory, else main memory under the same condition, else the files: "file" where their
-            videos lie in one piece, "stream" where only HDF5 can read them. Several processes decide alike; those of
-            one machine divide its main memory, of which each would fill a part of its own.
+            videos lie in one piece, "stream" where only HDF5 can read them.
+        num_copies: processes of this machine that hold the split, each in a part of main memory of its own.
+        agree: the least of what several processes have free, so that they decide alike.
     """
     size = f"the training features ({_gib(_size(features))} as {features.batch_dtype})"
     if kind == "auto":
-        kind, reason = _choose(features, device)
+        kind, reason = _choose(features, device, num_copies, agree)
     else:
         reason = f"batch_source = {kind}"
     if kind == "device":
@@ -145,18 +147,18 @@ def open_source(features: VideoFeatures, device: torch.device, kind: str = "auto
     return FileSource(features), f"{size} are read from their files batch by batch: {reason}{advice}"
 
 
-def _choose(features: VideoFeatures, device: torch.device) -> tuple[str, str]:
+def _choose(features: VideoFeatures, device: torch.device, num_copies: int,
+            agree: Callable[[int], int]) -> tuple[str, str]:
     """The kind that "auto" means here, and why."""
     size = _size(features)
     if device.type == "cuda":
-        free = least(torch.cuda.mem_get_info(device)[0])
+        free = agree(torch.cuda.mem_get_info(device)[0])
         if size <= free * SHARE:
             return "device", f"they fit in half of its free {_gib(free)}"
     free_here = available_memory()
     if free_here is None:
         return "host", "the system does not tell how much is free"
-    num_copies = num_local_processes()
-    free_here = least(free_here) // num_copies
+    free_here = agree(free_here) // num_copies
     available = f"available {_gib(free_here)}" + (f" of each of {num_copies} processes" if num_copies > 1 else "")
     if size <= free_here * SHARE:
         return "host", f"they fit in half of the {available}"

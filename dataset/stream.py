@@ -3,6 +3,7 @@
 N videos, B batch, T frames, F features.
 """
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -31,7 +32,7 @@ class StreamSource:
         self.shape = features.shape
         self._features = features
         self._buffers = Buffers(self.shape[1:], features.batch_dtype)
-        videos = buffer_bytes // (features.batch_dtype.itemsize * self.shape[1] * self.shape[2])
+        videos = buffer_bytes // (features.batch_dtype.itemsize * math.prod(self.shape[1:]))
         self.shuffles_all = len(features) <= videos
         self._most = len(features) if self.shuffles_all else max(1, videos // 2)
         self._blocks = features.chunk_blocks(LEAST_BLOCK, self._most)

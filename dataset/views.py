@@ -5,6 +5,7 @@ processes changes it, and a resumed run needs no saved generator state.
 """
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -34,45 +35,56 @@ def frame_views(num_videos: int, num_frames: int, mask_ratio: float,
     return masks
 
 
-class EpochDraws:
-    """The draws of one epoch for N videos of T frames, each kind from its own stream and made on first use.
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for each item of a batch: R views of it, each with a mask over its frames and U uniforms.
 
-    Args:
-        seed, epoch: what the draws are a function of, with the sizes below.
-        num_videos, num_frames: N and T.
-        mask_ratio: share of the frames hidden in each view.
-        num_uniforms: U, uniforms per view of a video (stochastic depth takes them).
+    `mask_ratio`: the share of the `num_frames` frames that a view hides; None: no masks. Masks are drawn for two views.
     """
 
-    def __init__(self, seed: int, epoch: int, num_videos: int, num_frames: int, mask_ratio: float,
-                 num_uniforms: int) -> None:
-        self.seed = seed
-        self.epoch = epoch
-        self.num_videos = num_videos
-        self.num_frames = num_frames
-        self.mask_ratio = mask_ratio
-        self.num_uniforms = num_uniforms
+    num_views: int = 2
+    num_uniforms: int = 0
+    num_frames: int = 0
+    mask_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        assert self.mask_ratio is None or self.num_views == 2, "frame masks come in pairs of views"
+
+
+class EpochDraws:
+    """The draws of one epoch for N videos, each kind from its own stream and made on first use.
+
+    Args:
+        seed, epoch: what the draws are a function of, with the number of videos and `what`.
+        num_videos: N.
+        what: is drawn for each.
+    """
+
+    def __init__(self, seed: int, epoch: int, num_videos: int, what: Draws) -> None:
+        self.seed, self.epoch, self.num_videos, self.what = seed, epoch, num_videos, what
 
     @cached_property
     def order(self) -> torch.Tensor:
         """(N,) int64: the videos in the order of this epoch."""
         return torch.randperm(self.num_videos, generator=self._stream("order"))
 
-    def masks(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, 2, T) bool, True = hidden: the frame masks of the videos `index` (see `frame_views`)."""
-        return self._masks[index]
+    def masks(self, index: torch.Tensor) -> torch.Tensor | None:
+        """(B, 2, T) bool, True = hidden: the frame masks of the videos `index` (see `frame_views`), if any are drawn."""
+        return None if self.what.mask_ratio is None else self._masks[index]
 
     def uniforms(self, index: torch.Tensor) -> torch.Tensor:
-        """(B, 2, U) float32 in [0, 1): the uniforms of both views of the videos `index`."""
+        """(B, R, U) float32 in [0, 1): the uniforms of the views of the videos `index`."""
         return self._uniforms[index]
 
     @cached_property
     def _masks(self) -> torch.Tensor:
-        return frame_views(self.num_videos, self.num_frames, self.mask_ratio, self._stream("masks"))
+        assert self.what.mask_ratio is not None
+        return frame_views(self.num_videos, self.what.num_frames, self.what.mask_ratio, self._stream("masks"))
 
     @cached_property
     def _uniforms(self) -> torch.Tensor:
-        return torch.rand(self.num_videos, 2, self.num_uniforms, generator=self._stream("uniforms"))
+        return torch.rand(self.num_videos, self.what.num_views, self.what.num_uniforms,
+                          generator=self._stream("uniforms"))
 
     def _stream(self, name: str) -> torch.Generator:
         digest = hashlib.sha256(f"{self.seed}/{self.epoch}/{name}".encode()).digest()

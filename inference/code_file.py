@@ -83,12 +83,13 @@ def check_comparable(codes: CodeSet, with_: CodeSet, *, any_model: bool = False)
 
 
 def check_model(fingerprint: str, source: str, with_: CodeSet, *, any_model: bool = False) -> None:
-    """Refuses a model, told by `fingerprint`, that is not the one of `with_`. An unknown one is let through.
+    """Refuses a model, told by its fingerprints, that is not the one of `with_`. An unknown one is let through.
 
     Raises:
         UserError: another model, and not `any_model`.
     """
-    if any_model or not fingerprint or not with_.fingerprint or fingerprint == with_.fingerprint:
+    known = set(fingerprint.split()), set(with_.fingerprint.split())
+    if any_model or not all(known) or known[0] & known[1]:
         return
     made_from = ", ".join(str(value) for value in with_.made_from.values()) or "unknown"
     raise UserError(f"{source}: another model than that of {with_.source} ({made_from}); bits of two models do not "

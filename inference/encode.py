@@ -1,6 +1,6 @@
-"""Real codes of a feature set, batch by batch. N videos, T frames, F features, K bits, B batch."""
+"""Real codes of a set of items, batch by batch. N items, T frames, F features, K bits, B batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,16 +16,21 @@ class Features(Protocol):
     """What encoding needs of `dataset.features.VideoFeatures`."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, T, F)."""
+    def shape(self) -> tuple[int, ...]:
+        """(N, T, F), or (N, rows, columns, channels) of pictures."""
 
     def blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
-        """(first row, float32 (<= num_rows, T, F)) pairs that cover rows 0 to N in order."""
+        """(first row, (<= num_rows, T, F) float32, or uint8 of pictures) pairs that cover rows 0 to N in order."""
 
 
 def frames_at_once(device: torch.device | str) -> int:
     """The most frames that a call of `encode` sees, unless one video has more."""
     return FRAMES_ON_CPU if torch.device(device).type == "cpu" else FRAMES_ELSEWHERE
+
+
+def items_at_once(item_shape: Sequence[int], device: torch.device | str) -> int:
+    """The most items of that shape that a call of `encode` sees: videos by their frames, pictures as one frame each."""
+    return max(1, frames_at_once(device) // (item_shape[0] if len(item_shape) == 2 else 1))
 
 
 def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Features, *,
@@ -35,7 +40,7 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     """h (N, K) float32 of every video of `features`, in its order.
 
     Args:
-        encode: maps float32 (B, T, F) on `device` to real codes (B, K). Putting the model into eval mode
+        encode: maps items on `device`, float32 (B, T, F) or pictures, to real codes (B, K). Putting the model into eval mode
             is the caller's part; gradients are off here.
         batch_size: most videos per call; fewer at the end and where they have more frames than `frames_at_once`. The
             next batch is read meanwhile.
@@ -51,11 +56,11 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
         raise ValueError("there are no videos to encode.")
     parts = []
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp == "bf16"):
-        num_rows = min(batch_size, max(1, frames_at_once(device) // features.shape[1]))
+        num_rows = min(batch_size, items_at_once(features.shape[1:], device))
         for _, block in read_ahead(features.blocks(num_rows)):
             # A block may be a read-only view of the file; torch wants memory it could write to.
-            x = torch.from_numpy(np.require(block, np.float32, ["C", "W"])).to(device)
-            part = encode(x)
+            dtype = None if block.dtype == np.uint8 else np.float32
+            part = encode(torch.from_numpy(np.require(block, dtype, ["C", "W"])).to(device))
             if part.ndim != 2 or len(part) != len(block):
                 raise ValueError(f"encode returned {tuple(part.shape)} for {len(block)} videos; "
                                  f"({len(block)}, K) was expected.")

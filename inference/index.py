@@ -13,14 +13,15 @@ from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
 from utils.files.writing import whole_file
+from utils.registry import INDEX_KINDS
 
 
 class Index:
     """A search index over `codes`, whose ids are unique.
 
     Args:
-        kind: a name of `inference.index_kinds.names()`.
-        settings: of that kind's SETTINGS, those that are not to be as by default.
+        kind: a file of `inference/index_kinds/`.
+        settings: of that kind's KEYS, those that are not to be as by default.
 
     Raises:
         UserError: an id occurs twice, no code at all, or settings that the kind refuses.
@@ -41,8 +42,8 @@ class Index:
 
     def _set(self, codes: CodeSet, kind: str, settings: Mapping[str, int | str],
              state: Mapping[str, np.ndarray] | None, num_learned: int) -> None:
-        make = index_kinds.load(kind)
-        defaults = {name: setting.default for name, setting in make.SETTINGS.items()}
+        make = INDEX_KINDS.load(kind)
+        defaults = {key.name: key.default for key in make.KEYS}
         self.codes, self.kind, self.settings, self._num_learned = codes, kind, dict(settings), num_learned
         self._structure = make(codes.bits, codes.num_bits, defaults | self.settings, state)
 

@@ -1,10 +1,10 @@
 """The tables that `reproduce.py` makes. The folder is the registry: a new table is a new file with a `TABLE`."""
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+NOT_LISTED = ("grid",)  # a package that is no table
 
 # Profile -> model -> the model whose configs stand in for its own: S5VH as its paper has it, or as its release does.
 PROFILES: dict[str, dict[str, str]] = {"paper": {}, "release": {"S5VH": "S5VH_release"}}
@@ -50,16 +50,6 @@ class Table:
         assert len(set(names)) == len(names), f"two rows of a table are called alike: {names}"
         # without "_", <table>_<row>_seed<seed> is another name for every table, row and seed
         assert all(re.fullmatch(r"[A-Za-z0-9.+=-]+", name) for name in names), names
-
-
-def names() -> list[str]:
-    """The names of the tables: of their files, with "-" for "_", which parts the names of run folders."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-
-
-def load(name: str) -> Table:
-    """The table `name`, one of `names()`."""
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").TABLE
 
 
 def in_profile(table: Table, profile: str) -> Table:

@@ -3,7 +3,6 @@
 The folder gets what each process saw, by rank. Then the last process fails, while the others wait for it.
 """
 
-import runpy
 import sys
 from contextlib import suppress
 
@@ -11,9 +10,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tests.pipeline import ROOT
-from training.distributed import Share, from_first, join, largest, least, one_voice, sum_gradients
+from dataset.protocol import open_retrieval
+from inference.evaluation import evaluate_retrieval
+from training.distributed import (
+    Share,
+    all_reduce_max,
+    all_reduce_min,
+    from_rank_zero,
+    join,
+    rank_zero_speaks,
+    sum_gradients,
+)
 from training.run import open_run
+from training.trainer import Trainer
 from utils.cli import run_script
 from utils.config import load_config
 from utils.errors import UserError
@@ -27,7 +36,6 @@ VHMT = {"model_name": "VHMT", "method": "vhmt", "student_depth": 1, "teacher_dep
         "nanchors": 4, "structure_weight": 0.1, "batch_size": 19, "num_epochs": 4, "eval_every": 0,
         "run_name": "vhmt"}
 RESUMED = {"num_epochs": 6, "run_name": "resumed"}
-Trainer = runpy.run_path(str(ROOT / "train.py"))["Trainer"]
 
 
 class Cut(Exception):
@@ -38,11 +46,13 @@ class WatchedTrainer(Trainer):
     """Keeps the losses of every step in `seen`; is cut short before the epoch `until`."""
 
     def __init__(self, config, until=None):
-        super().__init__(config, torch.device("cpu"), preprocess="preprocess.py")
+        retrieval = open_retrieval(config)
+        super().__init__(config, torch.device("cpu"), preprocess="preprocess.py", evaluate=lambda encode: (
+            evaluate_retrieval(encode, retrieval, config, torch.device("cpu")).summary()))
         self.until, self.seen = until, []
 
-    def _step(self, batch, epoch):
-        losses = super()._step(batch, epoch)
+    def _step(self, batch, *step):
+        losses = super()._step(batch, *step)
         self.seen.append([float(value.detach()) for value in losses.values()])
         return losses
 
@@ -78,7 +88,7 @@ def loss_and_gradient(sizes: tuple[int, ...], share: Share) -> tuple[Tensor, Ten
     return loss.detach(), weight.grad
 
 
-@one_voice()
+@rank_zero_speaks()
 def main() -> None:
     config_path, out = sys.argv[1:]
     join("cpu")
@@ -89,8 +99,8 @@ def main() -> None:
     torch.save({"losses": trainer.seen, "state": trainer.model.state_dict(), "source": trainer.source_choice,
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
-                "first": from_first(lambda: rank), "least": least(10 - rank),
-                "largest": largest(8 + rank), "vhmt": train(config_path, VHMT).seen}, f"{out}/{rank}.pt")
+                "first": from_rank_zero(lambda: rank), "all_reduce_min": all_reduce_min(10 - rank),
+                "all_reduce_max": all_reduce_max(8 + rank), "vhmt": train(config_path, VHMT).seen}, f"{out}/{rank}.pt")
     train(config_path, RESUMED, until=2)
     if rank == 2:
         raise UserError("the last process has failed.")

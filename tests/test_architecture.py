@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model import build_model, methods, mixers
+from tests.steps import step
 from tests.test_s5vh import SETTINGS, make_batch
 from utils import registry
 from utils.errors import UserError
@@ -77,7 +78,7 @@ class Mixer(SequenceMixer):
     model = build_model(SimpleNamespace(**SETTINGS | {"model_name": "Average", "mixer": None}), 20,
                         pseudo_labels=torch.zeros(20, dtype=torch.int64))
     assert "encoder.blocks.0.average1.scale" in model.state_dict()
-    model.losses(make_batch(), epoch=0)["total"].backward()
+    model.losses(make_batch(), step(0))["total"].backward()
     assert model.encoder.blocks[0].average1.scale.grad.abs().sum() > 0
 
 
@@ -85,6 +86,7 @@ def test_a_new_method_is_one_file(plug_in):
     plug_in(methods, "meanhash", """
 import torch
 from model.contract import HashingMethod
+from tests.steps import step
 class Method(HashingMethod):
     def __init__(self, config, num_videos=0):
         super().__init__()

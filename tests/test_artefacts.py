@@ -7,16 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from artefacts import preprocessing
+from artefacts.anchor_graph import NEAREST_ANCHORS
+from artefacts.cache import load, provide
+from artefacts.centers.artefact import HASH_CENTERS
 from artefacts.clustering import unit_rows
-from artefacts.store import (
-    digest,
-    load_artefacts,
-    load_hash_centers,
-    load_pseudo_labels,
-    read_artefact,
-    write_artefact,
-)
+from artefacts.clusters import PSEUDO_LABELS
+from artefacts.store import digest, read_artefact, write_artefact
 from utils.errors import UserError
 
 COMMAND = "python preprocess.py --config configs/x.py"
@@ -24,8 +20,17 @@ FILES = ("latent_feat_path", "anchor_path", "train_assist_path", "semantic_cente
 
 
 class FakeFeatures:
+    paths = ("film.h5",)
+
     def __init__(self, array, name="film"):
         self.array, self.shape, self.name, self.passes = array, array.shape, name, 0
+        self.frame_size = array.shape[2]
+
+    def __len__(self):
+        return len(self.array)
+
+    def frames(self, block):
+        return block
 
     def blocks(self, num_rows):
         self.passes += 1
@@ -50,11 +55,28 @@ def make_config(folder, **changes):
     return SimpleNamespace(**settings, **paths)
 
 
-def run(config, features, **options):
+LABELS_AND_CENTERS = PSEUDO_LABELS, HASH_CENTERS
+FILM = FakeFeatures(np.zeros((40, 3, 12), np.float32))
+
+
+def run(config, features, needed=LABELS_AND_CENTERS, **options):
     """The lines that preprocess says."""
     lines = []
-    preprocessing.run(config, features, command=COMMAND, log=lines.append, **options)
+    provide(needed, config, features, command=COMMAND, log=lines.append, **options)
     return lines
+
+
+def read_one(artefact, config, name="film", **options):
+    """What training is given of an artefact, by the name of the features alone."""
+    return load([artefact], config, FakeFeatures(FILM.array, name), **options)[artefact.name]
+
+
+def load_pseudo_labels(config, **options):
+    return read_one(PSEUDO_LABELS, config, **options)
+
+
+def load_hash_centers(config, **options):
+    return read_one(HASH_CENTERS, config, **options)
 
 
 def read(path, key):
@@ -63,9 +85,9 @@ def read(path, key):
 
 
 def read_plain(path, **changes):
-    arguments = {"expected": {"seed": 1}, "shape": (2, None), "check": lambda array: None, "command": COMMAND,
-                 "log": lambda line: None, **changes}
-    return read_artefact(path, "feats", **arguments)
+    wanted = {"feats": (changes.pop("shape", (2, None)), changes.pop("check", lambda array: None))}
+    arguments = {"expected": {"seed": 1}, "command": COMMAND, "log": lambda line: None, **changes}
+    return read_artefact(path, wanted, **arguments)["feats"]
 
 
 def download(path, **arrays):
@@ -215,7 +237,7 @@ def test_preprocess_makes_the_release_files_and_training_reads_them(tmp_path, fe
     anchors = read(config.anchor_path, "feats")
     assert anchors.shape == (6, 5)
     np.testing.assert_array_equal(read(config.semantic_center_path, "matrix"), unit_rows(anchors))
-    labels, centers = load_pseudo_labels(config, "film", 40), load_hash_centers(config, "film")
+    labels, centers = load_pseudo_labels(config), load_hash_centers(config)
     distances = np.linalg.norm(read(config.latent_feat_path, "feats")[:, None] - anchors, axis=2)
     np.testing.assert_array_equal(labels, distances.argmin(axis=1))
     assert labels.dtype == np.int64
@@ -261,8 +283,8 @@ def test_a_changed_setting_rebuilds_what_depends_on_it(change, expected, tmp_pat
     assert remade(lines) == expected
     if "nbits" not in change:  # another file: nothing was stale
         assert any(next(iter(change)) in line and "rebuilding" in line for line in lines)
-    load_pseudo_labels(changed, "film", 40)
-    load_hash_centers(changed, "film")
+    load_pseudo_labels(changed)
+    load_hash_centers(changed)
 
 
 def test_other_features_rebuild_everything(tmp_path, features):
@@ -278,11 +300,11 @@ def test_training_refuses_stale_artefacts(change, words, tmp_path, features):
     run(make_config(tmp_path), features)
     stale = make_config(tmp_path, **change)
     with pytest.raises(UserError, match=words):
-        load_pseudo_labels(stale, "film", 40)
+        load_pseudo_labels(stale)
     with pytest.raises(UserError, match=words):
-        load_hash_centers(stale, "film")
+        load_hash_centers(stale)
     with pytest.raises(UserError, match="features was film, now other"):
-        load_hash_centers(make_config(tmp_path), "other")
+        load_hash_centers(make_config(tmp_path), name="other")
 
 
 def test_downloaded_files_are_used_and_only_force_replaces_them(tmp_path, features):
@@ -317,7 +339,7 @@ def test_two_clusterings_are_pointed_out(tmp_path, features):
     config = make_config(tmp_path)
     download(config.semantic_center_path, matrix=unit_rows(np.random.default_rng(1).standard_normal((6, 5))))
     download(config.train_assist_path, pos=np.random.default_rng(1).integers(0, 6, (40, 3)))
-    lines = [line for line in run(config, features) if "pseudo-label i does not mean hash centre i" in line]
+    lines = [line for line in run(config, features) if "pseudo-label i does not mean hash center i" in line]
     assert [line.split(":")[0].split("/")[-1] for line in lines] == ["train_assist_path.h5",
                                                                      "semantic_center_path.h5"]
 
@@ -330,15 +352,15 @@ def test_hash_centers_that_are_no_codes_are_refused(matrix, complaint, tmp_path)
     config = make_config(tmp_path)
     download(config.hash_center_path, matrix=matrix)
     with pytest.raises(UserError, match=complaint):
-        load_hash_centers(config, "film")
+        load_hash_centers(config)
 
 
 def test_downloaded_centers_and_labels_load(tmp_path):
     config, lines = make_config(tmp_path), []
     download(config.hash_center_path, matrix=np.ones((6, 8), dtype=np.float64))
     download(config.train_assist_path, pos=np.full((40, 3), 5.0))
-    assert load_hash_centers(config, "film", log=lines.append).dtype == np.int8
-    assert load_pseudo_labels(config, "film", 40, log=lines.append).tolist() == [5] * 40
+    assert load_hash_centers(config, log=lines.append).dtype == np.int8
+    assert load_pseudo_labels(config, log=lines.append).tolist() == [5] * 40
     assert len(lines) == 2
 
 
@@ -353,21 +375,21 @@ def test_pseudo_labels_that_are_no_ids_are_refused(pos, complaint, tmp_path):
     config = make_config(tmp_path)
     download(config.train_assist_path, pos=pos)
     with pytest.raises(UserError, match=complaint):
-        load_pseudo_labels(config, "film", 40)
+        load_pseudo_labels(config)
 
 
 def test_more_dimensions_than_the_features_have_are_capped_with_a_word(tmp_path, features):
     config = make_config(tmp_path, latent_dim_pca=512)
     assert "12 are used" in run(config, features)[0]
     assert read(config.latent_feat_path, "feats").shape == (40, 12)
-    load_pseudo_labels(config, "film", 40)
+    load_pseudo_labels(config)
 
 
 def test_too_many_clusters_are_told_before_any_work(tmp_path, features):
     with pytest.raises(UserError, match="do not fit nbits = 3"):
         run(make_config(tmp_path, nbits=3), features)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError, match="only 40 distinct clusters"):
+    with pytest.raises(UserError, match=r"film\.h5: 40 training videos cannot form nclusters = 41 clusters"):
         run(make_config(tmp_path, nclusters=41), features)
 
 
@@ -375,25 +397,25 @@ def test_too_many_clusters_are_told_before_any_work(tmp_path, features):
 def test_one_and_two_clusters_work(num_clusters, tmp_path, features):
     config = make_config(tmp_path, nclusters=num_clusters)
     run(config, features)
-    assert load_hash_centers(config, "film").shape == (num_clusters, 8)
-    assert len(set(load_pseudo_labels(config, "film", 40))) == num_clusters
+    assert load_hash_centers(config).shape == (num_clusters, 8)
+    assert len(set(load_pseudo_labels(config))) == num_clusters
 
 
-GRAPH = "anchor_ids", "anchor_distances"
+GRAPH = NEAREST_ANCHORS,
 
 
 def test_a_graph_alone_is_made_where_it_alone_is_needed(tmp_path, features):
     config = make_config(tmp_path)
     run(config, features, needed=GRAPH)
     assert {path.name for path in tmp_path.iterdir()} == {"latent_feat_path.h5", "structure_path.h5"}
-    loaded = load_artefacts(GRAPH, config, "film", 40)
+    loaded = read_one(NEAREST_ANCHORS, config)
     latents, anchors = read(config.latent_feat_path, "feats"), read(config.structure_path, "feats")
     assert anchors.shape == (9, 5)
     distances = np.linalg.norm(latents[:, None] - anchors, axis=2)
-    np.testing.assert_array_equal(loaded["anchor_ids"], np.argsort(distances, axis=1)[:, :5])
-    np.testing.assert_allclose(loaded["anchor_distances"], np.sort(distances)[:, :5], rtol=1e-4)
+    np.testing.assert_array_equal(loaded["ids"], np.argsort(distances, axis=1)[:, :5])
+    np.testing.assert_allclose(loaded["distances"], np.sort(distances)[:, :5], rtol=1e-4)
     assert all(line.endswith("up to date, reused.") for line in run(config, features, needed=GRAPH))
-    assert len(run(config, features, needed={*GRAPH, "hash_centers"})) == 7
+    assert len(run(config, features, needed=(*GRAPH, *LABELS_AND_CENTERS))) == 7
 
 
 @pytest.mark.parametrize(("change", "words"), [({"nanchors": 8}, "nanchors was 9, now 8"),
@@ -402,9 +424,9 @@ def test_a_stale_graph_is_refused_and_made_anew(change, words, tmp_path, feature
     run(make_config(tmp_path), features, needed=GRAPH)
     stale = make_config(tmp_path, **change)
     with pytest.raises(UserError, match=words):
-        load_artefacts(GRAPH, stale, "film", 40)
+        read_one(NEAREST_ANCHORS, stale)
     run(stale, features, needed=GRAPH)
-    assert load_artefacts(GRAPH, stale, "film", 40)["anchor_ids"].max() < stale.nanchors
+    assert read_one(NEAREST_ANCHORS, stale)["ids"].max() < stale.nanchors
 
 
 def test_too_many_anchors_are_told_by_their_key(tmp_path, features):
@@ -415,7 +437,7 @@ def test_too_many_anchors_are_told_by_their_key(tmp_path, features):
 def test_few_anchors_make_a_graph(tmp_path, features):
     config = make_config(tmp_path, nanchors=3)
     run(config, features, needed=GRAPH)
-    assert load_artefacts(GRAPH, config, "film", 40)["anchor_ids"].shape == (40, 3)
+    assert read_one(NEAREST_ANCHORS, config)["ids"].shape == (40, 3)
 
 
 @pytest.mark.parametrize(("distances", "complaint"), [(-np.ones((40, 5)), "'distances' holds negative numbers"),
@@ -425,4 +447,4 @@ def test_distances_that_are_none_are_refused(distances, complaint, tmp_path):
     config = make_config(tmp_path)
     download(config.structure_path, ids=np.zeros((40, 5)), distances=distances)
     with pytest.raises(UserError, match=complaint):
-        load_artefacts(GRAPH, config, "film", 40)
+        read_one(NEAREST_ANCHORS, config)

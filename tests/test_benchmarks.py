@@ -8,6 +8,7 @@ from benchmarks import encode, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
 from tests.pipeline import ROOT, message_of
+from tests.steps import step
 from tests.test_s5vh import make, make_batch
 from training.steps import training_step
 from utils.errors import UserError
@@ -28,9 +29,9 @@ def test_the_literal_form_agrees():
 
 def test_packed_codes_are_those_of_the_literal_form():
     model, batch = small()
-    features = encode.InMemory(batch.features.numpy())
+    features = encode.InMemory(batch.items.numpy())
     with torch.inference_mode():
-        literal = Literal(model.eval()).encode(batch.features).numpy()
+        literal = Literal(model.eval()).encode(batch.items).numpy()
     bits = np.unpackbits(encode.encode(model, features), axis=1, count=10).astype(bool)
     decided = literal != 0
     assert decided.mean() > 0.5
@@ -47,7 +48,7 @@ def test_a_step_without_an_item_is_the_step(name):
         weights = [parameter.detach().flatten() for parameter in model.parameters()]
         results.append(torch.cat([losses["total"].detach().view(1), *weights]))
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
-    assert model.step_losses(batch, 0)["total"].isfinite()
+    assert model.step_losses(batch, step(0))["total"].isfinite()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

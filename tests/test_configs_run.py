@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dataset.batches import Batch
 from dataset.views import EpochDraws
 from model import build_model, method_class
+from model.costs.summary import random_batch
 from optim import build_optimizer
+from tests.steps import step
 from training.steps import training_step
 from utils.config import load_config
 
@@ -27,20 +28,17 @@ def test_the_whole_grid_is_there():
 def test_one_step_at_batch_two(path):
     config = load_config(path)
     torch.manual_seed(0)
-    centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
+    centers = torch.where(torch.rand(config.get("nclusters", 2), config.nbits) < 0.5, -1, 1).to(torch.int8)
     artefacts = {"pseudo_labels": torch.tensor([0, 1]), "hash_centers": centers,
-                 "anchor_ids": torch.arange(10).view(2, 5), "anchor_distances": torch.rand(2, 5).sort().values}
-    needed = method_class(config).required_artefacts(config)
-    model = build_model(config, 2, **{name: artefacts[name] for name in needed}).train()
+                 "nearest_anchors": {"ids": torch.arange(10).view(2, 5), "distances": torch.rand(2, 5).sort().values}}
+    needed = method_class(config).artefacts(config)
+    model = build_model(config, 2, **{one.name: artefacts[one.name] for one in needed}).train()
     optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
-    draws = EpochDraws(config.seed, 0, 2, config.max_frames, config.mask_ratio, model.num_uniforms)
-    index = torch.arange(2)
-    batch = Batch(index, torch.rand(2, config.max_frames, config.feature_size), draws.masks(index),
-                  draws.uniforms(index))
+    batch = random_batch(config, EpochDraws(config.seed, 0, 2, model.draws()), torch.default_generator)
     start = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    losses = training_step(model, optimizer, batch, epoch=config.warm_up_epoch, amp=config.amp)
+    losses = training_step(model, optimizer, batch, step(config.get("warm_up_epoch", 0)), amp=config.amp)
     assert all(loss.isfinite() for loss in losses.values())
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(start[name], parameter)}
     assert moved == start.keys()
     with torch.inference_mode():
-        assert model.eval().encode(batch.features).shape == (2, config.nbits)
+        assert model.eval().encode(batch.items).shape == (2, config.nbits)

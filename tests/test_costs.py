@@ -10,6 +10,7 @@ from tables.grid import costs
 from tables.grid.cells import expand
 from tables.grid.costs import cost_figures, cost_lines, cost_records, peak_memory
 from tests.pipeline import ROOT, run
+from utils.registry import TABLES
 
 CPU = torch.device("cpu")
 CONFIGS = str(ROOT / "configs")
@@ -41,7 +42,7 @@ def test_memory_that_was_there_before_does_not_count(capfd):
 
 
 def records_of(*rows, lengths=(40, 80)):
-    table = tables.load("frames")
+    table = TABLES.load("frames")
     table = tables.Table("", (), tuple(tables.Row(row.label, f"{row.name}x{length}", row.model,
                                                   row.settings | {"max_frames": length})
                                        for row in table.rows if row.name in rows for length in lengths), trained=False)
@@ -99,7 +100,7 @@ def test_a_dry_run_of_costs(tmp_path):
     result = run("reproduce.py", "--table", "frames", "--datasets", "act", "--configs", CONFIGS, "--dry-run")
     assert result.code == 0
     rows = result.output.splitlines()[1:]
-    assert len(rows) == len(tables.load("frames").rows)
+    assert len(rows) == len(TABLES.load("frames").rows)
     assert all(row.startswith("untrained ") for row in rows)
     assert "run_name" not in result.output
     assert "nothing to train" in result.errors

@@ -38,7 +38,7 @@ def splits(folder):
     """For each split the videos (N, 25, 24, 24) in [0, 1] and the class ids (N,)."""
     found = {}
     for split, count in (("train", 2040), ("test", 600)):
-        features = open_features(folder / f"digits_{split}_feats.h5", feature_size=576, max_frames=25,
+        features = open_features(folder / f"digits_{split}_feats.h5", item_shape=(25, 576),
                                  role=split)
         labels = read_labels(folder / f"digits_{split}_labels.mat", count)
         assert (labels.sum(1) == 1).all()
@@ -189,7 +189,7 @@ def test_variants_of_the_recipe(folder, tmp_path, name):
     variant, small = digits.VARIANTS[name], {"train_per_class": 2, "test_per_class": 1}
     assert digits.write_digits(tmp_path, variant, **small)
     assert not digits.write_digits(tmp_path, variant, **small)
-    features = open_features(tmp_path / "digits_train_feats.h5", feature_size=576, max_frames=variant.num_frames,
+    features = open_features(tmp_path / "digits_train_feats.h5", item_shape=(variant.num_frames, 576),
                              role="train")
     assert features.shape == (120, variant.num_frames, 576)
     names = (tmp_path / "classes.txt").read_text().splitlines()

@@ -93,7 +93,7 @@ def test_all_processes_hold_the_same(three):
         assert other["source"] == first["source"]
     for seen in three.seen:
         assert seen["gathered"].tolist() == list(range(7))
-        assert (seen["first"], seen["least"], seen["largest"]) == (0, 8, 10)
+        assert (seen["first"], seen["all_reduce_min"], seen["all_reduce_max"]) == (0, 8, 10)
 
 
 @pytest.mark.parametrize("place", range(len(SHARES)))

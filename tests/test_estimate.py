@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-import tables
 from tables import Row, Table
 from tables.grid import timing
 from tables.grid.cells import expand
@@ -13,6 +12,7 @@ from tables.grid.estimate import duration, seconds_left, total
 from tests.pipeline import ROOT
 from utils.config import load_config
 from utils.files.writing import write_text
+from utils.registry import TABLES
 
 CONFIGS = str(ROOT / "configs")
 
@@ -46,7 +46,7 @@ def test_the_time_left_is_that_of_the_videos_left(tmp_path):
 
 def test_datasets_of_unknown_size_stand_for_themselves(tmp_path):
     settings = {"home_root": f"{tmp_path}/", "num_epochs": "4", "train_num_sample": "None"}
-    act, hmdb = expand("main", tables.load("main"), folder=CONFIGS, datasets=["act", "hmdb"], bits=[16],
+    act, hmdb = expand("main", TABLES.load("main"), folder=CONFIGS, datasets=["act", "hmdb"], bits=[16],
                        settings=settings)
     epochs_of(act, 7.0)
     left = seconds_left([act, hmdb])

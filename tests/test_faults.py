@@ -29,7 +29,7 @@ from training import checkpoints
 from training import steps as training_steps
 from training import totals as totals_module
 from training.checkpoints import read_checkpoint, write_checkpoint
-from training.totals import Progress
+from training.totals import EpochTotals
 from utils.errors import UserError
 from utils.files import writing as files
 from utils.files.lock import Lock
@@ -39,10 +39,10 @@ STEPS = 3  # of an epoch: 40 videos in batches of 16
 plain_step = training_steps.training_step
 
 
-def noisy_step(model, optimizer, batch, epoch, **settings):
+def noisy_step(model, optimizer, batch, step, **settings):
     """A step of a model that draws from torch's generator, as dropout does."""
-    noise = 0.01 * torch.randn_like(batch.features)
-    return plain_step(model, optimizer, dataclasses.replace(batch, features=batch.features + noise), epoch, **settings)
+    noise = 0.01 * torch.randn_like(batch.items)
+    return plain_step(model, optimizer, dataclasses.replace(batch, items=batch.items + noise), step, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +386,7 @@ def test_a_loss_that_is_not_finite_ends_at_its_step(project, faulty, at_step):
 
 @pytest.mark.parametrize("window", [1, 4, 50])
 def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(window):
-    progress = Progress(2, 0.1, torch.device("cpu"), torch.arange(4), window=window)
+    progress = EpochTotals(2, 0.1, torch.device("cpu"), torch.arange(4), window=window)
     told = None
     for step in range(1, 61):
         try:
@@ -403,16 +403,16 @@ def test_a_device_is_asked_once_in_a_while_and_the_step_is_named_all_the_same(wi
 def test_only_the_first_process_draws_what_the_first_would_have(number, same, monkeypatch):
     monkeypatch.setattr(totals_module, "rank", lambda: number)
     begin = 0, 0.1, torch.device("cpu"), torch.arange(4)
-    saved = Progress(*begin).state()
+    saved = EpochTotals(*begin).state()
     drawn = torch.rand(3)
     torch.manual_seed(5 + number)
-    Progress(*begin, saved)
+    EpochTotals(*begin, saved)
     assert torch.equal(torch.rand(3), drawn) is same
 
 
-@pytest.mark.parametrize("ask", [Progress.state, Progress.means])
+@pytest.mark.parametrize("ask", [EpochTotals.state, EpochTotals.means])
 def test_losses_not_yet_seen_are_looked_at_before_they_are_kept(ask):
-    progress = Progress(0, 0.1, torch.device("cpu"), torch.arange(4), window=50)
+    progress = EpochTotals(0, 0.1, torch.device("cpu"), torch.arange(4), window=50)
     progress.add({"total": torch.tensor(float("inf"))})
     with pytest.raises(UserError, match="epoch 1, step 1"):
         ask(progress)

@@ -38,7 +38,7 @@ def write(path, array, key="feats", **layout):
 
 
 def read_back(paths, **options):
-    return open_features(paths, **{"feature_size": F, "max_frames": T, "role": "training", **options})
+    return open_features(paths, **{"item_shape": (T, F), "role": "training", **options})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

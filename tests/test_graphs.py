@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.pipeline import make_project, succeed
+from tests.steps import step
 from tests.test_s5vh import make, make_batch
 from training.graphs import WARM_UP, GraphedPasses, plain_passes
 from training.steps import training_step
@@ -36,7 +37,7 @@ def train(passes, device="cpu"):
     for epoch in EPOCHS:
         for number, size in enumerate(SIZES):
             batch = make_batch(size, seed=number).to(device)
-            losses.append(training_step(model, optimizer, batch, epoch, grad_clip=1.0, passes=passes))
+            losses.append(training_step(model, optimizer, batch, step(epoch), grad_clip=1.0, passes=passes))
     named = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     return named, [[value.item() for value in each.values()] for each in losses]
 

@@ -31,7 +31,7 @@ VALUES = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)
 
 
 def features_of(path):
-    features = open_features(path, feature_size=F, max_frames=T, role="training")
+    features = open_features(path, item_shape=(T, F), role="training")
     features.fingerprint()
     return features.load()
 

@@ -18,8 +18,9 @@ from inference.index_kinds.flat import ENGINES
 from inference.ranking import top_k
 from inference.recall import compare_with_exact, tie_aware_recall
 from tests.pipeline import ROOT, message_of
+from utils.registry import INDEX_KINDS
 
-KINDS = index_kinds.names()
+KINDS = INDEX_KINDS.names()
 
 
 def random_bits(num_items, num_bits, seed, num_different=None):
@@ -315,9 +316,9 @@ def test_lists_of_ids(content, message, tmp_path):
 
 @pytest.mark.parametrize(("kind", "given", "message"), [
     ("ivf", ["nlists=3"], "nlist, nprobe"),
-    ("ivf", ["nlist=0"], "from 1 on"),
-    ("ivf", ["nlist"], "from 1 on"),
-    ("flat", ["engine=fast"], "auto or own or faiss"),
+    ("ivf", ["nlist=0"], "expected a whole number >= 1"),
+    ("ivf", ["nlist"], "expected a whole number >= 1"),
+    ("flat", ["engine=fast"], "'auto' or 'own' or 'faiss'"),
     ("tree", [], "flat, ivf, multihash"),
 ])
 def test_settings_of_kinds(kind, given, message):

@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from model import mixers
 from model.nets import blocks
 from model.nets.blocks import sinusoid_table
 from tests.test_mixers import DIM, build, mixer_class
 from tests.test_s5vh import make
 from utils import registry
 
-CARRYING = [name for name in registry.names(mixers) if mixer_class(name).carries_state]
+CARRYING = [name for name in registry.MIXERS.names() if mixer_class(name).carries_state]
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def test_bf16_in_pieces_is_near_bf16_at_once(request):
     assert (parted - whole).norm() < 0.02 * whole.norm()
 
 
-@pytest.mark.parametrize("name", registry.names(mixers))
+@pytest.mark.parametrize("name", registry.MIXERS.names())
 def test_every_mixer_encodes_long_videos_alike(name, in_pieces, monkeypatch):
     """Those without a state to carry run whole."""
     model, x = make(mixer=name, max_frames=25), torch.randn(1, 25, 12)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model import mixers
 from model.nets.blocks import BidirectionalBlock
+from tests.steps import step
 from tests.test_s5vh import make, make_batch
 from training.steps import training_step
 from utils import registry
@@ -22,7 +22,7 @@ def mixer_class(name):
 
 
 def names():
-    return registry.names(mixers)
+    return registry.MIXERS.names()
 
 
 def build(name, seed=0):
@@ -109,7 +109,7 @@ def test_a_whole_model_on_any_mixer(name, tmp_path):
     model = make(mixer=name)
     start = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    training_step(model.train(), optimizer, make_batch(), epoch=0)
+    training_step(model.train(), optimizer, make_batch(), step(0))
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
@@ -133,7 +133,7 @@ def test_a_step_in_bf16_is_near_one_in_float32(name):
     for amp in ("none", "bf16"):
         model = make(mixer=name).train()
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        losses.append(training_step(model, optimizer, make_batch(), epoch=0, amp=amp)["reconstruction"].item())
+        losses.append(training_step(model, optimizer, make_batch(), step(0), amp=amp)["reconstruction"].item())
         assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
     assert losses[0] == pytest.approx(losses[1], rel=0.03)
     assert losses[0] != losses[1]

@@ -3,6 +3,7 @@ import torch
 
 from model.mixers.mamba import Mixer
 from optim import build_optimizer, learning_rate
+from tests.steps import step
 from tests.test_s5vh import make, make_batch
 from training.compiling import compile_steps
 from training.steps import training_step
@@ -51,7 +52,7 @@ class Small(torch.nn.Module):
         self.embed, self.mixer = torch.nn.Linear(12, 16), Mixer(16)
 
     def step_losses(self, batch, epoch):
-        return {"total": self.mixer(self.embed(batch.features)).square().mean()}
+        return {"total": self.mixer(self.embed(batch.items)).square().mean()}
 
 
 @pytest.mark.slow
@@ -65,7 +66,7 @@ def test_a_compiled_step_is_the_step():
             line = compile_steps(model, torch.device("cpu"), backend="aot_eager")
             assert line.startswith("compile: steps are compiled")
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        losses.append([training_step(model, optimizer, make_batch(), epoch=0)["total"].item() for _ in range(2)])
+        losses.append([training_step(model, optimizer, make_batch(), step(0))["total"].item() for _ in range(2)])
         weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
         assert model.state_dict().keys() == Small().state_dict().keys()
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -81,4 +82,4 @@ def test_where_compiling_fails_one_line_says_so():
     line = compile_steps(model, torch.device("cpu"), backend=broken)
     assert "\n" not in line
     assert "steps run without it" in line
-    training_step(model.train(), torch.optim.SGD(model.parameters(), lr=1e-2), make_batch(), epoch=0)
+    training_step(model.train(), torch.optim.SGD(model.parameters(), lr=1e-2), make_batch(), step())

@@ -8,8 +8,10 @@ import pytest
 import scipy.io
 from scipy import sparse
 
+from artefacts.cache import check_split
+from artefacts.clusters import PSEUDO_LABELS
 from dataset.labels import read_labels
-from dataset.protocol import check_clusters, open_retrieval, open_train
+from dataset.protocol import open_retrieval, open_train
 from tests.pipeline import message_of
 
 N, CLASSES, T, F = 12, 5, 3, 4
@@ -182,7 +184,7 @@ def config(tmp_path):
 
     train, query = feats("train", N), feats("query", 7)
     return SimpleNamespace(
-        train_feat_path=train, test_feat_path=train, query_feat_path=query, feature_size=F, max_frames=T,
+        train_feat_path=train, test_feat_path=train, query_feat_path=query, item_shape=[T, F], feature_size=F, max_frames=T,
         label_path=[write_as("v5", tmp_path / "labels.mat", multi_hot())],
         query_label_path=[write_as("v7.3", tmp_path / "q_label.mat", multi_hot(7, seed=1), "q_label")],
         feat_key="feats", label_key=None, query_label_key=None, self_retrieval=None,
@@ -230,7 +232,7 @@ def test_query_files_that_are_the_database_files_are_seen_as_such(config):
     ({"label_path": []}, ["database labels"]),
     ({"test_feat_path": []}, ["database features"]),
     ({"query_label_key": "absent"}, ["'absent'", "'q_label' (7, 5)"]),
-    ({"feature_size": 9}, ["feature_size = 4"]),
+    ({"item_shape": [T, 9]}, ["feature_size = 4"]),
 ])
 def test_contradictions_are_told_in_one_line(config, change, words):
     vars(config).update(change)
@@ -247,9 +249,9 @@ def test_classes_of_queries_and_database_must_agree(config, tmp_path):
 
 
 def test_counts_of_the_training_split(config):
-    check_clusters(config, open_train(config))
+    check_split([PSEUDO_LABELS], config, open_train(config))
     config.nclusters = N + 1
-    text = message_of(lambda: check_clusters(config, open_train(config)))
+    text = message_of(lambda: check_split([PSEUDO_LABELS], config, open_train(config)))
     assert "12 training videos" in text
     assert "nclusters" in text
     config.train_num_sample = 3

@@ -16,12 +16,13 @@ import torch
 
 from artefacts.centers.measures import gilbert_varshamov, release_score
 from artefacts.centers.solver import solve_row
+from dataset.batches import AllRows
 from Loss import debiased_contrastive_loss
 from model import build_model, load_weights
 from model.kernels.scan import ENGINES
 from model.nets.autoencoder import binarise, split_frames, take_frames
 from optim import build_optimizer
-from training.distributed import Share
+from tests.steps import step
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/golden.npz"))
@@ -69,7 +70,7 @@ def golden(request):
     tensors = {name: torch.from_numpy(value) for name, value in data.items() if value.ndim}
     model = load(case, "release_checkpoint.pth", settings, len(data["x"]), engine)
     model.pseudo_labels.copy_(tensors["soft_label"])
-    batch = SimpleNamespace(index=torch.arange(len(data["x"])), features=tensors["x"], uniforms=None, share=Share(),
+    batch = SimpleNamespace(index=torch.arange(len(data["x"])), items=tensors["x"], uniforms=None, share=AllRows(),
                             masks=torch.stack([tensors["mask1"], tensors["mask2"]], dim=1))
     return SimpleNamespace(model=model, data=data, batch=batch)
 
@@ -79,19 +80,19 @@ def test_there_are_fixtures():
 
 
 def test_training_forward(golden):
-    views = golden.model.views(golden.batch.features, golden.batch.masks)
+    views = golden.model.views(golden.batch.items, golden.batch.masks)
     for view, (reconstruction, codes, logits) in enumerate(
             zip(views.reconstructions.chunk(2), views.frame_codes.chunk(2), views.center_logits.chunk(2), strict=True),
             start=1):
         close(reconstruction, golden.data[f"recon{view}"], 1e-5, f"recon{view}")
         close(logits, golden.data[f"center_logits{view}"], 1e-5, f"center_logits{view}")
         visible, _ = split_frames(golden.batch.masks[:, view - 1], int(golden.batch.masks[0, view - 1].sum()))
-        tokens = take_frames(golden.model.encoder.embed(golden.batch.features), visible)
+        tokens = take_frames(golden.model.encoder.embed(golden.batch.items), visible)
         assert_codes(codes, golden.data[f"frame_code{view}"], activations(golden.model, tokens))
 
 
 def test_losses_and_gradients(golden):
-    losses = golden.model.losses(golden.batch, epoch=0)
+    losses = golden.model.losses(golden.batch, step(0))
     for ours, theirs in {"total": "total", "reconstruction": "recon", "contrastive": "contrast",
                          "center": "center"}.items():
         close(losses[ours], golden.data[f"loss_{theirs}"], 1e-5, ours)
@@ -105,7 +106,7 @@ def test_losses_and_gradients(golden):
 
 @torch.no_grad()
 def test_inference(golden):
-    model, x, data = golden.model, golden.batch.features, golden.data
+    model, x, data = golden.model, golden.batch.items, golden.data
     tokens = model.encoder.embed(x)
     h = activations(model, tokens)
     close(model.encoder(tokens), data["encoder_out"], 1e-5, "encoder_out")
@@ -134,14 +135,14 @@ def test_three_training_steps(engine):
     model.pseudo_labels.copy_(torch.from_numpy(trace["labels_start"]))
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimizer = build_optimizer("AdamW", model.parameters(), lr=5e-4, weight_decay=1e-4)
-    for step in range(3):
-        index = torch.from_numpy(trace[f"step{step}/index"])
-        batch = SimpleNamespace(index=index, features=torch.from_numpy(trace["feats"])[index], uniforms=None,
-                                share=Share(),
-                                masks=torch.from_numpy(trace[f"step{step}/mask"]))
-        model.before_step(batch, epoch=step)
-        loss = model.losses(batch, epoch=step)["total"]
-        close(loss, trace["total_loss"][step], 1e-5, f"loss of step {step}")
+    for number in range(3):
+        index = torch.from_numpy(trace[f"step{number}/index"])
+        batch = SimpleNamespace(index=index, items=torch.from_numpy(trace["feats"])[index], uniforms=None,
+                                share=AllRows(),
+                                masks=torch.from_numpy(trace[f"step{number}/mask"]))
+        model.before_step(batch, step(number))
+        loss = model.losses(batch, step(number))["total"]
+        close(loss, trace["total_loss"][number], 1e-5, f"loss of step {number}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

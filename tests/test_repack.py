@@ -26,7 +26,7 @@ def write(path, stored, key="feats", **layout):
 
 
 def read(paths):
-    return open_features(paths, feature_size=F, max_frames=T, role="training")
+    return open_features(paths, item_shape=(T, F), role="training")
 
 
 def parts(folder, stored):

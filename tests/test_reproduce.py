@@ -26,6 +26,7 @@ from tests.pipeline import make_project, message_of, run
 from training.checkpoints import write_checkpoint
 from training.run import Run
 from utils.files.writing import write_text
+from utils.registry import TABLES
 
 PAIR = Table("A pair", ("tiny",), (
     Row("at rest", "still", "S5VH", {"lr": 1e-12, "min_lr": 0}),  # learns nothing: trained is untrained
@@ -99,9 +100,9 @@ def test_row_names_keep_tables_apart():
 
 
 def test_every_table_loads():
-    assert "backbones" in tables.names()
-    for name in tables.names():
-        assert tables.load(name).rows
+    assert "backbones" in TABLES.names()
+    for name in TABLES.names():
+        assert TABLES.load(name).rows
 
 
 def test_missing_configs_are_told_one_by_one(project):

@@ -10,11 +10,13 @@ from model import build_model, load_weights
 from model.mixers.mamba import Mixer
 from model.nets.autoencoder import binarise, split_frames
 from model.nets.blocks import BidirectionalBlock, Stack
+from tests.steps import step
 from utils.errors import UserError
 
 SETTINGS = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "S5VH_type": "mini", "feature_size": 12,
             "hidden_size": 32, "decoder_size": 16, "max_frames": 8, "nbits": 10, "nclusters": 6,
-            "mask_ratio": 0.5, "directions": "tied", "scan_engine": "pytorch", "drop_path_rate": 0.5,
+            "mask_ratio": 0.5, "directions": "tied", "scan_engine": "pytorch", "d_state": 16, "d_conv": 4, "expand": 2,
+            "item_shape": [8, 12], "drop_path_rate": 0.5,
             "mixer_init": "own", "hash_center_mode": "fixed", "tied_bits": "sign",
             "pseudo_label_update": "normalised", "pseudo_label_temperature": 0.5, "warm_up_epoch": 2,
             "smoothing_alpha": 0.1, "temperature": 0.5, "tau_plus": 0.05, "temperature_cluster": 0.5,
@@ -34,14 +36,14 @@ def make_batch(size=5, frames=8, features=12, hidden=4, depth=1, seed=0):
     masks = torch.zeros(size, 2, frames, dtype=torch.bool)
     for row in masks.view(-1, frames):
         row[torch.randperm(frames, generator=generator)[:hidden]] = True
-    return Batch(index=torch.arange(size), features=torch.randn(size, frames, features, generator=generator),
+    return Batch(index=torch.arange(size), items=torch.randn(size, frames, features, generator=generator),
                  masks=masks, uniforms=torch.rand(size, 2, depth, generator=generator))
 
 
 @pytest.mark.parametrize("directions", ["tied", "separate", "forward"])
 def test_gradient_reaches_every_parameter(directions):
     model = make(directions=directions)
-    model.losses(make_batch(), epoch=0)["total"].backward()
+    model.losses(make_batch(), step(0))["total"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -50,8 +52,8 @@ def test_gradient_reaches_every_parameter(directions):
 def test_forward_leaves_the_state_alone():
     model = make()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.losses(make_batch(), epoch=9)
-    model.encode(make_batch().features)
+    model.losses(make_batch(), step(9))
+    model.encode(make_batch().items)
     after = model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -59,8 +61,8 @@ def test_forward_leaves_the_state_alone():
 
 def test_a_view_depends_on_its_visible_frames_alone():
     model, batch = make(), make_batch()
-    codes = model.views(batch.features, batch.masks).frame_codes
-    changed = batch.features.clone()
+    codes = model.views(batch.items, batch.masks).frame_codes
+    changed = batch.items.clone()
     changed[0, batch.masks[0, 0]] += 3
     other = model.views(changed, batch.masks).frame_codes
     assert torch.equal(codes[0], other[0])
@@ -73,9 +75,9 @@ def test_frames_are_embedded_once_and_alike(hidden):
     model, batch = make(mask_ratio=hidden / 8), make_batch(hidden=hidden)
     visible, _ = split_frames(batch.masks.transpose(0, 1).reshape(-1, 8), hidden)
     weight, probe = model.encoder.patch_embed.weight, torch.randn(10, 8 - hidden, 32)
-    one_by_one = torch.stack([model.encoder.embed(batch.features)[row % 5, frames]
+    one_by_one = torch.stack([model.encoder.embed(batch.items)[row % 5, frames]
                               for row, frames in enumerate(visible)])
-    at_once = model.encoder.embed_frames(batch.features, visible)
+    at_once = model.encoder.embed_frames(batch.items, visible)
     torch.testing.assert_close(at_once, one_by_one)
     torch.testing.assert_close(*(torch.autograd.grad(tokens, weight, probe)[0] for tokens in (at_once, one_by_one)))
 
@@ -88,10 +90,10 @@ def test_sharing_the_embedding_changes_nothing(epoch, hidden):
     for shared in (True, False):
         model, batch = make(mask_ratio=hidden / 8), make_batch(hidden=hidden)
         if shared:
-            losses = model.step_losses(batch, epoch)
+            losses = model.step_losses(batch, step(epoch))
         else:
-            model.before_step(batch, epoch)
-            losses = model.losses(batch, epoch)
+            model.before_step(batch, step(epoch))
+            losses = model.losses(batch, step(epoch))
         losses["total"].backward()
         results.append([model.pseudo_labels, *losses.values(), *(each.grad for each in model.parameters())])
     for ours, theirs in zip(*results, strict=True):
@@ -100,10 +102,10 @@ def test_sharing_the_embedding_changes_nothing(epoch, hidden):
 
 def test_views_use_the_hidden_frames_as_targets():
     model, batch = make(), make_batch()
-    targets = model.views(batch.features, batch.masks).targets
+    targets = model.views(batch.items, batch.masks).targets
     for view in range(2):
         for video in range(5):
-            expected = batch.features[video, batch.masks[video, view]]
+            expected = batch.items[video, batch.masks[video, view]]
             assert torch.equal(targets[view * 5 + video], expected)
 
 
@@ -148,13 +150,13 @@ def test_pseudo_labels_move_after_the_warm_up_only(rule):
     model, batch = make(pseudo_label_update=rule), make_batch()
     start = model.pseudo_labels.clone()
     assert torch.equal(start.argmax(1), torch.arange(20) % 6)
-    model.before_step(batch, epoch=1)
+    model.before_step(batch, step(1))
     assert torch.equal(model.pseudo_labels, start)
-    model.before_step(batch, epoch=2)
+    model.before_step(batch, step(2))
     if rule == "frozen":
         assert torch.equal(model.pseudo_labels, start)
         return
-    predicted = model.pseudo_label_logits(model.encoder.embed(batch.features)).softmax(1)
+    predicted = model.pseudo_label_logits(model.encoder.embed(batch.items)).softmax(1)
     torch.testing.assert_close(model.pseudo_labels[:5], 0.9 * start[:5] + 0.1 * predicted)
     assert torch.equal(model.pseudo_labels[5:], start[5:])
     torch.testing.assert_close(model.pseudo_labels.sum(1), torch.ones(20))
@@ -180,7 +182,7 @@ def test_training_lowers_the_loss():
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     first = None
     for _ in range(30):
-        loss = model.losses(batch, epoch=0)["total"]
+        loss = model.losses(batch, step(0))["total"]
         first = loss.item() if first is None else first
         optimizer.zero_grad()
         loss.backward()

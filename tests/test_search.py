@@ -129,7 +129,8 @@ def test_several_feature_files_are_one(trained, folder):
 
 
 def test_the_fingerprint_is_of_what_makes_the_codes(trained):
-    from training.checkpoints import model_fingerprint, read_checkpoint
+    from model.fingerprint import model_fingerprint
+    from training.checkpoints import read_checkpoint
     from utils.config import load_config
 
     state = read_checkpoint(trained.project.checkpoint)["model_state_dict"]

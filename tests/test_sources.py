@@ -15,12 +15,13 @@ from dataset.batches import iterate_epoch
 from dataset.features import open_features
 from dataset.sources import DeviceResident, FileSource, HostResident, open_source
 from dataset.stream import StreamSource
-from dataset.views import EpochDraws
+from dataset.views import Draws, EpochDraws
 from tests.pipeline import make_project, message_of, succeed
 from utils import memory
 
 N, T, F = 53, 4, 70
 CPU = torch.device("cpu")
+DRAWS = Draws(num_uniforms=6, num_frames=T, mask_ratio=0.5)
 
 
 def values(dtype):
@@ -37,11 +38,11 @@ def write(folder, stored, cuts=(), **layout):
         paths.append(folder / f"{number}.h5")
         with h5py.File(paths[-1], "w") as file:
             file.create_dataset("feats", data=piece, **layout)
-    return open_features(paths, feature_size=F, max_frames=T, role="training")
+    return open_features(paths, item_shape=(T, F), role="training")
 
 
 def epoch(source, batch_size=10, number=0):
-    return list(iterate_epoch(source, EpochDraws(1, number, N, T, 0.5, 6), batch_size))
+    return list(iterate_epoch(source, EpochDraws(1, number, N, DRAWS), batch_size))
 
 
 @pytest.mark.parametrize("cuts", [(), (1, 20)])
@@ -54,13 +55,13 @@ def test_every_source_gives_the_same_batches(tmp_path, dtype, cuts):
     for source in (HostResident(features), DeviceResident(features, CPU), FileSource(features)):
         assert source.shape == (N, T, F)
         for number in (0, 1):
-            draws = EpochDraws(1, number, N, T, 0.5, 6)
+            draws = EpochDraws(1, number, N, DRAWS)
             batches = epoch(source, number=number)
             assert torch.equal(torch.cat([batch.index for batch in batches]), draws.order)
             for batch in batches:
-                assert batch.features.dtype == type_given
-                assert batch.to(CPU).features.dtype == torch.float32
-                assert torch.equal(batch.to(CPU).features, expected[batch.index])
+                assert batch.items.dtype == type_given
+                assert batch.to(CPU).items.dtype == torch.float32
+                assert torch.equal(batch.to(CPU).items, expected[batch.index])
                 assert torch.equal(batch.masks, draws.masks(batch.index))
                 assert torch.equal(batch.uniforms, draws.uniforms(batch.index))
 
@@ -69,7 +70,7 @@ def test_compressed_files_serve_the_same_batches(tmp_path):
     stored = values("float32")
     source = FileSource(write(tmp_path, stored, chunks=(3, 2, 7), compression="gzip"))
     for batch in epoch(source, 17):
-        np.testing.assert_array_equal(batch.features.numpy(), stored[batch.index])
+        np.testing.assert_array_equal(batch.items.numpy(), stored[batch.index])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 53])
@@ -143,7 +144,7 @@ def test_every_float16_widens_to_its_value(tmp_path):
     stored = np.resize(finite, (2, 25, 4096))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["feats"] = stored
-    features = open_features(tmp_path / "a.h5", feature_size=4096, max_frames=25, role="training")
+    features = open_features(tmp_path / "a.h5", item_shape=(25, 4096), role="training")
     np.testing.assert_array_equal(features.load().view(np.uint32), stored.astype(np.float32).view(np.uint32))
 
 
@@ -176,15 +177,15 @@ class Watched:
 
 def test_the_next_batch_is_read_while_one_is_in_use():
     source = Watched(reads_ahead=True)
-    batches = iterate_epoch(source, EpochDraws(1, 0, N, T, 0.5, 6), 10)
+    batches = iterate_epoch(source, EpochDraws(1, 0, N, DRAWS), 10)
     first = next(batches)
     deadline = threading.Event()
     while len(source.given) < 2 and not deadline.wait(0.001):
         pass
-    assert torch.equal(first.features[:, 0, 0].long(), first.index)
+    assert torch.equal(first.items[:, 0, 0].long(), first.index)
     del first
     for batch in batches:
-        assert torch.equal(batch.features[:, 0, 0].long(), batch.index)
+        assert torch.equal(batch.items[:, 0, 0].long(), batch.index)
     assert len(source.given) == 6
     assert max(source.alive) <= 3
     assert threading.main_thread() not in source.threads
@@ -195,7 +196,7 @@ def test_the_next_batch_is_read_while_one_is_in_use():
 
 def test_an_epoch_left_early_leaves_no_reader(tmp_path):
     source = FileSource(write(tmp_path, values("float32")))
-    batches = iterate_epoch(source, EpochDraws(1, 0, N, T, 0.5, 6), 10)
+    batches = iterate_epoch(source, EpochDraws(1, 0, N, DRAWS), 10)
     next(batches)
     batches.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("read ahead")]
@@ -275,7 +276,7 @@ def test_a_stream_whose_buffer_holds_all_gives_the_batches_of_every_source(tmp_p
     for number in (0, 1):
         wanted = epoch(HostResident(features), number=number)
         for got, other in zip(epoch(source, number=number), wanted, strict=True):
-            for name in ("index", "features", "masks", "uniforms"):
+            for name in ("index", "items", "masks", "uniforms"):
                 assert torch.equal(getattr(got, name), getattr(other, name))
 
 
@@ -290,9 +291,9 @@ def test_a_stream_gives_every_video_once_in_an_order_of_its_own(tmp_path, cuts, 
         batches = epoch(StreamSource(features, buffered * VIDEO), number=number)
         order = torch.cat([batch.index for batch in batches])
         assert torch.equal(order.sort().values, torch.arange(N))
-        draws = EpochDraws(1, number, N, T, 0.5, 6)
+        draws = EpochDraws(1, number, N, DRAWS)
         for batch in batches:
-            np.testing.assert_array_equal(batch.features.numpy(), stored[batch.index].astype(np.float32))
+            np.testing.assert_array_equal(batch.items.numpy(), stored[batch.index].astype(np.float32))
             assert torch.equal(batch.masks, draws.masks(batch.index))
         orders.append(order)
     assert torch.equal(orders[0], orders[2])
@@ -322,7 +323,7 @@ def test_a_stream_reads_every_chunk_once_and_holds_no_more_than_its_buffer(tmp_p
 @pytest.mark.usefixtures("small_blocks")
 def test_a_group_of_a_stream_mixes_distant_blocks(tmp_path):
     source = StreamSource(write(tmp_path, values("float32"), **CHUNKED), 36 * VIDEO)
-    first = source.order(EpochDraws(1, 0, N, T, 0.5, 6))[:18]
+    first = source.order(EpochDraws(1, 0, N, DRAWS))[:18]
     assert first.max() - first.min() > 18
     assert (first.diff() != 1).any()
 

@@ -204,8 +204,8 @@ class Toy(HashingMethod):
         return self.layer(x).sum(1)
 
     def losses(self, batch, epoch):
-        h = self.layer(batch.features)
-        return {"total": (h.sin() + h.tanh() * batch.features[..., :3]).sum()}
+        h = self.layer(batch.items)
+        return {"total": (h.sin() + h.tanh() * batch.items[..., :3]).sum()}
 
 
 def test_a_method_by_hand(tiny, monkeypatch):

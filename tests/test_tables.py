@@ -25,32 +25,33 @@ from tables.grid.records import by_index, table_lines
 from tables.grid.runner import Runner
 from tests.pipeline import ROOT, make_project, run, write_features
 from utils.config import load_config
-from utils.config.schema import SCHEMA
+from utils.config.schema import known_keys
+from utils.registry import TABLES
 
 CONFIGS = str(ROOT / "configs")
 FILES = ("train_feats.h5", "test_feats.h5", "query_feats.h5", "re_label.mat", "q_label.mat")
 
 
 def cells_of(name, datasets, **options):
-    return expand(name, tables.load(name), folder=CONFIGS, datasets=datasets, **options)
+    return expand(name, TABLES.load(name), folder=CONFIGS, datasets=datasets, **options)
 
 
 def only(name, row):
     """The table `name` with one of its rows alone."""
-    return replace(tables.load(name), rows=tuple(each for each in tables.load(name).rows if each.name == row))
+    return replace(TABLES.load(name), rows=tuple(each for each in TABLES.load(name).rows if each.name == row))
 
 
 # the cells
 
-TRAINED = [name for name in tables.names() if tables.load(name).trained]
+TRAINED = [name for name in TABLES.names() if TABLES.load(name).trained]
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_table_expands_and_every_cell_has_files_of_its_own(name):
     cells = cells_of(name, ["digits", "act"], num_seeds=2)
-    num_lengths = len(tables.load(name).bits) or 1
+    num_lengths = len(TABLES.load(name).bits) or 1
     num_equal = {"centres": 1}.get(name, 0)  # C = 100 on act is what its config has
-    assert len(cells) == 2 * num_lengths * (2 * len(tables.load(name).rows) - num_equal)
+    assert len(cells) == 2 * num_lengths * (2 * len(TABLES.load(name).rows) - num_equal)
     assert len({cell.config.file_path for cell in cells}) == len({cell.config.log_path for cell in cells}) == len(cells)
     owners = {}
     for cell in cells:
@@ -64,7 +65,7 @@ def test_run_folders_of_different_tables_differ():
 
 
 def test_the_main_table_is_the_papers():
-    table = tables.load("main")
+    table = TABLES.load("main")
     assert table.datasets == ("act", "fcv", "ucf", "hmdb")
     cells = cells_of("main", table.datasets)
     assert [cell.group for cell in cells] == [(name, bits) for name in table.datasets for bits in (16, 32, 64)]
@@ -85,19 +86,19 @@ def test_rows_that_need_other_artefacts_get_paths_of_their_own():
 @pytest.mark.parametrize(("dataset", "left_out"), [("digits", set()), ("act", {"c100"}), ("hmdb", {"c100"}),
                                                    ("ucf", set()), ("fcv", set())])
 def test_a_row_that_repeats_the_configured_one_is_left_out(dataset, left_out):
-    rows = {row.name for row in tables.load("centres").rows}
+    rows = {row.name for row in TABLES.load("centres").rows}
     assert rows - {cell.row.name for cell in cells_of("centres", [dataset])} == left_out
     alone = expand("centres", only("centres", "c100"), folder=CONFIGS, datasets=[dataset])
     assert [cell.row.name for cell in alone] == ["c100"]
 
 
 def test_what_is_said_of_the_configured_centres_is_so():
-    note, = tables.load("centres").notes
+    note, = TABLES.load("centres").notes
     said = {name: int(number) for number, names in re.findall(r"(\d+) on ((?:\w+(?: and )?)+)", note)
             for name in names.split(" and ")}
     assert said == {name: load_config(f"{CONFIGS}/S5VH/{name}.py").nclusters for name in said}
     assert len(said) == 5
-    assert (SCHEMA["rho"].default, round(SCHEMA["gamma"].default, 3)) == (5e-5, 1.618)
+    assert (known_keys()["rho"].default, round(known_keys()["gamma"].default, 3)) == (5e-5, 1.618)
 
 
 def test_a_row_that_names_its_paths_keeps_them():
@@ -147,7 +148,7 @@ def test_the_published_numbers_are_all_there():
 
 def test_rows_answer_to_something_published():
     known = {result[:2] for result in published_results()}
-    rows = [row for name in tables.names() for row in tables.load(name).rows if row.published]
+    rows = [row for name in TABLES.names() for row in TABLES.load(name).rows if row.published]
     assert len(rows) >= 5
     assert {row.published for row in rows} <= known
 
@@ -201,7 +202,7 @@ def test_every_row_of_vhmts_tables_is_published_or_ours():
 
 
 def test_the_networks_of_table_3_are_built_as_it_says():
-    rows = {row.name: row.settings for row in tables.load("vhmt-network").rows}
+    rows = {row.name: row.settings for row in TABLES.load("vhmt-network").rows}
     for result in published_results():
         found = re.fullmatch(r"VHMT \[(\w+) \{([\d,]+)\}/(\d+)/(\d+)/(\d+) haar\]", result.method)
         if found:
@@ -352,9 +353,9 @@ def test_charts_hold_six_lines_and_the_first_is_in_each():
 def test_the_release_profile_takes_the_releases_configs():
     for name, models in (("main", ["S5VH_release"]), ("backbones", 3 * ["S5VH_release"] + ["LSTM", "RetNet", "RWKV",
                                                                                            "Transformer"])):
-        table = tables.in_profile(tables.load(name), "release")
+        table = tables.in_profile(TABLES.load(name), "release")
         assert [row.model for row in table.rows] == models
-    cells = expand("main", tables.in_profile(tables.load("main"), "release"), folder=CONFIGS, datasets=["act"])
+    cells = expand("main", tables.in_profile(TABLES.load("main"), "release"), folder=CONFIGS, datasets=["act"])
     assert {cell.path for cell in cells} == {f"{CONFIGS}/S5VH_release/act.py"}
     assert {cell.config.select for cell in cells} == {"best_on_test"}
     assert not {cell.config.file_path for cell in cells} & {cell.config.file_path for cell in cells_of("main", ["act"])}
@@ -378,10 +379,10 @@ def test_a_dry_run_tells_what_is_left(activitynet):
 def test_make_tables_makes_them_all():
     makefile = (ROOT / "Makefile").read_text()
     listed = re.search(r"^TABLES := (.*)$", makefile, re.MULTILINE)[1].split()
-    assert sorted([*listed, "main"]) == tables.names()
+    assert sorted([*listed, "main"]) == TABLES.names()
     cells = cells_of("main", ["digits"], bits=[16, 32, 64], num_seeds=3)
     for name in listed:
-        table = tables.load(name)
+        table = TABLES.load(name)
         cells += cells_of(name, table.datasets, bits=[16]) if table.trained else []
     assert f"{len(cells)} cells" in makefile
     assert all(cell.dataset in VARIANTS for cell in cells)  # nothing to download
@@ -389,6 +390,6 @@ def test_make_tables_makes_them_all():
 
 def test_rows_of_the_centres_are_what_they_are_called_in_either_profile():
     for profile in tables.PROFILES:
-        table = tables.in_profile(tables.load("centres"), profile)
+        table = tables.in_profile(TABLES.load("centres"), profile)
         for cell in expand("centres", table, folder=CONFIGS, datasets=["act"]):
             assert cell.row.label.startswith(cell.config.hash_center_mode)

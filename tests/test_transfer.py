@@ -16,6 +16,7 @@ from tables.grid.transfer import transfer_records
 from tests.pipeline import ROOT, message_of, run
 from tests.test_reproduce import leave_run, make_configs
 from utils.files.writing import write_text
+from utils.registry import TABLES
 
 CONFIGS = str(ROOT / "configs")
 ABROAD = Table("Abroad", ("tiny",), (Row("S5VH", "s5vh", "S5VH"),), baselines=True, transfer={"tiny": "other"})
@@ -87,7 +88,7 @@ def test_the_drop_is_from_the_row_trained_there(project):
 
 
 def test_the_papers_transfer_is_compared_with():
-    cell, _ = expand("transfer", tables.load("transfer"), folder=CONFIGS, datasets=["fcv", "yfcc"], bits=[64])
+    cell, _ = expand("transfer", TABLES.load("transfer"), folder=CONFIGS, datasets=["fcv", "yfcc"], bits=[64])
     assert cell.transferred.dataset == "yfcc"
     record, = published_records(cell, {"mAP@20": 0.2}, dataset="fcv->yfcc")
     assert (record["published mAP@20"], record["source"]) == (0.19, "VHMT paper table 2")
@@ -95,7 +96,7 @@ def test_the_papers_transfer_is_compared_with():
 
 
 def test_missing_configs_and_data_of_the_other_dataset_are_told(tmp_path):
-    table = tables.load("transfer")
+    table = TABLES.load("transfer")
     assert missing_configs(table, str(tmp_path), ["fcv"]) == [f"{tmp_path}/S5VH/fcv.py", f"{tmp_path}/S5VH/yfcc.py"]
     cells = expand("transfer", table, folder=CONFIGS, datasets=["fcv"], settings={"data_root": f"{tmp_path}/"})
     lines = missing_data(cells)
@@ -107,7 +108,7 @@ def test_missing_configs_and_data_of_the_other_dataset_are_told(tmp_path):
 
 
 def test_sample_datasets_do_not_lie_in_one_folder(tmp_path):
-    cells = expand("transfer", tables.load("transfer"), folder=CONFIGS, datasets=["digits", "digits_slant"],
+    cells = expand("transfer", TABLES.load("transfer"), folder=CONFIGS, datasets=["digits", "digits_slant"],
                    settings={"data_root": f"{tmp_path}/"})
     assert "digits and digits_slant" in message_of(lambda: provide_data(cells, lambda line: None))
     assert not list(tmp_path.iterdir())

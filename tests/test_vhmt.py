@@ -10,14 +10,16 @@ import torch
 from Loss import debiased_contrastive_loss, distillation_loss, structure_loss
 from model import build_model, load_weights
 from model.costs.summary import summarise
+from model.fingerprint import model_fingerprint
 from model.methods.vhmt.method import stretch
 from model.nets.autoencoder import binarise, split_frames
 from optim import build_optimizer
 from tests.pipeline import ROOT, make_project, run, succeed
+from tests.steps import step
 from tests.test_s5vh import SETTINGS as S5VH_SETTINGS
 from tests.test_s5vh import make as make_s5vh
 from tests.test_s5vh import make_batch
-from training.checkpoints import chosen_checkpoint, model_fingerprint, read_checkpoint
+from training.checkpoints import chosen_checkpoint, read_checkpoint
 from training.run import Run
 from training.steps import training_step
 from utils.config import load_config
@@ -36,7 +38,8 @@ def make(num_videos=20, seed=0, **changes):
     torch.manual_seed(seed)
     distances = torch.rand(num_videos, 7)
     near = distances.sort(dim=1)
-    graph = {"anchor_ids": near.indices[:, :5], "anchor_distances": near.values[:, :5]} if num_videos else {}
+    nearest = {"ids": near.indices[:, :5], "distances": near.values[:, :5]}
+    graph = {"nearest_anchors": nearest} if num_videos else {}
     torch.manual_seed(seed)
     return build_model(config, num_videos, **graph)
 
@@ -44,7 +47,7 @@ def make(num_videos=20, seed=0, **changes):
 @pytest.mark.parametrize("views", VIEWS)
 def test_gradient_reaches_every_parameter(views):
     model = make(student_views=views).train()
-    model.losses(make_batch(), epoch=0)["total"].backward()
+    model.losses(make_batch(), step(0))["total"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -56,7 +59,7 @@ def test_gradient_reaches_every_parameter(views):
 def test_variants_learn(change):
     model, batch = make(**change).train(), make_batch(depth=change.get("student_depth", 1))
     optimizer = build_optimizer("Adam", model.parameters(), 1e-3, 0.0)
-    totals = [training_step(model, optimizer, batch, 0)["total"].item() for _ in range(20)]
+    totals = [training_step(model, optimizer, batch, step(0))["total"].item() for _ in range(20)]
     assert totals[-1] < 0.9 * totals[0]
 
 
@@ -65,7 +68,7 @@ def test_terms_add_up_by_their_weights(views):
     weights = {"reconstruction_weight": 0.5, "alpha": 0.25, "structure_weight": 0.125, "distill_reconstruction": 2.0,
                "distill_attention": 3.0}
     model = make(student_views=views, **weights)
-    losses = model.losses(make_batch(), epoch=0)
+    losses = model.losses(make_batch(), step(0))
     expected = {"reconstruction": 0.5, "structure": 0.125, "contrastive": 0.25}
     if views != "siamese":
         expected |= {"teacher_reconstruction": 0.5, "distilled_reconstruction": 2.0, "distilled_attention": 3.0}
@@ -78,14 +81,14 @@ def test_terms_add_up_by_their_weights(views):
 def test_the_terms_are_those_of_the_paper():
     """The whole student beside the teacher, from the parts of both; S read off the graph pair by pair."""
     model, batch = make(), make_batch()
-    losses, teacher = model.losses(batch, epoch=0), model.methods.vhmt.teacher(batch.features)
-    latents = model.encoder(model.encoder.embed(batch.features), batch.uniforms[:, 0])
+    losses, teacher = model.losses(batch, step(0)), model.teacher(batch.items)
+    latents = model.encoder(model.encoder.embed(batch.items), batch.uniforms[:, 0])
     codes = binarise(model.ln(model.binary(latents)).tanh())
     decoded = model.decoder.reconstruct_all(model.encoder_to_decoder(codes))
     assert set(codes.unique().tolist()) == {-1, 1}
-    assert losses["reconstruction"].item() == pytest.approx((decoded - batch.features).square().mean().item())
+    assert losses["reconstruction"].item() == pytest.approx((decoded - batch.items).square().mean().item())
     assert losses["teacher_reconstruction"].item() == pytest.approx(
-        (teacher.reconstructions - batch.features).square().mean().item())
+        (teacher.reconstructions - batch.items).square().mean().item())
     contrastive = debiased_contrastive_loss(codes.mean(1), teacher.frame_codes.mean(1), temperature=0.5, tau_plus=0.05,
                                             both_ways=False)
     torch.testing.assert_close(losses["contrastive"], contrastive)
@@ -109,17 +112,17 @@ def test_masked_students_reconstruct_what_they_do_not_see(views):
     num_views = 1 if views == "masked" else 2
     student = model.views(batch)
     assert student.reconstructions.shape == (num_views * 5, 4, 12)
-    changed = batch.features.clone()
+    changed = batch.items.clone()
     changed[0, batch.masks[0, 0]] += 3
     other = model.views(SimpleNamespace(**vars(batch) | {"features": changed}))
     assert torch.equal(student.frame_codes[0], other.frame_codes[0])
     _, hidden = split_frames(batch.masks[:, 0], 4)
     assert torch.equal(student.hidden[:5], hidden)
-    targets = torch.stack([batch.features[i % 5, frames] for i, frames in enumerate(student.hidden)])
-    losses = model.losses(batch, epoch=0)
+    targets = torch.stack([batch.items[i % 5, frames] for i, frames in enumerate(student.hidden)])
+    losses = model.losses(batch, step(0))
     assert losses["reconstruction"].item() == pytest.approx((student.reconstructions - targets).square().mean().item())
     if views == "masked":
-        taught = model.methods.vhmt.teacher(batch.features).reconstructions
+        taught = model.teacher(batch.items).reconstructions
         taught = torch.stack([taught[i, frames] for i, frames in enumerate(student.hidden)])
         assert losses["distilled_reconstruction"].item() == pytest.approx(
             (student.reconstructions - taught).square().mean().item())
@@ -130,8 +133,8 @@ def test_masked_students_reconstruct_what_they_do_not_see(views):
     ("structure", False, True), ("distilled_reconstruction", False, True), ("distilled_attention", False, True)])
 def test_who_learns_from_which_term(term, teacher_learns, student_learns):
     model = make()
-    model.losses(make_batch(), epoch=0)[term].backward()
-    for part, learns in ((model.methods.vhmt.teacher, teacher_learns), (model.encoder, student_learns)):
+    model.losses(make_batch(), step(0))[term].backward()
+    for part, learns in ((model.teacher, teacher_learns), (model.encoder, student_learns)):
         assert any(parameter.grad is not None for parameter in part.parameters()) == learns
 
 
@@ -139,7 +142,7 @@ def test_the_structure_reaches_the_latents():
     """After some steps on the structure loss alone, products of latents follow the graph."""
     model, batch = make(reconstruction_weight=0, alpha=0, distill_reconstruction=0, distill_attention=0), make_batch()
     optimizer = build_optimizer("Adam", model.parameters(), 1e-2, 0.0)
-    values = [training_step(model, optimizer, batch, 0)["structure"].item() for _ in range(60)]
+    values = [training_step(model, optimizer, batch, step(0))["structure"].item() for _ in range(60)]
     assert values[-1] < 0.2 * values[0]
 
 
@@ -211,8 +214,8 @@ def test_another_teacher_is_refused():
 def test_bfloat16_steps(views):
     model, batch = make(student_views=views).train(), make_batch()
     optimizer = build_optimizer("Adam", model.parameters(), 1e-3, 0.0)
-    exact = model.losses(batch, epoch=0)
-    losses = training_step(model, optimizer, batch, 0, amp="bf16")
+    exact = model.losses(batch, step(0))
+    losses = training_step(model, optimizer, batch, step(0), amp="bf16")
     for name, value in losses.items():
         assert value.dtype == torch.float32
         assert value.item() == pytest.approx(exact[name].item(), rel=0.2), name

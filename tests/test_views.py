@@ -8,7 +8,7 @@ import torch
 from dataset.batches import iterate_epoch
 from dataset.features import open_features
 from dataset.sources import HostResident
-from dataset.views import EpochDraws, frame_views
+from dataset.views import Draws, EpochDraws, frame_views
 from utils.errors import UserError
 
 N, T, F, U = 53, 25, 3, 6
@@ -19,7 +19,7 @@ def generator(seed=0):
 
 
 def draws(seed=1, epoch=0, num_videos=N, mask_ratio=0.5):
-    return EpochDraws(seed, epoch, num_videos, T, mask_ratio, U)
+    return EpochDraws(seed, epoch, num_videos, Draws(num_uniforms=U, num_frames=T, mask_ratio=mask_ratio))
 
 
 @pytest.mark.parametrize("num_frames", [1, 7, 25, 30])
@@ -85,7 +85,7 @@ def test_every_kind_of_draw_has_a_stream_of_its_own():
 
 def test_the_shape_of_one_stream_leaves_the_others_alone():
     order, _, uniforms = everything(draws())
-    masked = EpochDraws(1, 0, N, T + 5, 0.9, U)
+    masked = EpochDraws(1, 0, N, Draws(num_uniforms=U, num_frames=T + 5, mask_ratio=0.9))
     assert torch.equal(masked.order, order)
     assert torch.equal(masked.uniforms(torch.arange(N)), uniforms)
 
@@ -106,7 +106,7 @@ def features(tmp_path):
     stored = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["feats"] = stored
-    return open_features(tmp_path / "a.h5", feature_size=F, max_frames=T, role="training")
+    return open_features(tmp_path / "a.h5", item_shape=(T, F), role="training")
 
 
 @pytest.mark.parametrize("batch_size", [2, 4, 13, 26, 53, 64])
@@ -119,7 +119,7 @@ def test_batch_size_changes_no_video(features, batch_size):
     whole = N - 1 if N % batch_size == 1 else N
     assert torch.equal(index, epoch.order[:whole])
     assert all(len(batch.index) == batch_size for batch in batches[:-1])
-    assert torch.equal(torch.cat([batch.features for batch in batches]), stored[index])
+    assert torch.equal(torch.cat([batch.items for batch in batches]), stored[index])
     assert torch.equal(torch.cat([batch.masks for batch in batches]), epoch.masks(index))
     assert torch.equal(torch.cat([batch.uniforms for batch in batches]), epoch.uniforms(index))
 
@@ -151,18 +151,18 @@ def test_any_source_that_serves_batches_will_do():
             return index[:, None, None].expand(-1, T, F).float()
 
     for batch in iterate_epoch(Counting(), draws(), 10, True):
-        assert torch.equal(batch.features[:, 0, 0].long(), batch.index)
+        assert torch.equal(batch.items[:, 0, 0].long(), batch.index)
 
 
 def test_a_batch_moves_as_a_whole(features):
     batch = next(iterate_epoch(HostResident(features), draws(), 10, True))
     moved = batch.to("meta")
-    shapes = {"index": (10,), "features": (10, T, F), "masks": (10, 2, T), "uniforms": (10, 2, U)}
+    shapes = {"index": (10,), "items": (10, T, F), "masks": (10, 2, T), "uniforms": (10, 2, U)}
     for name, shape in shapes.items():
         assert getattr(moved, name).device.type == "meta"
         assert getattr(batch, name).device.type == "cpu"
         assert getattr(batch, name).shape == shape
-    assert (batch.features.dtype, batch.masks.dtype) == (torch.float32, torch.bool)
+    assert (batch.items.dtype, batch.masks.dtype) == (torch.float32, torch.bool)
 
 
 def test_a_split_with_a_bad_video_is_refused_when_loaded(tmp_path):
@@ -170,6 +170,6 @@ def test_a_split_with_a_bad_video_is_refused_when_loaded(tmp_path):
     stored[31, 0, 0] = np.nan
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["feats"] = stored
-    features = open_features(tmp_path / "a.h5", feature_size=F, max_frames=T, role="training")
+    features = open_features(tmp_path / "a.h5", item_shape=(T, F), role="training")
     with pytest.raises(UserError, match="row 31"):
         HostResident(features)

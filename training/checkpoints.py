@@ -4,7 +4,6 @@ A checkpoint is the zip archive that torch.save writes. Torch reads past the CRC
 comment, the last bytes of the file, holds that of all before it, and `read_checkpoint` looks at both.
 """
 
-import hashlib
 import os
 import pickle
 import zipfile
@@ -15,7 +14,6 @@ from typing import BinaryIO
 
 import torch
 
-from utils.config.schema import SCHEMA
 from utils.errors import UserError
 from utils.files.writing import keep_as, whole_file
 
@@ -26,12 +24,6 @@ _COMMENT = len(_MARK) + 8
 _ARCHIVE_END, _ARCHIVE_END_SIZE = b"PK\5\6", 22  # of an archive without a comment; the last two bytes are its length
 _CHUNK = 1 << 20
 _MOST_EXPANDED = 1 << 12  # bytes of a tensor per byte that is stored of it: one value may stand for a whole row
-# Of the settings of a model, those that do not change the codes of given weights.
-FREE_OF_CODES = frozenset({
-    "drop_path_rate", "mixer_init", "scan_engine", "use_checkpoint", "student_depth", "student_decoder_depth",
-    "student_views", "teacher_depths", "teacher_decoder_depth", "teacher_halving", "teacher_mixer",
-    "teacher_enhancement", "teacher_dropout",
-})
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.PathLike | None = None) -> None:
@@ -51,7 +43,7 @@ def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
-    """The content of a checkpoint of ours or of the S5VH release, on the CPU; it holds `model_state_dict`.
+    """The content of a checkpoint of ours or of a release, on the CPU; it holds `model_state_dict`.
 
     Raises:
         UserError: no such file, truncated, damaged, no checkpoint, or one that holds Python objects.
@@ -98,21 +90,6 @@ def chosen_checkpoint(config) -> Path:
     ours = folder / (BEST if config.select == "best_on_test" else LAST)
     others = folder / MODEL, folder / f"{config.dataset}_{config.nbits}.pth"
     return next((path for path in (ours, *others) if path.exists()), ours)
-
-
-def model_fingerprint(state: Mapping[str, torch.Tensor], config) -> str:
-    """SHA-256 (hex) of what makes a model's codes: the names and values of its tensors, and its settings.
-
-    `state` is a checkpoint's `model_state_dict`. Paths, optimiser and training settings do not enter.
-    """
-    settings = [(name, config[name]) for name, key in SCHEMA.items()
-                if key.group == "model" and name not in FREE_OF_CODES]
-    digest = hashlib.sha256(repr(settings).encode())
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _append_checksum(path: Path) -> None:

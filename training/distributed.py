@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from dataset.batches import AllRows
 from utils.cli import choose_device
 from utils.errors import UserError
 
@@ -47,7 +48,7 @@ def num_local_processes() -> int:
 
 
 @contextlib.contextmanager
-def one_voice() -> Iterator[None]:
+def rank_zero_speaks() -> Iterator[None]:
     """A context in which the first process alone prints, and of errors that end all only the first to happen is told.
 
     A process that fails after another, most often since that one is gone, exits with status 2 and says nothing.
@@ -87,20 +88,17 @@ def join(gpu: str | None) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(AllRows):
     """This process's part of the rows of a batch: `sizes[rank]` of them, after those of the ranks before.
 
-    `Share()` is the whole, in a process alone. A process may have no row of a small batch: it then computes the
-    batch's first one, without weight.
+    A process may have no row of a small batch: it then computes the batch's first one, without weight.
     """
 
-    sizes: tuple[int, ...] = ()
-    rank: int = 0
+    sizes: tuple[int, ...]
+    rank: int
 
     def take(self, rows: Tensor) -> Tensor:
         """The rows of this process from those of the whole batch, one at least."""
-        if not self.sizes:
-            return rows
         return rows.split(self.sizes)[self.rank] if self.sizes[self.rank] else rows[:1]
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -110,18 +108,18 @@ class Share:
         Every process must go on to compute the same number from it, without learned parameters. The backward pass
         then takes this process's rows of the gradient and has nothing to exchange.
         """
-        return _Gather.apply(rows, self) if self.sizes else rows
+        return _Gather.apply(rows, self)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over the whole batch from the mean `value` over the rows of each process."""
-        return _Mean.apply(value, self.sizes[self.rank] / sum(self.sizes)) if self.sizes else value
+        return _Mean.apply(value, self.sizes[self.rank] / sum(self.sizes))
 
 
-def own_share(num_rows: int) -> Share:
+def own_share(num_rows: int) -> AllRows:
     """This process's share of a batch of `num_rows`; shares differ by at most one row, the first are the larger."""
     count = num_processes()
     if count == 1:
-        return Share()
+        return AllRows()
     return Share(tuple(num_rows // count + (place < num_rows % count) for place in range(count)), rank())
 
 
@@ -138,14 +136,14 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     vector_to_parameters(together, gradients)
 
 
-def share_weights(model: nn.Module) -> None:
+def broadcast_state(model: nn.Module) -> None:
     """Gives every process the first one's parameters and buffers."""
     if num_processes() > 1:
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
 
 
-def from_first(function: Callable[[], Value]) -> Value:
+def from_rank_zero(function: Callable[[], Value]) -> Value:
     """What `function()` gives in the first process, the only one to call it; the others wait for it."""
     if num_processes() == 1:
         return function()
@@ -154,7 +152,7 @@ def from_first(function: Callable[[], Value]) -> Value:
     return box[0]
 
 
-def least(value: int) -> int:
+def all_reduce_min(value: int) -> int:
     """The least of the processes' values."""
     if num_processes() == 1:
         return value
@@ -163,14 +161,14 @@ def least(value: int) -> int:
     return int(box)
 
 
-def largest(value: int) -> int:
+def all_reduce_max(value: int) -> int:
     """The largest of the processes' values."""
-    return -least(-value)
+    return -all_reduce_min(-value)
 
 
-def check_alike(value: object, what: str) -> None:
+def check_same_everywhere(value: object, what: str) -> None:
     """Raises UserError in a process whose `value` is not the first one's; `what` names it, in the plural."""
-    if from_first(lambda: value) != value:
+    if from_rank_zero(lambda: value) != value:
         raise UserError(f"the {what} of process {rank()} are not those of the first. Start torchrun on every machine "
                         "with the same command, config and data.")
 

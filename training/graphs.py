@@ -1,6 +1,6 @@
 """The forward and backward passes of a step as one CUDA graph, where that works.
 
-A step of S5VH launches some hundred kernels, most of them shorter than their launch. Recorded once, they are replayed
+A step launches some hundred kernels, most of them shorter than their launch. Recorded once, they are replayed
 by a single one. The optimiser stays outside: its fused step is one launch, and the rate may change.
 """
 
@@ -10,16 +10,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from dataset.batches import Batch
+from model.contract import HashingMethod, Step
+
 WARM_UP = 3  # steps of an epoch before recording, as they are: libraries and Triton's compiler come up in them
 TOLERANCE = 1e-2  # of a replay's gradients from those of the same passes as they are, both as one vector
 
 Passes = Callable[..., Mapping[str, Tensor]]
 
 
-def plain_passes(model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
+def plain_passes(model: HashingMethod, batch: Batch, step: Step, amp: str) -> Mapping[str, Tensor]:
     """The losses of `model.step_losses`, and their gradients where parameters keep them."""
-    with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=amp == "bf16"):
-        losses = model.step_losses(batch, epoch)
+    with torch.autocast(batch.items.device.type, torch.bfloat16, enabled=amp == "bf16"):
+        losses = model.step_losses(batch, step)
     for parameter in model.parameters():
         parameter.grad = None
     losses["total"].backward()
@@ -54,27 +57,27 @@ class GraphedPasses:
         self._num_before = 0
         self._recording: _Recording | None = None
 
-    def __call__(self, model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
-        if epoch != self._epoch:
-            self._epoch, self._shape, self._num_before, self._recording = epoch, batch.features.shape, 0, None
-        if self._given_up or batch.features.shape != self._shape:
-            return plain_passes(model, batch, epoch, amp)
+    def __call__(self, model: HashingMethod, batch: Batch, step: Step, amp: str) -> Mapping[str, Tensor]:
+        if step.epoch != self._epoch:
+            self._epoch, self._shape, self._num_before, self._recording = step.epoch, batch.items.shape, 0, None
+        if self._given_up or batch.items.shape != self._shape:
+            return plain_passes(model, batch, step, amp)
         if self._num_before < WARM_UP:
             self._num_before += 1
-            return _beside(lambda: plain_passes(model, batch, epoch, amp))
+            return _beside(lambda: plain_passes(model, batch, step, amp))
         if self._recording is None:
-            return self._begin(model, batch, epoch, amp)
-        self._recording.take(batch)
+            return self._begin(model, batch, step, amp)
+        self._recording.take(batch, step)
         return self._recording.run()
 
-    def _begin(self, model, batch, epoch: int, amp: str) -> Mapping[str, Tensor]:
+    def _begin(self, model: HashingMethod, batch: Batch, step: Step, amp: str) -> Mapping[str, Tensor]:
         """Takes a step as it is, records it, and takes it again from the same state as a replay."""
         before = [buffer.clone() for buffer in model.buffers()]
-        plain = plain_passes(model, batch, epoch, amp)
+        plain = plain_passes(model, batch, step, amp)
         after = [buffer.clone() for buffer in model.buffers()]
         gradients = _gradients(model)
         try:
-            self._recording = _Recording(model, batch, epoch, amp, self._record)
+            self._recording = _Recording(model, batch, step, amp, self._record)
             _restore(model, before)
             losses = self._recording.run()
             apart = _distance(_gradients(model), gradients)
@@ -93,19 +96,22 @@ class GraphedPasses:
 class _Recording:
     """The passes of one batch, to be replayed on the values of others; all that belongs to the graph goes with it."""
 
-    def __init__(self, model, batch, epoch: int, amp: str, record: Callable[[Callable[[], None]], Callable[[], None]]):
+    def __init__(self, model: HashingMethod, batch: Batch, step: Step, amp: str,
+                 record: Callable[[Callable[[], None]], Callable[[], None]]):
         self._model = model
-        self._batch = replace(batch, **{name: value.clone() for name, value in _tensors(batch).items()})
+        self._batch = replace(batch, **{name: value.clone() for name, value in batch.tensors().items()})
+        self._step = replace(step, index=step.index.clone())
 
         def passes() -> None:
-            self._losses = plain_passes(model, self._batch, epoch, amp)
+            self._losses = plain_passes(model, self._batch, self._step, amp)
             self._gradients = _gradients(model)
 
         self._replay = record(passes)
 
-    def take(self, batch) -> None:
-        for name, value in _tensors(self._batch).items():
+    def take(self, batch: Batch, step: Step) -> None:
+        for name, value in self._batch.tensors().items():
             value.copy_(getattr(batch, name), non_blocking=True)
+        self._step.index.copy_(step.index, non_blocking=True)
 
     def run(self) -> Mapping[str, Tensor]:
         """The losses of the batch taken last; its gradients where parameters keep them."""
@@ -124,10 +130,6 @@ def _beside(passes: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         losses = passes()
     torch.cuda.current_stream().wait_stream(stream)
     return losses
-
-
-def _tensors(batch) -> dict[str, Tensor]:
-    return {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
 
 def _gradients(model) -> list[Tensor | None]:

@@ -14,21 +14,15 @@ from pathlib import Path
 import torch
 
 from training.checkpoints import BEST, LAST, MODEL, PREVIOUS, read_checkpoint, write_checkpoint
-from training.distributed import from_first, rank
+from training.distributed import from_rank_zero, rank
+from utils.config.schema import schema_of
 from utils.errors import UserError
 from utils.files.lock import Lock
 from utils.files.writing import make_folder, remove_parts, write_text
+from utils.registry import chosen_names
 
 log = logging.getLogger("run")
 
-# Settings that do not change what a run computes, so that a resumed run may differ in them.
-FREE_SETTINGS = frozenset({
-    "workers", "batch_source", "test_batch_size", "eval_every", "save_every", "early_stop", "map_at", "use_checkpoint",
-    "ap_normaliser", "data_root", "home_root", "train_feat_path", "test_feat_path", "query_feat_path", "label_path",
-    "query_label_path", "class_name_path", "frame_shape", "train_assist_path", "latent_feat_path",
-    "anchor_path", "sim_path", "semantic_center_path", "hash_center_path", "structure_path", "save_dir", "file_path",
-    "log_path",
-})
 # With eval.py's, which would speak of another run.
 _LOGS = ("metrics.jsonl", "metrics.csv", "log.txt", "metrics.json", "map.txt", "report.html")
 _WRITTEN_HERE = ("metrics.jsonl", "metrics.csv", "config.py")  # of the log folder, and not by eval.py
@@ -166,7 +160,7 @@ class Run:
                             "settings, or set run_name to begin another run.")
 
 
-class Onlooker(Run):
+class ReadOnlyRun(Run):
     """The run as every process but the first has it: the state to begin from; its folders are left alone."""
 
     def __init__(self, config, state: dict | None):
@@ -187,10 +181,10 @@ class Onlooker(Run):
 
 
 def open_run(config, *, resume: bool = False, restart: bool = False) -> Run:
-    """The `Run` of the first process; the others' `Onlooker` with the checkpoint that the first has read."""
+    """The `Run` of the first process; the others' `ReadOnlyRun` with the checkpoint that the first has read."""
     run = Run(config, resume=resume, restart=restart) if rank() == 0 else None
-    state = from_first(lambda: run.state if run else None)
-    return run or Onlooker(config, state)
+    state = from_rank_zero(lambda: run.state if run else None)
+    return run or ReadOnlyRun(config, state)
 
 
 def read_metrics(folder: str | os.PathLike) -> list[dict]:
@@ -200,10 +194,15 @@ def read_metrics(folder: str | os.PathLike) -> list[dict]:
 
 
 def changed_settings(before: Mapping[str, object], config) -> str:
-    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none."""
-    now = plain_settings(config)
-    changed = [name for name in now if now[name] != before.get(name) and name not in FREE_SETTINGS]
-    return ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed[:4])
+    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none.
+
+    A key that `before` lacks, since it is of an older version, counts as its default.
+    """
+    now, schema = plain_settings(config), schema_of(config)
+    then = {name: before.get(name, schema[name].default) for name in now}
+    then["method"], then["mixer"] = chosen_names(before.get)
+    changed = [name for name in now if now[name] != then[name] and not schema[name].free]
+    return ", ".join(f"{name} {then[name]!r} -> {now[name]!r}" for name in changed[:4])
 
 
 def plain_settings(config) -> dict:

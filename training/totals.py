@@ -15,7 +15,7 @@ from utils.errors import UserError
 WINDOW = 50  # steps between looks at the losses on a device that works while we go on: a look waits for it
 
 
-class Progress:
+class EpochTotals:
     """The steps done in an epoch and the sums of their losses, from its begin or from what `state` gave.
 
     A loss that is not finite ends the run: on the CPU at its step, elsewhere within `WINDOW` steps, without waiting

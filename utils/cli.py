@@ -1,18 +1,14 @@
-"""What the scripts share of their command line: the config, the device, and errors told in one line."""
+"""How the scripts begin and end: the device, and errors told in one line."""
 
-import argparse
 import errno
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from utils.config import Config, load_config
-from utils.config.keys import REQUIRED, Key
-from utils.config.schema import SCHEMA, nearest_key
 from utils.errors import UserError
 from utils.signals import stopping_at_once
 
@@ -21,63 +17,6 @@ if TYPE_CHECKING:
 
 _USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
                     errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
-
-
-class _Override(argparse.Action):
-    """Keeps every override in the order given, so that of two for one key the later one counts."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        pairs = values if isinstance(values, list) else [f"{self.metavar}={values}"]
-        for pair in pairs:
-            if "=" not in pair:
-                parser.error(f"{option_string} expects key=value, not '{pair}'")
-        namespace.overrides = [*namespace.overrides, *(pair.split("=", 1) for pair in pairs)]
-
-
-def add_config_arguments(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
-    """Gives `parser` --config, --gpu, --set, --print-config, a flag per key and, if `positional`, a path.
-
-    --help stays compact: the keys stand in a table below it. An unknown flag names the nearest key.
-    """
-    parser.add_argument("--config", metavar="FILE", help="config, as configs/S5VH/act.py; it is executed")
-    if positional:
-        parser.add_argument("config_path", nargs="?", metavar="FILE", help="the same, without --config")
-    add_shared_arguments(parser)
-    parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
-    for name, key in SCHEMA.items():
-        flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-        bare: dict[str, Any] = {"nargs": "?", "const": "True"} if key.kind == "bool" else {}
-        parser.add_argument(*flags, action=_Override, dest="overrides", metavar=name, default=[],
-                            help=argparse.SUPPRESS, **bare)
-    parser.allow_abbrev = False
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = describe_schema()
-    _name_nearest_flag(parser)
-
-
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Gives `parser` --gpu, for `choose_device`, and --set, whose [key, text] pairs come as `overrides`."""
-    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu; left out: GPU 0 if there is one")
-    parser.add_argument("--set", nargs="+", metavar="KEY=VALUE", action=_Override, dest="overrides",
-                        default=[], help="override keys of the config")
-
-
-def config_from_arguments(arguments: argparse.Namespace) -> Config:
-    """The config that the parsed command line asks for; with --print-config it is printed, and exit status 0.
-
-    Raises:
-        UserError: no config given, or two, or whatever `load_config` finds wrong.
-    """
-    paths = [path for path in (arguments.config, getattr(arguments, "config_path", None)) if path]
-    if not paths:
-        raise UserError("no config given; name one, as in --config configs/S5VH/act.py.")
-    if len(paths) > 1:
-        raise UserError(f"two configs given, {paths[0]} and {paths[1]}; name one.")
-    config = load_config(paths[0], dict(arguments.overrides))
-    if arguments.print_config:
-        print(config.as_text(), end="")
-        raise SystemExit(0)
-    return config
 
 
 def run_script(main: Callable[[], object]) -> None:
@@ -137,40 +76,6 @@ def choose_device(gpu: str | int | None) -> "torch.device":
         raise UserError(f"--gpu {gpu}: {found} GPU{'' if found == 1 else 's'} found; choose "
                         f"{f'0 to {found - 1}' if found > 1 else '0' if found else '--gpu cpu'}.")
     return torch.device("cuda", int(wanted))
-
-
-def describe_schema() -> str:
-    """A table of every key for --help: kind, default, range and meaning, by group."""
-    lines = ["keys of a config, for --set nbits=16, each also a flag (--nbits 16):"]
-    group = None
-    for name, key in SCHEMA.items():
-        if key.group != group:
-            group = key.group
-            lines += ["", f"{group}:"]
-        lines += [f"  {name}  ({_describe(key)})", f"      {key.help}"]
-    return "\n".join(lines)
-
-
-def _describe(key: Key) -> str:
-    kind = "|".join(key.choices) if key.choices else key.kind
-    span = f" {key.range}" if key.range else ""
-    return f"{kind}{span}, " + ("required" if key.default is REQUIRED else f"default {key.default!r}")
-
-
-def _name_nearest_flag(parser: argparse.ArgumentParser) -> None:
-    """Makes `parser`, which may be a subcommand's, end at an unknown flag with the name of the nearest."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
-        known, rest = parse(args, namespace)
-        for flag in (word.split("=", 1)[0] for word in rest if word.startswith("--") and word != "--"):
-            flags = [known_flag.lstrip("-") for known_flag in parser._option_string_actions]
-            nearest = nearest_key(flag[2:], flags)
-            hint = f"did you mean --{nearest}?" if nearest else "--help lists them all."
-            parser.exit(2, f"error: unknown flag {flag}; {hint}\n")
-        return known, rest
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
 
 
 def _fail(message: str) -> None:

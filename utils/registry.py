@@ -1,65 +1,134 @@
-"""Names to classes. A folder is the registry: a new method or mixer is a new file, and nothing else changes."""
+"""Names to classes. A folder is a registry: a new method, mixer, table, export or kind of index is a new file in it.
 
-import functools
+What a config or a command names may also lie outside the project: its name is then the path of its file.
+"""
+
+import difflib
+import hashlib
 import importlib
+import importlib.util
+import os
 import pkgutil
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from model import methods, mixers
-from model.contract import HashingMethod, SequenceMixer
 from utils.errors import UserError
 
-DEFAULT_METHOD, DEFAULT_MIXER = "s5vh", "mamba"
+NEAR = 0.75  # likeness from which another name is taken for a misspelt one
 
 
-def names(folder: ModuleType) -> list[str]:
-    """The names that the package `folder` (`model.methods` or `model.mixers`) offers."""
-    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+@dataclass(frozen=True)
+class Registry:
+    """The files of the package `package` that define `attribute`; messages call one of them `noun`.
+
+    `named_by`: the setting or flag that names one, for messages.
+    """
+
+    package: str
+    attribute: str
+    noun: str
+    named_by: str
+
+    def names(self) -> list[str]:
+        """What the folder offers: the names of its modules, with "-" for "_"; those with a leading "_" are private."""
+        folder = importlib.import_module(self.package)
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder.__path__)
+                      if not module.name.startswith("_") and module.name not in getattr(folder, "NOT_LISTED", ()))
+
+    @property
+    def default(self) -> str:
+        """The name that stands where none is given: the package's `DEFAULT`."""
+        return importlib.import_module(self.package).DEFAULT
+
+    def load(self, name: str) -> Any:
+        """The class, or object, called `name`: one of `names()`, or the path of a Python file, which ends in .py.
+
+        Raises:
+            UserError: there is none, or the file cannot be imported or lacks it.
+        """
+        if name.endswith(".py"):
+            return self._of_file(os.path.expanduser(name))
+        if name not in self.names():
+            raise UserError(f"{self.noun} '{name}' is unknown: {self.package.replace('.', '/')}/ has "
+                            f"{', '.join(self.names())}. Set {self.named_by} to one of these, or to the path of a file.")
+        return getattr(importlib.import_module(f"{self.package}.{name.replace('-', '_')}"), self.attribute)
+
+    def _of_file(self, path: str) -> Any:
+        if not os.path.isfile(path):
+            raise UserError(f"{path}: no such file; {self.named_by} names it as a {self.noun}. Correct the path.")
+        try:
+            found = getattr(_module_of(os.path.realpath(path)), self.attribute, None)
+        except UserError:
+            raise
+        except Exception as error:  # the file may raise anything
+            raise UserError(f"{path}: this {self.noun} cannot be imported ({type(error).__name__}: {error}). Mend the "
+                            "file.") from error
+        if found is None:
+            raise UserError(f"{path}: this {self.noun} does not define {self.attribute}. Name its class so.")
+        return found
 
 
-def method_class(config) -> type[HashingMethod]:
-    """The method of a config: the class `Method` of `model/methods/<name>.py`.
+METHODS = Registry("model.methods", "Method", "method", "method")
+MIXERS = Registry("model.mixers", "Mixer", "mixer", "mixer")
+TABLES = Registry("tables", "TABLE", "table", "--table")
+EXPORTS = Registry("inference.export", "Engine", "export", "--to")
+INDEX_KINDS = Registry("inference.index_kinds", "Kind", "kind of index", "--kind")
 
-    The name is `method`; where that is None, `model_name` if it names a method, else S5VH.
+
+def chosen_names(get: Callable[[str], Any]) -> tuple[str, str]:
+    """The names of the method and of the mixer of a config, whose values `get(key)` gives.
+
+    `method` and `mixer` say so. Where one is None, `model_name` does if it names one (`LSTM` the mixer lstm), else the
+    folder's default.
 
     Raises:
-        UserError: there is no such method, or `model_name` names neither a method nor a mixer.
+        UserError: `model_name` is no name of a method or mixer and would have to be, or is nearly one.
     """
-    return _load(methods, config.method or _from_model_name(config, methods, DEFAULT_METHOD), "Method")
+    method, mixer, shown = get("method"), get("mixer"), get("model_name") or ""
+    by_name = shown.lower()
+    known = [*METHODS.names(), *MIXERS.names()]
+    if shown and by_name not in known and not (method and mixer):
+        open_names = ([] if method else METHODS.names()) + ([] if mixer else MIXERS.names())
+        near = difflib.get_close_matches(by_name, open_names, n=1, cutoff=NEAR)
+        if near or not (method or mixer):
+            hint = f"did you mean '{near[0]}'? " if near else f"there are {', '.join(known)}. "
+            raise UserError(f"model_name '{shown}' is no method or mixer; {hint}Set model_name to one of these, or set "
+                            "method and mixer beside a name of your own.")
+    return (method or (by_name if by_name in METHODS.names() else METHODS.default),
+            mixer or (by_name if by_name in MIXERS.names() else MIXERS.default))
 
 
-def mixer_class(config) -> type[SequenceMixer]:
-    """The mixer of a config: the class `Mixer` of `model/mixers/<name>.py`.
-
-    The name is `mixer`; where that is None, `model_name` if it names a mixer (LSTM, RetNet, ...), else Mamba.
-
-    Raises:
-        UserError: as for `method_class`.
-    """
-    return _load(mixers, config.mixer or _from_model_name(config, mixers, DEFAULT_MIXER), "Mixer")
+def method_class(config) -> Any:
+    """The class `Method` that a config names, a `model.contract.HashingMethod`. Raises UserError if there is none."""
+    return METHODS.load(chosen_names(lambda name: getattr(config, name, None))[0])
 
 
-def mixer_factory(config) -> Callable[..., SequenceMixer]:
-    """Makes mixers of a config from (dim, layer, num_layers)."""
-    mixer = mixer_class(config)
-    return functools.partial(mixer, **mixer.settings(config))
+def mixer_class(config) -> Any:
+    """The class `Mixer` that a config names, a `model.contract.SequenceMixer`. Raises UserError if there is none."""
+    return MIXERS.load(chosen_names(lambda name: getattr(config, name, None))[1])
 
 
-def _from_model_name(config, folder: ModuleType, default: str) -> str:
-    name = config.model_name.lower()
-    if name in names(folder):
-        return name
-    known = names(methods) + names(mixers)
-    if name not in known and not (config.method or config.mixer):
-        raise UserError(f"model_name '{config.model_name}' is no method or mixer (there are {', '.join(known)}). "
-                        "Set model_name to one of these, or set method or mixer beside a name of your own.")
-    return default
+def plain_name(name: str) -> str:
+    """The name of a method or mixer without where its file lies, so that it means the same on another machine."""
+    return Path(name).stem if name.endswith(".py") else name
 
 
-def _load(folder: ModuleType, name: str, kind: str) -> Any:
-    if name not in names(folder):
-        raise UserError(f"{kind.lower()} '{name}' is unknown: {folder.__name__.replace('.', '/')}/ has "
-                        f"{', '.join(names(folder))}. Set {kind.lower()} to one of these.")
-    return getattr(importlib.import_module(f"{folder.__name__}.{name}"), kind)
+@cache
+def _module_of(path: str) -> ModuleType:
+    name = f"own_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

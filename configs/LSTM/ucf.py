@@ -7,3 +7,4 @@
 _base_ = '../S5VH/ucf.py'
 
 model_name = 'LSTM'
+mixer = 'lstm'

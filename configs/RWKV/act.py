@@ -9,3 +9,4 @@
 _base_ = '../S5VH/act.py'
 
 model_name = 'RWKV'
+mixer = 'rwkv'

@@ -9,3 +9,4 @@
 _base_ = ['../S5VH/hmdb.py', '../_base_/pca512.py']
 
 model_name = 'RWKV'
+mixer = 'rwkv'

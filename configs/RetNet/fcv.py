@@ -9,4 +9,5 @@
 _base_ = '../S5VH/fcv.py'
 
 model_name = 'RetNet'
+mixer = 'retnet'
 mask_ratio = 0.3

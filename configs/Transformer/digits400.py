@@ -7,3 +7,4 @@
 _base_ = '../S5VH/digits400.py'
 
 model_name = 'Transformer'
+mixer = 'transformer'

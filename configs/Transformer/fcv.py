@@ -7,4 +7,5 @@
 _base_ = '../S5VH/fcv.py'
 
 model_name = 'Transformer'
+mixer = 'transformer'
 mask_ratio = 0.3

@@ -20,7 +20,6 @@ teacher_enhancement = 'tre'
 
 latent_dim_pca = 512
 nanchors = 2000
-nclusters = 1  # hash centres are S5VH's; there are none here
 
 batch_size = 512
 mask_ratio = 0.5  # where views are masked

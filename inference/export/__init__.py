@@ -3,13 +3,12 @@
 An engine's file has `Engine`. What it imports of its own it imports when it is used, so that nobody needs it otherwise.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from inference.code_file import CodeSet, check_unique_ids
 from utils.errors import UserError
+from utils.registry import EXPORTS
 
 
 class Engine(Protocol):
@@ -30,25 +29,13 @@ class Engine(Protocol):
         """
 
 
-def names() -> list[str]:
-    """The names of the engines."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def load(name: str) -> Engine:
-    """The engine `name`. Raises UserError if there is none."""
-    if name not in names():
-        raise UserError(f"no export to '{name}'; there are {', '.join(names())}.")
-    return importlib.import_module(f"{__name__}.{name}").Engine()
-
-
 def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None = None, replace: bool = False) -> None:
     """Stores `codes` by the engine `to`; see `Engine.store`. Without `index`, the engine's first.
 
     Raises:
         UserError: also where the engine, its index or a package it needs is missing, or an id occurs twice.
     """
-    engine = load(to)
+    engine = EXPORTS.load(to)()
     index = index or next(iter(engine.INDEXES))
     if index not in engine.INDEXES:
         raise UserError(f"--index {index}: {to} has {', '.join(engine.INDEXES)}.")

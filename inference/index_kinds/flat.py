@@ -1,13 +1,14 @@
 """Exact search by looking at every code."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from inference import nearest_codes
-from inference.index_kinds import IndexKind, Setting
+from inference.index_kinds import IndexKind
 from inference.ranking import top_k
+from utils.config.keys import choice
 
 
 def _faiss_top_k(query_bits: np.ndarray, database_bits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +31,7 @@ ENGINES = {"auto": _auto_top_k, "own": top_k, "faiss": _faiss_top_k}
 class Kind(IndexKind):
     """exact: compares a query with every code"""
 
-    SETTINGS: ClassVar = {"engine": Setting("what compares (default: auto)", "auto", choices=tuple(ENGINES))}
+    KEYS = (choice("engine", "auto", [name for name in ENGINES if name != "auto"], "what compares (default: auto)"),)
     exact = True
 
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],

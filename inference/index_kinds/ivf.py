@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import faiss
 import numpy as np
 
-from inference.index_kinds import FaissKind, Setting
+from inference.index_kinds import FaissKind
+from utils.config.keys import AT_LEAST_1, Key
 from utils.errors import UserError
 
 # faiss' clustering wants 39 to 256 codes per centroid.
@@ -17,10 +18,10 @@ LEAST_PER_LIST, MOST_PER_LIST = 39, 256
 class Kind(FaissKind):
     """approximate: looks through the lists of the nearest centroids only; the fastest, slow to build"""
 
-    SETTINGS: ClassVar = {
-        "nlist": Setting("lists (default: about the root of N)"),
-        "nprobe": Setting("lists looked through per query (default: one in 64, at least 8)"),
-    }
+    KEYS = (
+        Key("nlist", "int", None, "lists (default: about the root of N)", AT_LEAST_1),
+        Key("nprobe", "int", None, "lists looked through per query (default: one in 64, at least 8)", AT_LEAST_1),
+    )
 
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],
                  state: Mapping[str, np.ndarray] | None = None) -> None:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import faiss
 import numpy as np
 
-from inference.index_kinds import FaissKind, Setting
+from inference.index_kinds import FaissKind
+from utils.config.keys import AT_LEAST_1, NON_NEGATIVE, Key
 from utils.errors import UserError
 
 MAX_SUBSTRING = 32  # bits: a longer one would not find more, and its table takes no less
@@ -20,10 +21,10 @@ class Kind(FaissKind):
     a distance below nhash * (nflip + 1) is. Substrings of log2 N bits fill a table evenly (their paper, section 3.3).
     """
 
-    SETTINGS: ClassVar = {
-        "nhash": Setting("substrings (default: about K / log2 N)"),
-        "nflip": Setting("bits of a substring that may differ (default: 1)", 1, low=0),
-    }
+    KEYS = (
+        Key("nhash", "int", None, "substrings (default: about K / log2 N)", AT_LEAST_1),
+        Key("nflip", "int", 1, "bits of a substring that may differ (default: 1)", NON_NEGATIVE),
+    )
 
     def __init__(self, bits: np.ndarray, num_bits: int, settings: Mapping[str, Any],
                  state: Mapping[str, np.ndarray] | None = None) -> None:

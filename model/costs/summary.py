@@ -1,7 +1,7 @@
 """What a config's model costs: parameters, floating-point operations and activation memory, without any data."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from dataset.batches import Batch
 from dataset.views import EpochDraws
 from model import build_model
-from model.contract import HashingMethod
+from model.contract import HashingMethod, Step
 from model.costs.flops import count_flops
 from model.kernels.scan import ENGINES
 from utils.config import Config
@@ -29,14 +29,14 @@ class Summary:
     """Trainable parameters of the method's children, those with named children divided once more. A parameter in
     two places counts once; frozen ones and buffers do not."""
     encode_flops: int
-    """Per video of `num_frames` frames."""
+    """Per item of `item_shape`: (T, F) of a video."""
     step_flops: int
     """Per video: the losses of all views and their backward pass, where no block is skipped (stochastic depth
     saves some). `before_step` and the optimiser are left out."""
     saved_bytes_per_video: int
     saved_bytes: int
     """Kept from the forward for the backward pass of a batch, less features, parameters and buffers."""
-    num_frames: int
+    item_shape: tuple[int, ...]
     batch_size: int
 
     @property
@@ -47,7 +47,8 @@ class Summary:
         """A table of the parts and a line per cost, ending in a newline."""
         table = {name: _scaled(count) for name, count in {**self.parts, "total": self.num_parameters}.items()}
         costs = {
-            "encode": f"{_scaled(self.encode_flops, 'FLOP')} per video of {self.num_frames} frames",
+            "encode": f"{_scaled(self.encode_flops, 'FLOP')} per " + (
+                f"video of {self.item_shape[0]} frames" if len(self.item_shape) == 2 else "picture"),
             "training step": f"{_scaled(self.step_flops, 'FLOP')} per video (forward and backward)",
             "activations": f"{_scaled(self.saved_bytes_per_video, 'iB', 1024)} per video, "
                            f"{_scaled(self.saved_bytes, 'iB', 1024)} for a batch of {self.batch_size} "
@@ -73,11 +74,11 @@ def summarise(config) -> Summary:
         parts = _parts(model)
         encode, step = ([count_flops(call, model, batch) for batch in _batches(config, model)]
                         for call in (_encode, _step))
-        model = _model(config, _engine_on_cpu(config.scan_engine))
+        model = _model(config, _engine_on_cpu(getattr(config, "scan_engine", "auto")))
         saved = [_saved_bytes(model, batch, config.amp) for batch in _batches(config, model)]
     saved_bytes = saved[0] + _per_video(saved) * (config.batch_size - SIZES[0])
-    return Summary(parts, _per_video(encode), _per_video(step), _per_video(saved), saved_bytes, config.max_frames,
-                   config.batch_size)
+    return Summary(parts, _per_video(encode), _per_video(step), _per_video(saved), saved_bytes,
+                   tuple(config.item_shape), config.batch_size)
 
 
 def encode_flops(config) -> int:
@@ -106,11 +107,25 @@ def _batches(config, model: HashingMethod) -> Iterator[Batch]:
 
 
 def _batch(config, model: HashingMethod, size: int) -> Batch:
-    index = torch.arange(size)
-    features = torch.randn(size, config.max_frames, config.feature_size,
-                           generator=torch.Generator().manual_seed(config.seed))
-    draws = EpochDraws(config.seed, 0, size, config.max_frames, config.mask_ratio, model.num_uniforms)
-    return Batch(index, features, draws.masks(index), torch.ones_like(draws.uniforms(index)))  # 1: no block skipped
+    draws = EpochDraws(config.seed, 0, size, model.draws())
+    return random_batch(config, draws, torch.Generator().manual_seed(config.seed), uniform=1.0)  # no block is skipped
+
+
+def random_batch(config, draws: EpochDraws, generator: torch.Generator, uniform: float | None = None) -> Batch:
+    """A batch of random items of the shape that a config says, all that `draws` are for; without labels.
+
+    `uniform`: a value in place of every uniform that is drawn.
+    """
+    index, uniforms = torch.arange(draws.num_videos), draws.uniforms(torch.arange(draws.num_videos))
+    return Batch(index, random_items(config.item_shape, draws.num_videos, generator), draws.masks(index),
+                 uniforms if uniform is None else torch.full_like(uniforms, uniform))
+
+
+def random_items(item_shape: Sequence[int], num_items: int, generator: torch.Generator | None = None) -> Tensor:
+    """(num_items, *item_shape): videos of normal features, or pictures of uint8."""
+    shape = (num_items, *item_shape)
+    return (torch.randn(shape, generator=generator) if len(item_shape) == 2
+            else torch.randint(256, shape, dtype=torch.uint8, generator=generator))
 
 
 def _parts(model: HashingMethod) -> Counter[str]:
@@ -125,7 +140,7 @@ def _parts(model: HashingMethod) -> Counter[str]:
 
 @torch.no_grad()
 def _encode(model: HashingMethod, batch: Batch) -> Tensor:
-    return model.eval().encode(batch.features)
+    return model.eval().encode(batch.items)
 
 
 def _step(model: HashingMethod, batch: Batch) -> None:
@@ -134,7 +149,7 @@ def _step(model: HashingMethod, batch: Batch) -> None:
 
 
 def _losses(model: HashingMethod, batch: Batch) -> Mapping[str, Tensor]:
-    return model.train().losses(batch, epoch=0)
+    return model.train().losses(batch, Step(0, 1, torch.tensor(0), 1))
 
 
 def _saved_bytes(model: HashingMethod, batch: Batch, amp: str) -> int:

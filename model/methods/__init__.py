@@ -1,1 +1,3 @@
-"""Methods: what is trained. Each file here that defines `Method` is one, by its name."""
+"""Methods: what is trained. Each file or folder here that defines `Method` is one, by its name."""
+
+DEFAULT = "s5vh"

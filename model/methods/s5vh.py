@@ -9,9 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from artefacts.artefact import Artefact, with_keys
+from artefacts.centers.artefact import HASH_CENTERS
+from artefacts.clusters import PSEUDO_LABELS
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
+from model.contract import Step
 from model.nets.autoencoder import binarise, split_frames, take_frames
-from model.nets.frame_hashing import FrameHashing
+from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
+from utils.config.keys import NON_NEGATIVE, POSITIVE, UNIT, Key, choice
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
@@ -30,13 +35,31 @@ class Method(FrameHashing):
     """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
 
     Args:
-        config: the resolved configuration; see `utils.config.schema` for the keys.
+        config: the resolved configuration.
         num_videos: N, the rows of the pseudo-labels; 0 where only codes are wanted.
         pseudo_labels: (N,) int64, the cluster of each training video, the start of the soft labels.
         hash_centers: (C, K) of +-1; label i belongs to centre i. Not used with hash_center_mode 'learned'.
     """
 
+    title = "S5VH"
+    KEYS = (
+        *FrameHashing.KEYS,
+        choice("S5VH_type", "small", ["mini", "base"], "encoder depth: mini 1, small 6, base 12 blocks",
+               shapes_codes=True),
+        *CONTRASTIVE_KEYS,
+        Key("a_cluster", "float", 0.1, "weight of the center alignment loss", NON_NEGATIVE),
+        Key("temperature_cluster", "float", 0.5, "temperature of the center alignment loss", POSITIVE),
+        choice("hash_center_mode", "fixed", ["learned"], "solved centers, or a free linear layer (release)"),
+        choice("pseudo_label_update", "normalised", ["frozen", "release"],
+               "labels move by the loss's own logits, not at all, or by raw logits (release)"),
+        Key("pseudo_label_temperature", "float", 0.05, "temperature of the label update, where normalised", POSITIVE),
+        Key("warm_up_epoch", "int", 50, "epochs before the pseudo-labels move", NON_NEGATIVE),
+        Key("smoothing_alpha", "float", 0.01, "step of the pseudo-labels towards the prediction", UNIT),
+        *with_keys(PSEUDO_LABELS, HASH_CENTERS),
+    )
     resident_state = ("pseudo_labels",)
+    optional_state = ("hash_centers",)
+    ignored_state = ("get_token_probs.", "classifier.weight", "hash_centers")  # of the release, or of the other mode
     pseudo_labels: Tensor
     hash_centers: Tensor
 
@@ -55,10 +78,17 @@ class Method(FrameHashing):
         if hash_centers is not None and config.hash_center_mode == "fixed":
             self.hash_centers.copy_(hash_centers)
 
-    @staticmethod
-    def required_artefacts(config) -> tuple[str, ...]:
-        learned = config.hash_center_mode == "learned"
-        return ("pseudo_labels",) if learned else ("pseudo_labels", "hash_centers")
+    @classmethod
+    def check(cls, config) -> str | None:
+        nbits, nclusters = config.nbits, config.nclusters
+        if (nclusters - 1).bit_length() > nbits - 1:
+            return (f"nclusters = {nclusters} is more than nbits = {nbits} can keep apart; set nclusters to at most "
+                    f"{2 ** (nbits - 1)}, or more bits.")
+        return super().check(config)
+
+    @classmethod
+    def artefacts(cls, config) -> tuple[Artefact, ...]:
+        return (PSEUDO_LABELS,) if config.hash_center_mode == "learned" else (PSEUDO_LABELS, HASH_CENTERS)
 
     def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
               tokens: Tensor | None = None) -> Views:
@@ -86,19 +116,19 @@ class Method(FrameHashing):
             return self.classifier(video_codes)
         return video_codes @ self.hash_centers.to(video_codes.dtype).T
 
-    def step_losses(self, batch, epoch: int) -> dict[str, Tensor]:
+    def step_losses(self, batch, step: Step) -> dict[str, Tensor]:
         """As in the contract; the frames are embedded once for the pseudo-labels and the views."""
-        if not self._labels_move(epoch):
-            return self.losses(batch, epoch)
-        tokens = self.encoder.embed(batch.features)
+        if not self._labels_move(step.epoch):
+            return self.losses(batch, step)
+        tokens = self.encoder.embed(batch.items)
         self._move_labels(batch, tokens.detach())
-        return self.losses(batch, epoch, tokens)
+        return self.losses(batch, step, tokens)
 
-    def losses(self, batch, epoch: int, tokens: Tensor | None = None) -> dict[str, Tensor]:
+    def losses(self, batch, step: Step, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`; `tokens` as in `views`."""
         config, share = self.config, batch.share
-        views = self.views(batch.features, batch.masks, batch.uniforms, tokens)
-        with torch.autocast(batch.features.device.type, enabled=False):
+        views = self.views(batch.items, batch.masks, batch.uniforms, tokens)
+        with torch.autocast(batch.items.device.type, enabled=False):
             reconstruction = share.mean(sum(
                 reconstruction_loss(predicted.float(), target)
                 for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True)))
@@ -112,10 +142,10 @@ class Method(FrameHashing):
         return {"total": total, "reconstruction": reconstruction, "contrastive": contrastive, "center": center}
 
     @torch.no_grad()
-    def before_step(self, batch, epoch: int) -> None:
+    def before_step(self, batch, step: Step) -> None:
         """Moves the pseudo-labels of the batch towards what the model predicts of the whole videos."""
-        if self._labels_move(epoch):
-            self._move_labels(batch, self.encoder.embed(batch.features))
+        if self._labels_move(step.epoch):
+            self._move_labels(batch, self.encoder.embed(batch.items))
 
     def _labels_move(self, epoch: int) -> bool:
         return epoch >= self.config.warm_up_epoch and self.config.pseudo_label_update != "frozen"

@@ -1,1 +1,3 @@
 """Mixers: what mixes information between frames. Each file here that defines `Mixer` is one, by its name."""
+
+DEFAULT = "mamba"

@@ -4,7 +4,7 @@ From letters to the paper: D width, E inner width (expand x D), N states per cha
 """
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from model.contract import SequenceMixer
 from model.kernels.conv import causal_conv_silu
-from model.kernels.scan import selective_scan
+from model.kernels.scan import explain, selective_scan
+from utils.config.keys import AT_LEAST_1, Key
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 
@@ -28,6 +29,12 @@ class Mixer(SequenceMixer):
     """
 
     name = "mamba"
+    KEYS = (
+        Key("scan_engine", "text", "auto", "engine of the selective scan"),
+        Key("d_state", "int", 16, "N, states per channel", AT_LEAST_1, shapes_codes=True),
+        Key("d_conv", "int", 4, "width of the causal convolution", AT_LEAST_1, shapes_codes=True),
+        Key("expand", "int", 2, "inner width of the mixer over its width", AT_LEAST_1, shapes_codes=True),
+    )
     carries_state = True
 
     def __init__(self, dim: int, layer: int = 0, num_layers: int = 1, *, scan_engine: str = "auto",
@@ -45,9 +52,9 @@ class Mixer(SequenceMixer):
         self.out_proj = nn.Linear(inner, dim, bias=False)
         self._init_step_sizes(rank)
 
-    @staticmethod
-    def settings(config) -> dict[str, Any]:
-        return {"scan_engine": config.scan_engine}
+    @classmethod
+    def describe(cls, config, device: torch.device) -> str:
+        return explain(config.scan_engine, device)
 
     @torch.no_grad()
     def _init_step_sizes(self, rank: int) -> None:

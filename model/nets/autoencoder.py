@@ -1,4 +1,4 @@
-"""The encoder, the binarisation and the decoder of S5VH (Wang et al., AAAI 2025), VHMT's student as well.
+"""The encoder, the binarisation and the decoder of an autoencoder over frames (Wang et al., AAAI 2025).
 
 Letters: B rows, T frames, V visible frames of a view, F feature size, D width, K bits.
 """
@@ -64,7 +64,7 @@ def video_codes(h: Tensor, tied_bits: str) -> Tensor:
     """Real video codes (B, K) from the pre-activations h (B, T, K) of the frames; the sign of an entry is its bit.
 
     The mean of the frame codes. An even number of frames can tie; with `tied_bits` 'sign' a tied bit takes the sign
-    of the mean pre-activation instead, with 'zero' (the S5VH release) it stays 0.
+    of the mean pre-activation instead, with 'zero' (the release of Wang et al.) it stays 0.
     """
     code = binarise(h).mean(dim=1)
     if tied_bits == "zero":

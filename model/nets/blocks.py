@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.contract import SequenceMixer
 from utils.errors import UserError
+from utils.registry import mixer_class
 
 NORM_EPS = 1e-6
 PIECE = 2048  # steps, of all rows together, that a layer sees at once of sequences that are longer: they stay in caches
@@ -25,7 +26,7 @@ class BidirectionalBlock(nn.Module):
     Args:
         dim: the width D.
         make_mixer: called without arguments for each mixer the block needs.
-        directions: `tied` (mix' is mix, with a norm of its own; what the published S5VH numbers used),
+        directions: `tied` (mix' is mix, with a norm of its own; what the published numbers used),
             `separate` (two mixers) or `forward` (no backward pass).
         drop_rate: the probability that a row of the batch skips the block in training, both halves alike.
 
@@ -115,6 +116,16 @@ class Stack(nn.ModuleList):
         for layer, block in enumerate(self):
             x = block(x, None if uniforms is None else uniforms[:, layer])
         return x
+
+
+def mixer_factory(config) -> Callable[..., SequenceMixer]:
+    """Makes mixers of a config, with their settings, from (dim, layer, num_layers)."""
+    return with_settings(mixer_class(config), config)
+
+
+def with_settings(mixer: type[SequenceMixer], config) -> Callable[..., SequenceMixer]:
+    """`mixer` with the settings that a config has for it, to be made from (dim, layer, num_layers)."""
+    return functools.partial(mixer, **{key.name: getattr(config, key.name, key.default) for key in mixer.KEYS})
 
 
 def is_long(x: Tensor) -> bool:

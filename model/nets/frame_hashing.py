@@ -1,4 +1,4 @@
-"""What S5VH and VHMT's student share: an autoencoder over frames whose bottleneck is a binary code per frame.
+"""An autoencoder over frames whose bottleneck is a binary code per frame: what several methods share.
 
 Letters: B videos, T frames, K bits.
 """
@@ -6,10 +6,17 @@ Letters: B videos, T frames, K bits.
 import torch
 from torch import Tensor, nn
 
+from dataset.views import Draws
 from model.contract import HashingMethod
 from model.nets.autoencoder import Decoder, Encoder, video_codes
-from model.nets.blocks import init_linears
-from utils.registry import mixer_factory
+from model.nets.blocks import init_linears, mixer_factory
+from utils.config.keys import AT_LEAST_1, BELOW_1, INSIDE_UNIT, NON_NEGATIVE, POSITIVE, Key, choice
+
+CONTRASTIVE_KEYS = (
+    Key("alpha", "float", 1.0, "weight of the contrastive loss", NON_NEGATIVE),
+    Key("temperature", "float", 0.5, "tau of the contrastive loss", POSITIVE),
+    Key("tau_plus", "float", 0.1, "prior of a false negative in the contrastive loss", BELOW_1),
+)
 
 
 class FrameHashing(HashingMethod):
@@ -19,11 +26,20 @@ class FrameHashing(HashingMethod):
     networks the same weights.
 
     Args:
-        config: the resolved configuration; see `utils.config.schema` for the keys.
+        config: the resolved configuration.
         encoder_depth, decoder_depth: blocks.
         hides: some frames are hidden from the encoder; a learned token stands for each of them in the decoder.
     """
 
+    KEYS = (
+        Key("hidden_size", "int", 256, "D, width of the encoder", AT_LEAST_1, shapes_codes=True),
+        Key("decoder_size", "int", 192, "width of the decoder", AT_LEAST_1),
+        choice("directions", "tied", ["separate", "forward"],
+               "scan both ways with shared or separate weights, or forward only", shapes_codes=True),
+        Key("drop_path_rate", "float", 0.5, "stochastic depth of the last block, rising from 0", BELOW_1),
+        choice("mixer_init", "own", ["xavier"], "weights of mixers at the start: their own, or Xavier (release)"),
+        Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
+    )
     mask_token: nn.Parameter | None
 
     def __init__(self, config, encoder_depth: int, decoder_depth: int, hides: bool = True):
@@ -47,12 +63,24 @@ class FrameHashing(HashingMethod):
         if self.mask_token is not None:
             nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
 
-    @property
-    def num_uniforms(self) -> int:
-        """One for each block of the encoder: which ones a video skips (stochastic depth)."""
-        return len(self.encoder.blocks)
+    @classmethod
+    def check(cls, config) -> str | None:
+        if len(config.item_shape) != 2:
+            return (f"item_shape = {config.item_shape}, but {config.method} hashes videos. Set max_frames and "
+                    "feature_size instead, or choose another method.")
+        frames, ratio = config.max_frames, config.mask_ratio
+        if int(ratio * frames) < 1:  # it cannot reach `frames`: mask_ratio is below 1
+            return (f"mask_ratio = {ratio} hides none of max_frames = {frames} frames; set mask_ratio to "
+                    f"{1 / frames:.2g} or more.")
+        return None
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Real video codes (B, K) of whole videos x (B, T, F), as `video_codes`."""
-        h = self.ln(self.binary(self.encoder(self.encoder.embed(x)))).float()
+    def draws(self) -> Draws:
+        """Two views of each video; of each the hidden frames, and a uniform for each block of the encoder, which decides
+        whether the video skips it (stochastic depth)."""
+        return Draws(num_uniforms=len(self.encoder.blocks), num_frames=self.config.max_frames,
+                     mask_ratio=None if self.mask_token is None else self.config.mask_ratio)
+
+    def encode(self, items: Tensor) -> Tensor:
+        """Real video codes (B, K) of whole videos (B, T, F), as `video_codes`."""
+        h = self.ln(self.binary(self.encoder(self.encoder.embed(items)))).float()
         return video_codes(h, self.config.tied_bits)

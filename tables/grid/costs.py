@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.autograd.profiler import profile
 from tqdm import tqdm
 
-from inference.encode import frames_at_once
+from inference.encode import frames_at_once, items_at_once
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names
 from model import build_model
-from model.costs.summary import encode_flops
+from model.costs.summary import encode_flops, random_items
 from tables.grid.cells import Cell
 from tables.grid.networks import count_parameters
 
@@ -39,11 +38,9 @@ def cost_records(cells: Sequence[Cell], device: torch.device, seconds: float) ->
     records = []
     with tqdm(total=len(cells), desc="networks", leave=False, disable=None) as bar:
         for group in groups.values():
-            frames = torch.rand(max(frames_at_once(device), *(cell.config.max_frames for cell in group)),
-                                group[0].config.feature_size, device=device)
             subjects = []
             for cell in group:
-                subjects.append(_Subject(cell, frames))
+                subjects.append(_Subject(cell, device))
                 bar.update()
             fastest = _fastest(subjects, seconds / len(groups))
             records += [subject.record(*times) for subject, times in zip(subjects, fastest, strict=True)]
@@ -101,24 +98,23 @@ def cost_figures(records: Sequence[Record]) -> list[Markup]:
 
 
 class _Subject:
-    """A cell's network, with slices of `frames` (many, F) to encode."""
+    """A cell's network, with random items to encode."""
 
-    def __init__(self, cell: Cell, frames: Tensor):
-        self.cell, self.frames = cell, frames
-        config = cell.config
+    def __init__(self, cell: Cell, device: torch.device):
+        self.cell, config = cell, cell.config
         torch.manual_seed(config.seed)
-        self.model = build_model(config).to(frames.device)
-        self.batch = min(LARGEST_BATCH, max(1, frames_at_once(frames.device) // config.max_frames))
-        self.encoder_params, self.all_params = count_parameters(self.model, config, frames.device)
+        self.model = build_model(config).to(device)
+        self.batch = min(LARGEST_BATCH, items_at_once(config.item_shape, device))
+        self.items = random_items(config.item_shape, self.batch).to(device)
+        self.encoder_params, self.all_params = count_parameters(self.model, config, device)
         self.flops = encode_flops(config)
         self.encode(1)  # so that what is loaded or compiled on first use is not counted
-        self.single_bytes, self.batch_bytes = (peak_memory(partial(self.encode, size), frames.device)
+        self.single_bytes, self.batch_bytes = (peak_memory(partial(self.encode, size), device)
                                                for size in (1, self.batch))
 
     @torch.inference_mode()
-    def encode(self, num_videos: int) -> None:
-        length = self.cell.config.max_frames
-        self.model.encode(self.frames[:num_videos * length].unflatten(0, (num_videos, length)))
+    def encode(self, num_items: int) -> None:
+        self.model.encode(self.items[:num_items])
 
     def times(self) -> tuple[float, float]:
         """Milliseconds of a video encoded alone, and of one in a batch."""
@@ -127,7 +123,7 @@ class _Subject:
     def record(self, single: float, batch: float) -> Record:
         config = self.cell.config
         return {"dataset": self.cell.dataset, "model": self.cell.row.label, "bits": config.nbits,
-                "frames": config.max_frames, "features": config.feature_size,
+                "frames": config.max_frames or 1, "item_shape": list(config.item_shape),
                 "encoder_params": self.encoder_params, "all_params": self.all_params, "encode_flops": self.flops,
                 "single_ms": single, "batch_ms": batch, "batch": self.batch,
                 "bits_per_second": 1000 * config.nbits / batch,
@@ -142,8 +138,8 @@ class _Subject:
         return 1000 * (time.perf_counter() - started)
 
     def _wait(self) -> None:
-        if self.frames.is_cuda:
-            torch.cuda.synchronize(self.frames.device)
+        if self.items.is_cuda:
+            torch.cuda.synchronize(self.items.device)
 
 
 def _fastest(subjects: Sequence[_Subject], seconds: float) -> list[tuple[float, float]]:

@@ -13,6 +13,7 @@ import tables
 from tables.grid.published import Result, published_results
 from utils.cli import run_script
 from utils.files.writing import write_text
+from utils.registry import TABLES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _PART = re.compile(r"^# Not run here\..*\n(?:#  .*\n)*", re.MULTILINE)
@@ -46,7 +47,7 @@ def _table(results: list[Result]) -> str:
 def _published_as() -> dict[str, tuple[str, str]]:
     """Model -> the (method, backbone) that its rows answer to, in every profile; the last row is the model as it is."""
     return {row.model: row.published for name in ("backbones", "vhmt-tam") for profile in tables.PROFILES
-            for row in tables.in_profile(tables.load(name), profile).rows if row.published}
+            for row in tables.in_profile(TABLES.load(name), profile).rows if row.published}
 
 
 def main() -> None:

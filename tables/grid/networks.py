@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from artefacts.store import load_artefacts
+from artefacts.cache import load
 from dataset.protocol import open_retrieval, open_train
 from inference.evaluation import evaluate_baselines, evaluate_retrieval
 from inference.report import metric_row
 from model import initial_model, method_class
 from model.contract import HashingMethod
+from model.costs.summary import random_items
 from tables.grid.cells import Cell
 from utils.config import Config
 from utils.files.writing import write_text
@@ -37,8 +38,8 @@ def untrained_network(cell: Cell) -> Network:
         UserError: data or artefacts are missing; the message names the preprocess command.
     """
     config, train = cell.config, open_train(cell.config)
-    artefacts = load_artefacts(method_class(config).required_artefacts(config), config, train.fingerprint(), len(train),
-                               command=f"python preprocess.py --config {cell.path}", log=log.info)
+    artefacts = load(method_class(config).artefacts(config), config, train,
+                     command=f"python preprocess.py --config {cell.path}", log=log.info)
     return Network(config, initial_model(config, len(train), artefacts), len(train))
 
 
@@ -54,7 +55,7 @@ def before_training(cell: Cell, device: torch.device) -> dict[str, Any]:
         result = evaluate_retrieval(model.encode, open_retrieval(cell.config), cell.config, device)
         return metric_row(result.evaluation, "expected") | {"encoder_params": encoder, "all_params": everything}
 
-    return _kept(cell.config, "untrained.json", measure)
+    return _cached(cell.config, "untrained.json", measure)
 
 
 def shallow_codes(config: Config) -> list[dict[str, Any]]:
@@ -62,20 +63,20 @@ def shallow_codes(config: Config) -> list[dict[str, Any]]:
     def measure() -> dict[str, Any]:
         return {"rows": evaluate_baselines(open_train(config), open_retrieval(config), config)}
 
-    return _kept(config, "baselines.json", measure)["rows"]
+    return _cached(config, "baselines.json", measure)["rows"]
 
 
 def count_parameters(model: HashingMethod, config, device: torch.device) -> tuple[int, int]:
     """The numbers of parameters that the gradient of the codes reaches, and of all that are learned."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward pass in eval mode
-        codes = model.encode(torch.zeros(1, config.max_frames, config.feature_size, device=device))
+        codes = model.encode(torch.zeros_like(random_items(config.item_shape, 1)).to(device))
         gradients = torch.autograd.grad(codes.sum(), learned, allow_unused=True)
     reached = (parameter for parameter, gradient in zip(learned, gradients, strict=True) if gradient is not None)
     return sum(parameter.numel() for parameter in reached), sum(parameter.numel() for parameter in learned)
 
 
-def _kept(config: Config, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _cached(config: Config, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `measure` gives, from the file `name` of the config's logs where that was written for the same config."""
     path = Path(config.log_path) / name
     origin = {"config_sha256": hashlib.sha256(config.as_text().encode()).hexdigest()}

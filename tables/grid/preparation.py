@@ -1,13 +1,16 @@
 """What must be there before a cell trains: its data, and what preprocess.py makes of them."""
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
+from artefacts.cache import check_split
 from dataset.digits import VARIANTS, write_digits
-from dataset.protocol import check_clusters, open_retrieval, open_train
+from dataset.protocol import open_retrieval, open_train
+from model import method_class
 from tables.grid.artefacts import are_made, artefacts_of
 from tables.grid.cells import Cell, State
 from tables.grid.runner import LOG, Runner, timed
@@ -18,13 +21,6 @@ from utils.errors import UserError
 _SAMPLE_DATA: dict[str, Callable[[str], object]] = {
     name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()}
 
-# The column "Video Features" of the table in the README of the S5VH release (github.com/gimpong/AAAI25-S5VH).
-_LINKS = {
-    "fcv": ("FCVID", "https://pan.baidu.com/s/1v0qo4PtiZgFB9iLmj3sJIg?pwd=0000"),
-    "activitynet": ("ActivityNet", "https://pan.baidu.com/s/1cDJ0-6T2-AOeLgp5rBihfA?pwd=0000"),
-    "ucf": ("UCF101", "https://pan.baidu.com/s/1c2NMC0Y8R3zn4ionzKUP4g?pwd=0000"),
-    "hmdb": ("HMDB51", "https://pan.baidu.com/s/1su2STM7b2mg-jBfsN5iRIQ?pwd=0000"),
-}
 _DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "database features",
               "query_feat_path": "query features", "label_path": "database labels", "query_label_path": "query labels"}
 
@@ -36,15 +32,21 @@ def missing_data(cells: Iterable[Cell]) -> list[str]:
         if config.dataset in _SAMPLE_DATA:
             continue
         fix = f"Put it there, or set data_root or {{key}} in {source}"
-        if config.dataset in _LINKS:
-            dataset, link = _LINKS[config.dataset]
-            fix = (f"Download it ({link}, which the README of the S5VH release lists under {dataset}, Video Features) "
-                   "or set data_root")
+        if config.dataset in _links():
+            dataset, link = _links()[config.dataset]
+            fix = f"Download it ({link}, where the features of {dataset} are published) or set data_root"
         for key, what in _DATA_KEYS.items():
             for path in config[key] or ():
                 if not os.path.exists(path):
                     messages.setdefault(path, f"{path}: not there; {name} has its {what} here. {fix.format(key=key)}.")
     return list(messages.values())
+
+
+@cache
+def _links() -> dict[str, tuple[str, str]]:
+    """Dataset -> its name and the public link to its features: tables/datasets.csv, after the README of the release."""
+    with open(Path(__file__).parents[1] / "datasets.csv", encoding="utf-8", newline="") as file:
+        return {line["dataset"]: (line["name"], line["link"]) for line in csv.DictReader(file)}
 
 
 def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
@@ -62,7 +64,7 @@ def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
         if write and not all(map(os.path.exists, paths)):
             write(config.data_root)
             say(f"{config.data_root}: sample data written")
-        check_clusters(config, open_train(config))
+        check_split(method_class(config).artefacts(config), config, open_train(config))
         open_retrieval(config)
 
 
@@ -107,7 +109,7 @@ def _check_folders(configs: Iterable[Config]) -> None:
 
 
 def _data_of(config: Config) -> str:
-    return json.dumps([config[key] for key in (*_DATA_KEYS, "feature_size", "max_frames", "nclusters")])
+    return json.dumps([[config[key] for key in (*_DATA_KEYS, "item_shape")], sorted(artefacts_of(config).items())])
 
 
 def _check_files(cells: Sequence[Cell]) -> None:

@@ -1,5 +1,6 @@
 """The project's scripts as child processes: one after another within a cell, several cells side by side."""
 
+import math
 import os
 import shlex
 import signal
@@ -142,7 +143,7 @@ def side_by_side(cells: Collection[Cell], device: torch.device) -> int:
     """
     if device.type != "cpu" or not cells:
         return 1
-    need = max(4 * (config.train_num_sample or 0) * config.max_frames * config.feature_size
+    need = max(4 * (config.train_num_sample or 0) * math.prod(config.item_shape)
                for config in (cell.config for cell in cells)) + BYTES_PER_CELL
     memory = available_memory()
     fitting = len(cells) if memory is None else memory // need

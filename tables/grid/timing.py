@@ -4,6 +4,7 @@ Every round times each network once, in turn, so that a busy machine slows all o
 round, and the median over the rounds counts. B videos, T frames, F features.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from statistics import median
 import torch
 
 from dataset.batches import Batch
-from dataset.views import frame_views
+from dataset.views import EpochDraws
 from model import build_model
-from optim import build_optimizer
+from model.contract import Step
+from model.costs.summary import random_batch
+from optim import GroupedOptimizer
 from tables.grid.networks import Network
 from training.steps import training_step
 
@@ -66,20 +69,23 @@ class _Subject:
     def __init__(self, network: Network, device: torch.device):
         self.config, self.device = network.config, device
         self.model = network.model.to(device)
-        self.optimizer = build_optimizer(self.config.optimizer_name, self.model.parameters(), self.config.lr,
-                                         self.config.weight_decay)
+        self.optimizer = None if self.model.closed_form else GroupedOptimizer(self.model.parameter_groups(), self.config)
         self.batch = _random_batch(network).to(device)
 
     def step(self) -> float:
-        config = self.config
+        """NaN where the method has no steps."""
+        config, optimizer = self.config, self.optimizer
+        if optimizer is None:
+            return math.nan
         self.model.train()
-        return self._milliseconds(lambda: training_step(self.model, self.optimizer, self.batch, config.num_epochs - 1,
-                                                        amp=config.amp, grad_clip=config.grad_clip))
+        last = Step(config.num_epochs - 1, config.num_epochs, torch.tensor(0, device=self.device), 1)
+        return self._milliseconds(lambda: training_step(self.model, optimizer, self.batch, last, amp=config.amp,
+                                                        grad_clip=config.grad_clip))
 
     def encode(self) -> float:
         self.model.eval()
         with torch.inference_mode():
-            return self._milliseconds(lambda: self.model.encode(self.batch.features)) / len(self.batch.index)
+            return self._milliseconds(lambda: self.model.encode(self.batch.items)) / len(self.batch.index)
 
     def _milliseconds(self, action: Callable[[], object]) -> float:
         self._wait()
@@ -94,12 +100,8 @@ class _Subject:
 
 
 def _random_batch(network: Network) -> Batch:
-    random, config = torch.Generator().manual_seed(1), network.config
-    num_videos = min(config.batch_size, network.num_videos)
-    features = torch.rand(num_videos, config.max_frames, config.feature_size, generator=random)
-    masks = frame_views(num_videos, config.max_frames, config.mask_ratio, random)
-    return Batch(torch.arange(num_videos), features, masks,
-                 torch.rand(num_videos, 2, network.model.num_uniforms, generator=random))
+    draws = EpochDraws(1, 0, min(network.config.batch_size, network.num_videos), network.model.draws())
+    return random_batch(network.config, draws, torch.Generator().manual_seed(1))
 
 
 def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:

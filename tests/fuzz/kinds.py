@@ -14,23 +14,22 @@ import scipy.io
 import torch
 from scipy import sparse
 
-from artefacts.store import (
-    assignment_settings,
-    center_settings,
-    load_hash_centers,
-    load_pseudo_labels,
-    write_artefact,
-)
+from artefacts.artefact import Artefact, made_from
+from artefacts.cache import load
+from artefacts.centers.artefact import HASH_CENTERS
+from artefacts.clusters import PSEUDO_LABELS
+from artefacts.store import write_artefact
 from dataset.features import open_features
 from dataset.labels import read_class_names, read_labels
 from dataset.sources import FileSource, HostResident
 from inference.code_file import CodeSet, read_codes, read_ids, write_codes
 from inference.index import Index, load_index
 from model import build_model, load_weights
+from model.fingerprint import model_fingerprint
 from tests.fuzz import archives, content
 from tests.fuzz.damage import damaged
 from tests.fuzz.hdf5 import restructure
-from training.checkpoints import model_fingerprint, read_checkpoint, write_checkpoint
+from training.checkpoints import read_checkpoint, write_checkpoint
 from utils.config import Config, load_config
 from utils.config.schema import check_values
 
@@ -84,7 +83,7 @@ def _make_features(folder: Path) -> None:
 
 
 def _read_features(path: Path) -> None:
-    features = open_features(path, feature_size=F, max_frames=T, role="training")
+    features = open_features(path, item_shape=(T, F), role="training")
     features.fingerprint()
     index = torch.arange(min(7, len(features))).flip(0)
     assert torch.isfinite(FileSource(features).batch(index)).all()
@@ -131,20 +130,36 @@ def _make_artefacts(folder: Path) -> None:
     config, rng = _preprocessed(folder), np.random.default_rng(0)
     positions = rng.integers(CLASSES, size=(N, 2))
     centers = rng.choice((-1, 1), (CLASSES, BITS)).astype(np.int8)
-    write_artefact(folder / "positions.h5", {"pos": positions}, assignment_settings(config, FINGERPRINT))
-    write_artefact(folder / "centres.h5", {"matrix": centers}, center_settings(config, FINGERPRINT))
+    write_artefact(folder / "positions.h5", {"pos": positions}, made_from(PSEUDO_LABELS, config, FINGERPRINT))
+    write_artefact(folder / "centers.h5", {"matrix": centers}, made_from(HASH_CENTERS, config, FINGERPRINT))
     with h5py.File(folder / "downloaded.h5", "w") as file:
         file["pos"], file["matrix"] = positions.astype("f8"), centers.astype("f4")
 
 
+class _Split:
+    """The training features as far as artefacts look at them when they are read."""
+
+    frame_size = F
+
+    def __len__(self) -> int:
+        return N
+
+    def fingerprint(self) -> str:
+        return FINGERPRINT
+
+
+def _read_artefact(artefact: Artefact, path: Path) -> np.ndarray:
+    return load([artefact], _preprocessed(path), _Split(), log=_take_line)[artefact.name]
+
+
 def _read_pseudo_labels(path: Path) -> None:
-    labels = load_pseudo_labels(_preprocessed(path), FINGERPRINT, N, log=_take_line)
+    labels = _read_artefact(PSEUDO_LABELS, path)
     assert labels.shape == (N,)
     assert ((labels >= 0) & (labels < CLASSES)).all()
 
 
 def _read_centers(path: Path) -> None:
-    centers = load_hash_centers(_preprocessed(path), FINGERPRINT, log=_take_line)
+    centers = _read_artefact(HASH_CENTERS, path)
     assert centers.shape == (CLASSES, BITS)
     assert (abs(centers) == 1).all()
 

@@ -1,10 +1,10 @@
-"""A key of a config: its kind, default, range and meaning; and the checks on a value for it."""
+"""A key of a config, or of a kind of index: its kind, default, range and meaning; and the checks on a value for it."""
 
 import ast
 import math
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from utils.errors import UserError
@@ -43,10 +43,13 @@ INSIDE_UNIT = Interval(0, 1, low_closed=False, high_closed=False)
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a config.
+    """One key.
 
     `kind` is int, float, bool, text, name (usable in a file name), choice, path, folder, paths or ints.
-    A default of None makes the key optional; REQUIRED means that every config must set it.
+    A default of None makes the key optional; REQUIRED means that every config must set it. `shapes_codes`: two models
+    of equal weights that differ in it give different codes. `free`: it changes nothing that a run computes, so that a
+    resumed run may differ in it. `owner`: whose it is, as --help and messages say it. `file`: of a path, the name of the
+    file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`).
     """
 
     name: str
@@ -55,7 +58,10 @@ class Key:
     help: str
     range: Interval | None = None
     choices: tuple[str, ...] = ()
-    group: str = ""
+    shapes_codes: bool = False
+    free: bool = False
+    owner: str = ""
+    file: str = ""
 
     @property
     def expects(self) -> str:
@@ -66,6 +72,11 @@ class Key:
                  "paths": "a path or a list of paths", "ints": "a list of whole numbers"}[self.kind]
         words += f" {self.range}" if self.range else ""
         return words + (" or None" if self.default is None else "")
+
+
+def choice(name: str, default: str, others: Iterable[str], help: str, **marks: bool) -> Key:
+    """A key whose value is `default` or one of `others`."""
+    return Key(name, "choice", default, help, choices=(default, *others), **marks)
 
 
 def check_value(key: Key, value: object, origin: str) -> object:

@@ -6,75 +6,19 @@ A config is a program: loading one executes it, so load only files you trust.
 import ast
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, NoReturn
-
-import addict
+from typing import Any
 
 from utils.config.keys import check_value, parse_text, safe_repr
-from utils.config.schema import SCHEMA, check_values, find_key, nearest_key
+from utils.config.schema import CORE, check_values, known_keys, schema_of, unknown_key
+from utils.config.values import Config, run_ending
 from utils.errors import UserError
-from utils.files.writing import write_text
+from utils.registry import METHODS, plain_name
 
 MAX_ROUNDS = 12
 _LANGUAGE = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-class Config(addict.Dict):
-    """A resolved configuration: every key of the schema, by attribute or by item; it cannot be changed.
-
-    A name that is not there raises (AttributeError or KeyError); addict's empty dicts never appear.
-    Another value means another `load_config` with overrides, so that derived paths follow it.
-    """
-
-    def __init__(self, values: Mapping[str, object] | None = None):
-        super().__init__(dict(values or {}))
-        self.freeze()
-
-    def __missing__(self, name: str) -> NoReturn:
-        raise KeyError(name)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            nearest = nearest_key(name)
-            hint = f"; did you mean '{nearest}'?" if nearest else ""
-            raise AttributeError(f"the config has no '{name}'{hint}") from None
-
-    def __setitem__(self, name: str, value: object) -> None:
-        if self.__dict__["__frozen"]:
-            self._refuse()
-        super().__setitem__(name, value)
-
-    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-        raise TypeError("a config cannot be changed; pass overrides to load_config")
-
-    __setattr__ = __delattr__ = __delitem__ = _refuse
-    pop = popitem = clear = update = setdefault = __ior__ = _refuse
-
-    def __reduce__(self):
-        return type(self), (dict(self),)
-
-    def __deepcopy__(self, memo: dict) -> "Config":
-        return type(self)(copy.deepcopy(dict(self), memo))
-
-    def as_text(self) -> str:
-        """The resolved values as Python, one per line, in the schema's order and groups."""
-        return _as_python(self)
-
-    def dump(self, path: str | os.PathLike) -> None:
-        """Writes the resolved values to `path`, a config without bases that loads to an equal one.
-
-        `file_path` and `log_path` are written without the ending that `run_name` adds on loading.
-        """
-        ending = _run_ending(self.run_name)
-        values = {name: value.removesuffix(ending) if name in ("file_path", "log_path") else value
-                  for name, value in self.items()}
-        header = "# A resolved config. Loading it adds _<run_name> to file_path and log_path.\n\n"
-        write_text(path, header + _as_python(values))
 
 
 def load_config(path: str | os.PathLike, overrides: Mapping[str, object] | None = None) -> Config:
@@ -99,7 +43,25 @@ def load_config(path: str | os.PathLike, overrides: Mapping[str, object] | None 
     files = _read_files(os.fspath(path))
     values, origins = _settle(files, pinned)
     origins |= {name: _option(name) for name in pinned}
-    return Config(_complete(check_values(values, origins, os.fspath(path))))
+    return resolved(values, origins, os.fspath(path), required=pinned)
+
+
+def resolved(values: Mapping[str, object], origins: Mapping[str, str], source: str,
+             required: Iterable[str] = ()) -> Config:
+    """The configuration with these `values`, checked and completed; arguments and errors as of `check_values`.
+
+    Args:
+        required: keys that must be of this config's method, mixer or of any run's: what a command line sets.
+    """
+    checked = check_values(values, origins, source)
+    for name in required:
+        if name not in checked:
+            raise unknown_key(name, origins[name], schema_of(checked))
+    config = Config(_complete(checked))
+    complaint = METHODS.load(config.method).check(config)
+    if complaint:
+        raise UserError(f"{source}: {complaint}")
+    return config
 
 
 def _option(name: str) -> str:
@@ -107,19 +69,32 @@ def _option(name: str) -> str:
 
 
 def _override(name: str, value: object) -> object:
-    key = find_key(name, _option(name))
+    """The value that an override means. A key that no file of the project declares, since it may be that of a method
+    or mixer outside of it, is left to `check_values`."""
+    key = known_keys().get(name)
+    if key is None:
+        return _literal(value)
     value = check_value(key, parse_text(key, value) if isinstance(value, str) else value, _option(name))
     return _as_folder(name, value)
 
 
+def _literal(value: object) -> object:
+    try:
+        return ast.literal_eval(value.strip()) if isinstance(value, str) else value
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
 def _as_folder(name: str, value: Any) -> Any:
     """A folder that other files join names to ends in a slash, whether its writer put one or not."""
-    is_folder = name in SCHEMA and SCHEMA[name].kind == "folder" and isinstance(value, str)
+    is_folder = name in CORE and CORE[name].kind == "folder" and isinstance(value, str)
     return os.path.join(value, "") if is_folder and value else value
 
 
 def _complete(values: dict) -> dict:
     """`values` with the paths the config left out, under the release's file names, and the run's name."""
+    if values["model_name"] is None:
+        values["model_name"] = METHODS.load(values["method"]).title or plain_name(values["method"])
     run = f"{values['model_name']}_{values['nbits']}bit"
 
     def default(name: str, *parts: str) -> None:
@@ -127,34 +102,15 @@ def _complete(values: dict) -> dict:
             values[name] = os.path.join(*parts)
 
     default("data_root", "data", values["dataset"], "")
-    default("latent_feat_path", values["data_root"], "final_train_latent_feats.h5")
-    default("anchor_path", values["data_root"], "final_train_anchors.h5")
-    default("train_assist_path", values["data_root"], "final_train_train_assit.h5")
-    default("sim_path", values["data_root"], "final_train_sim_matrix.h5")
-    default("semantic_center_path", values["data_root"], "semantic.h5")
-    default("hash_center_path", values["data_root"], f"hash_center_{values['nbits']}.h5")
-    default("structure_path", values["data_root"], "structure.h5")
+    for name, key in schema_of(values).items():
+        if key.file:
+            default(name, values["data_root"], key.file.format(**values))
     default("save_dir", values["home_root"], "checkpoint", values["dataset"], "")
     default("file_path", values["save_dir"], run)
     default("log_path", values["home_root"], "logs", values["dataset"], run)
     for name in ("file_path", "log_path"):
-        values[name] = values[name].rstrip("/") + _run_ending(values["run_name"])
+        values[name] = values[name].rstrip("/") + run_ending(values["run_name"])
     return values
-
-
-def _run_ending(run_name: str) -> str:
-    return f"_{run_name}" if run_name else ""
-
-
-def _as_python(values: Mapping[str, object]) -> str:
-    lines: list[str] = []
-    group = None
-    for name, key in SCHEMA.items():
-        if key.group != group:
-            lines += ["", f"# {key.group}"] if lines else [f"# {key.group}"]
-            group = key.group
-        lines.append(f"{name} = {values[name]!r}")
-    return "\n".join(lines) + "\n"
 
 
 class _File:
@@ -227,7 +183,7 @@ class _Names(dict):
         super().__setitem__(name, value)
         self.globals[name] = value
         is_tool = self.is_language or name.startswith("_") or callable(value) or isinstance(value, ModuleType)
-        if name in SCHEMA or not is_tool:
+        if name in known_keys() or not is_tool:
             self.assigned[name] = None
 
     def __delitem__(self, name: str) -> None:

@@ -7,21 +7,23 @@ D width, K bits, M anchors, S nearest anchors, N training videos. A "frame code"
 mean of a video's frame codes.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artefacts.anchor_graph import LEVELS, AnchorGraph, similarity_block
+from artefacts.anchor_graph import LEVELS, NEAREST_ANCHORS, AnchorGraph, similarity_block
+from artefacts.artefact import Artefact, with_keys
 from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_loss, structure_loss
-from model.contract import SequenceMixer
+from model.contract import SequenceMixer, Step
 from model.methods.vhmt.teacher import Teacher, TeacherViews
 from model.mixers import mamba
 from model.nets.autoencoder import binarise, split_frames, take_frames
-from model.nets.frame_hashing import FrameHashing
+from model.nets.blocks import with_settings
+from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
+from utils.config.keys import AT_LEAST_1, BELOW_1, NON_NEGATIVE, Key, choice
 
 
 class StudentViews(NamedTuple):
@@ -42,17 +44,40 @@ class Method(FrameHashing):
     views and there is no teacher (the paper's table 3, X).
 
     Args:
-        config: the resolved configuration; see `utils.config.schema` for the keys.
+        config: the resolved configuration.
         num_videos: N, the rows of the similarity graph; 0 where only codes are wanted: no teacher is built then.
-        anchor_ids: (N, S) int64, the anchors nearest to each training video. anchor_distances: (N, S) to them.
+        nearest_anchors: `ids` (N, S) int64, the anchors nearest to each training video, and `distances` (N, S) to them.
     """
 
+    title = "VHMT"
+    KEYS = (
+        *FrameHashing.KEYS,
+        Key("student_depth", "int", 6, "encoder blocks of the student", AT_LEAST_1),
+        Key("student_decoder_depth", "int", 1, "decoder blocks of the student", AT_LEAST_1),
+        choice("student_views", "whole", ["masked", "siamese"],
+               "what the student sees in training: all frames, one masked view, or two and no teacher"),
+        Key("teacher_depths", "ints", [8, 4, 2], "attention modules of the teacher between halvings of the frames",
+            AT_LEAST_1),
+        Key("teacher_decoder_depth", "int", 1, "attention modules of its decoder", AT_LEAST_1),
+        choice("teacher_halving", "haar", ["db4", "sym8", "max", "average"],
+               "how the frames are halved: the low band of a wavelet, or pairs pooled"),
+        choice("teacher_mixer", "attention", ["mamba"], "what mixes frames in the teacher's modules"),
+        choice("teacher_enhancement", "tre", ["mlp", "kan", "none"],
+               "second half of the teacher's modules: an MLP gated by a temporal KAN, one of them, or neither"),
+        Key("teacher_dropout", "float", 0.1, "dropout within the teacher's modules", BELOW_1),
+        *CONTRASTIVE_KEYS,
+        Key("reconstruction_weight", "float", 1.0, "weight of the reconstruction losses", NON_NEGATIVE),
+        Key("structure_weight", "float", 0.1, "weight of the structure loss", NON_NEGATIVE),
+        Key("distill_reconstruction", "float", 1.0, "weight of following the teacher's reconstructions", NON_NEGATIVE),
+        Key("distill_attention", "float", 0.1, "weight of following the teacher's attention outputs", NON_NEGATIVE),
+        *with_keys(NEAREST_ANCHORS),
+        *mamba.Mixer.KEYS,  # of the teacher's, whatever the student mixes with
+    )
     training_only = ("teacher.", "to_attention.")
     anchor_ids: Tensor
     anchor_factors: Tensor
 
-    def __init__(self, config, num_videos: int = 0, anchor_ids: Tensor | None = None,
-                 anchor_distances: Tensor | None = None):
+    def __init__(self, config, num_videos: int = 0, nearest_anchors: Mapping[str, Tensor] | None = None):
         super().__init__(config, config.student_depth, config.student_decoder_depth,
                          hides=config.student_views != "whole")
         self.initialise()
@@ -60,32 +85,33 @@ class Method(FrameHashing):
         if num_videos and config.student_views != "siamese":
             self.teacher = _teacher(config)
             self.to_attention = nn.Linear(config.hidden_size, config.hidden_size)
-        self._keep_graph(num_videos, anchor_ids, anchor_distances)
+        self._keep_graph(num_videos, nearest_anchors)
 
-    def _keep_graph(self, num_videos: int, ids: Tensor | None, distances: Tensor | None) -> None:
+    def _keep_graph(self, num_videos: int, nearest: Mapping[str, Tensor] | None) -> None:
         """Not in the state dict: it does not change, and a resumed run reads it from its file again."""
-        if ids is None or distances is None:
+        if nearest is None:
             ids = torch.zeros(num_videos, 1, dtype=torch.int64)
             factors = torch.zeros(num_videos, len(LEVELS), 1)
         else:
-            graph = AnchorGraph(ids.numpy(), distances.numpy(), self.config.nanchors)
+            ids = nearest["ids"]
+            graph = AnchorGraph(ids.numpy(), nearest["distances"].numpy(), self.config.nanchors)
             factors = torch.from_numpy(graph.factors())
         self.register_buffer("anchor_ids", ids, persistent=False)
         self.register_buffer("anchor_factors", factors, persistent=False)
 
-    @staticmethod
-    def required_artefacts(config) -> tuple[str, ...]:
-        return "anchor_ids", "anchor_distances"
+    @classmethod
+    def artefacts(cls, config) -> tuple[Artefact, ...]:
+        return (NEAREST_ANCHORS,)
 
-    def losses(self, batch, epoch: int) -> dict[str, Tensor]:
+    def losses(self, batch, step: Step) -> dict[str, Tensor]:
         """The terms of eq. 18 and the distillation, and `total`, their sum by the config's weights.
 
         The teacher learns from its own reconstruction and from the contrastive term; what the student is to follow
         of it is a target without gradient.
         """
         student = self.views(batch)
-        teacher = self.teacher(batch.features) if self.teacher else None
-        with torch.autocast(batch.features.device.type, enabled=False):
+        teacher = self.teacher(batch.items) if self.teacher else None
+        with torch.autocast(batch.items.device.type, enabled=False):
             terms = self._student_losses(batch, student)
             terms |= self._teacher_losses(batch, student, teacher) if teacher else self._siamese_losses(batch, student)
         weights = self._weights()
@@ -96,14 +122,14 @@ class Method(FrameHashing):
         """The student's training forward over its views."""
         if self.mask_token is None:
             uniforms = None if batch.uniforms is None else batch.uniforms[:, 0]
-            latents, codes = self._codes(self.encoder.embed(batch.features), uniforms)
+            latents, codes = self._codes(self.encoder.embed(batch.items), uniforms)
             decoded = self.decoder.reconstruct_all(self.encoder_to_decoder(codes))
             return StudentViews(latents, codes, decoded, None, None)
         num_views = 1 if self.teacher else 2
-        num_frames = batch.features.shape[1]
+        num_frames = batch.items.shape[1]
         visible, hidden = split_frames(_stacked(batch.masks[:, :num_views]), int(self.config.mask_ratio * num_frames))
         uniforms = None if batch.uniforms is None else _stacked(batch.uniforms[:, :num_views])
-        latents, codes = self._codes(self.encoder.embed_frames(batch.features, visible), uniforms)
+        latents, codes = self._codes(self.encoder.embed_frames(batch.items, visible), uniforms)
         decoded = self.decoder(self.encoder_to_decoder(codes), self.mask_token, visible, hidden)
         return StudentViews(latents, codes, decoded, visible, hidden)
 
@@ -117,7 +143,7 @@ class Method(FrameHashing):
         index, views = batch.share.gather(batch.index), student.latents.float().mean(dim=1).split(len(batch.index))
         similarity = similarity_block(self.anchor_ids[index], self.anchor_factors[index], self.config.nanchors)
         structure = [structure_loss(batch.share.gather(latents), similarity) for latents in views]
-        reconstruction = reconstruction_loss(student.reconstructions.float(), _at(batch.features, student.hidden))
+        reconstruction = reconstruction_loss(student.reconstructions.float(), _at(batch.items, student.hidden))
         return {"reconstruction": batch.share.mean(reconstruction), "structure": torch.stack(structure).mean()}
 
     def _siamese_losses(self, batch, student: StudentViews) -> dict[str, Tensor]:
@@ -129,10 +155,10 @@ class Method(FrameHashing):
         z_student, z_teacher = (batch.share.gather(codes.float().mean(dim=1))
                                 for codes in (student.frame_codes, teacher.frame_codes))
         reconstructions = teacher.reconstructions.float()
-        attention = stretch(teacher.attention.float(), batch.features.shape[1])
+        attention = stretch(teacher.attention.float(), batch.items.shape[1])
         assert self.to_attention is not None  # there is a teacher
         return {
-            "teacher_reconstruction": mean(reconstruction_loss(reconstructions, batch.features)),
+            "teacher_reconstruction": mean(reconstruction_loss(reconstructions, batch.items)),
             "contrastive": self._contrastive(z_student, z_teacher, both_ways=False),
             "distilled_reconstruction": mean(distillation_loss(student.reconstructions.float(),
                                                                _at(reconstructions, student.hidden))),
@@ -162,7 +188,7 @@ def stretch(x: Tensor, num_frames: int) -> Tensor:
 
 def _teacher(config) -> Teacher:
     mixers: dict[str, str | Callable[..., SequenceMixer]] = {
-        "attention": "attention", "mamba": functools.partial(mamba.Mixer, **mamba.Mixer.settings(config))}
+        "attention": "attention", "mamba": with_settings(mamba.Mixer, config)}
     return Teacher(config.feature_size, config.hidden_size, config.max_frames, config.nbits,
                    encoder_depths=config.teacher_depths, decoder_depth=config.teacher_decoder_depth,
                    decoder_width=config.decoder_size, halving=config.teacher_halving,

@@ -1,0 +1,128 @@
+"""Artefacts of a config: made where they are missing or stale, reused where they fit, read for training."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from artefacts.artefact import Artefact, Making, closure, digest_of, made_from
+from artefacts.store import PREPROCESS, digest, inspect_artefact, read_artefact, write_artefact
+from dataset.features import VideoFeatures
+from dataset.protocol import read_train_labels
+from utils.errors import UserError
+from utils.files.lock import Lock
+from utils.files.writing import remove_parts
+
+Log = Callable[[str], None]
+Fit = Callable[[str, Mapping[str, object], Path], Any]
+"""Trains a method by name under overrides, in a run folder: see `Making.fit`."""
+
+
+def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, force: bool = False,
+            device: torch.device | None = None, fit: Fit | None = None, command: str = PREPROCESS,
+            log: Log = print) -> None:
+    """Makes the artefacts, and all that they need, from the training features `split`; reuses those that still fit.
+
+    Downloaded files are used where they fit and overwritten only with `force`. `log` is told a line for each.
+
+    Raises:
+        UserError: an artefact cannot be made from these features, or a file does not fit or cannot be written.
+    """
+    everything = closure(artefacts)
+    check_split(everything, config, split)
+    cache = _Cache(config, split, force, device or torch.device("cpu"), fit, command, log)
+    for artefact in everything:
+        cache.provide(artefact)
+
+
+def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command: str = PREPROCESS,
+         log: Log = print) -> dict[str, Any]:
+    """What training is given of the artefacts, by name: what `Artefact.read` makes of each.
+
+    Raises:
+        UserError: one is missing, made from something else, unreadable or damaged; the message names `command`.
+    """
+    listed = list(artefacts)
+    labels = digest(read_train_labels(config, len(split))) if any(one.uses_labels for one in closure(listed)) else None
+    return {one.name: one.read(read_artefact(
+        one.path(config), one.arrays(config, split), command=command, log=log,
+        expected=made_from(one, config, split.fingerprint(), labels))) for one in listed}
+
+
+def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> None:
+    """Refuses training features from which one of the artefacts, or what it needs, cannot be made.
+
+    Raises:
+        UserError: the artefact's own complaint, with the file that it is about.
+    """
+    for artefact in closure(artefacts):
+        complaint = artefact.complaint(config, len(split))
+        if complaint:
+            raise UserError(f"{split.paths[0]}: {complaint}")
+
+
+class _Cache:
+    """Reuses an artefact that still fits, or makes it anew, and says which in one line."""
+
+    def __init__(self, config, split: VideoFeatures, force: bool, device: torch.device, fit: Fit | None, command: str,
+                 log: Log):
+        self.config, self.split, self.force, self.device = config, split, force, device
+        self._fit, self.command, self.log = fit, command, log
+        self._arrays: dict[str, Mapping[str, np.ndarray]] = {}
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return read_train_labels(self.config, len(self.split))
+
+    def provide(self, artefact: Artefact) -> None:
+        """Has the artefact's arrays at hand; what it needs must be already.
+
+        Raises:
+            UserError: a file that no preprocess wrote does not fit: it is not overwritten without `force`.
+        """
+        path, origin = artefact.path(self.config), self._origin(artefact)
+        making = Making(self.config, self.split, self.device, self.log, lambda: self.labels, self._value,
+                        partial(self._train, Path(f"{path}.run")))
+        if not self._reuse(artefact, path, origin, making):
+            with Lock(Path(path).with_name(f".{Path(path).name}.lock"), wait=self.log):
+                if not self._reuse(artefact, path, origin, making):  # else made by another while we waited
+                    self._make(artefact, path, origin, making)
+
+    def _make(self, artefact: Artefact, path: str, origin: Mapping[str, Any], making: Making) -> None:
+        if not self.force and (reason := inspect_artefact(path, origin).reason):
+            self.log(f"{path}: made for other settings ({reason}); rebuilding.")
+        remove_parts(path)
+        made = artefact.make(making)
+        write_artefact(path, made.arrays, origin, made.attributes)
+        self._arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
+        self.log(f"{path}: written.")
+
+    def _reuse(self, artefact: Artefact, path: str, origin: Mapping[str, Any], making: Making) -> bool:
+        """Whether the artefact at `path` fits; its arrays are then at hand."""
+        state = None if self.force else inspect_artefact(path, origin)
+        if state is None or state.kind not in ("fresh", "foreign"):
+            return False
+        arrays = read_artefact(path, artefact.arrays(self.config, self.split), expected=origin, command=self.command,
+                               log=self.log)
+        self._arrays[artefact.name] = arrays
+        if state.kind == "fresh":
+            self.log(f"{path}: up to date, reused.")
+        if doubt := artefact.doubt(arrays, making):
+            self.log(f"{path}: {doubt}")
+        return True
+
+    def _origin(self, artefact: Artefact) -> dict[str, Any]:
+        """What the artefact is made from, the very arrays of its needs included."""
+        labels = digest(self.labels) if artefact.uses_labels else None
+        return made_from(artefact, self.config, self.split.fingerprint(), labels) | {
+            need.name: digest_of(self._arrays[need.name]) for need in artefact.needs}
+
+    def _value(self, artefact: Artefact) -> Any:
+        return artefact.read(self._arrays[artefact.name])
+
+    def _train(self, folder: Path, method: str, overrides: Mapping[str, object]) -> Any:
+        assert self._fit is not None, "an artefact that trains a network needs `fit`"
+        return self._fit(method, overrides, folder)

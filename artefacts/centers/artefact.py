@@ -1,0 +1,80 @@
+"""The hash centers as an artefact: solved from the semantics of the clusters. C centers, K bits."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from tqdm import tqdm
+
+from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.centers.measures import CenterMeasures
+from artefacts.centers.solver import GOLDEN_RATIO, HashCenters, solve_hash_centers
+from artefacts.clusters import SEMANTICS
+from artefacts.store import plus_minus_one
+from utils.config.keys import POSITIVE, Key, choice
+
+MAX_SWEEPS = 20
+
+
+class SolvedCenters(Artefact):
+    """(C, K) int8 of +-1; row i belongs to pseudo-label i. The file says how good they are."""
+
+    name = "hash_centers"
+    path_key = "hash_center_path"
+    KEYS = (
+        Key("initWithCSQ", "bool", True, "start the hash centers from Hadamard rows"),
+        Key("rho", "float", 5e-5, "first penalty of the hash-center solver", POSITIVE),
+        Key("gamma", "float", GOLDEN_RATIO, "dual step of the hash-center solver", POSITIVE),
+        choice("hash_center_assign", "solver", ["semantic"],
+               "which center goes to which cluster: as solved, or permuted to follow the semantics"),
+        Key("hash_center_path", "path", None, "hash centers of nbits bits", file="hash_center_{nbits}.h5", free=True),
+    )
+    needs = (SEMANTICS,)
+    shaped_by = ("nbits", "rho", "gamma", "initWithCSQ", "hash_center_assign")
+
+    def arrays(self, config, split) -> dict[str, Array]:
+        return {"matrix": Array((config.nclusters, config.nbits), plus_minus_one)}
+
+    def make(self, making: Making) -> Made:
+        solved = _solve(making.config, making.value(SEMANTICS))
+        making.log(quality_table(solved.start, solved.end))
+        return Made({"matrix": solved.codes}, _quality(solved))
+
+    def complaint(self, config, num_videos: int) -> str | None:
+        if config.nclusters <= 2 ** (config.nbits - 1):
+            return None
+        return (f"nclusters = {config.nclusters} hash centers do not fit nbits = {config.nbits}; set nclusters to "
+                f"{2 ** (config.nbits - 1)} or less, or nbits higher.")
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        return arrays["matrix"].astype(np.int8)
+
+
+HASH_CENTERS = SolvedCenters()
+
+
+def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:
+    """A table of the measures, start beside end, one per line."""
+    lines = [f"{'hash centers':<22}{'start':>10}{'end':>10}"]
+    for (name, before), after in zip(asdict(start).items(), asdict(end).values(), strict=True):
+        lines.append(f"{name.replace('_', ' '):<22}{before:>10.4g}{after:>10.4g}")
+    return "\n".join(lines)
+
+
+def _quality(solved: HashCenters) -> dict:
+    start = {f"start_{name}": value for name, value in asdict(solved.start).items()}
+    return {**asdict(solved.end), **start, "num_sweeps": solved.num_sweeps, "num_repaired": solved.num_repaired}
+
+
+def _solve(config, semantics: np.ndarray) -> HashCenters:
+    with tqdm(total=MAX_SWEEPS * len(semantics), desc="hash centers", disable=None, leave=False) as bar:
+        def progress(num_rows: int, codes: np.ndarray) -> None:
+            if not bar.disable and (bar.n % len(semantics)) + num_rows >= len(semantics):
+                products = codes @ codes.T - 2.0 * codes.shape[1] * np.eye(len(codes))
+                bar.set_postfix(min_distance=int((codes.shape[1] - products.max()) / 2), refresh=False)
+            bar.update(num_rows)
+
+        return solve_hash_centers(
+            semantics, config.nbits, seed=config.preprocess_seed, rho=config.rho, gamma=config.gamma,
+            hadamard_start=bool(config.initWithCSQ), max_sweeps=MAX_SWEEPS, progress=progress,
+            assign=config.hash_center_assign)

@@ -1,0 +1,41 @@
+"""The latents of the training videos: their frame means on the leading principal components."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.clustering import frame_means, project
+from artefacts.store import finite
+from utils.config.keys import AT_LEAST_1, Key
+from utils.files.writing import scratch_array
+
+
+class Latents(Artefact):
+    """(N, P) float32, P at most latent_dim_pca; one pass over the features, in bounded memory."""
+
+    name = "latents"
+    path_key = "latent_feat_path"
+    KEYS = (
+        Key("latent_dim_pca", "int", 512, "width of the PCA latents", AT_LEAST_1),
+        Key("latent_feat_path", "path", None, "PCA latents; None, here and for other artefacts: a file in data_root",
+            file="final_train_latent_feats.h5", free=True),
+    )
+    shaped_by = ("latent_dim_pca",)
+
+    def arrays(self, config, split) -> dict[str, Array]:
+        return {"feats": Array((len(split), min(config.latent_dim_pca, len(split), split.frame_size)), finite)}
+
+    def make(self, making: Making) -> Made:
+        config, split = making.config, making.split
+        num_dims = min(config.latent_dim_pca, len(split), split.frame_size)
+        if num_dims < config.latent_dim_pca:
+            making.log(f"latent_dim_pca = {config.latent_dim_pca} is more than {len(split)} videos of "
+                       f"{split.frame_size} features have; {num_dims} are used.")
+        with scratch_array((len(split), split.frame_size), Path(self.path(config)).parent) as means:
+            with tqdm(total=len(split), desc="frame means", disable=None, leave=False) as bar:
+                frame_means(split, bar.update, means)
+            return Made({"feats": project(means, num_dims)})
+
+
+LATENTS = Latents()

@@ -1,0 +1,84 @@
+"""Optimisers by the names of `torch.optim`, over groups of parameters that differ in rate, decay or optimiser."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from optim.schedules import learning_rate
+from utils.errors import UserError
+
+OPTIMIZERS = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}
+SETTINGS = ("optimizer_name", "schedule", "lr", "min_lr", "weight_decay")  # of a group, by the keys of a config
+
+
+def build_optimizer(name: str, parameters: Iterable[nn.Parameter] | Sequence[dict[str, Any]], lr: float,
+                    weight_decay: float) -> torch.optim.Optimizer:
+    """The optimiser over `parameters`, or over torch's groups of them, betas (.9, .999), fused.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer_name '{name}' is unknown. Choose one of: {', '.join(OPTIMIZERS)}.")
+    return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
+
+
+class GroupedOptimizer:
+    """One optimiser of torch for each `optimizer_name` among the groups, stepped together.
+
+    Args:
+        groups: of parameters, each a dict with `params` and any of `SETTINGS`.
+        config: has what a group does not say: `SETTINGS` and num_epochs.
+
+    Raises:
+        UserError: an optimiser or a schedule is unknown.
+    """
+
+    def __init__(self, groups: Sequence[Mapping[str, Any]], config):
+        self._num_epochs = config.num_epochs
+        filled = [{name: getattr(config, name) for name in SETTINGS} | dict(group) for group in groups]
+        self._optimizers: list[torch.optim.Optimizer] = []
+        self._rated: list[tuple[dict, Mapping[str, Any]]] = []  # groups of torch with what sets their rate
+        for name in dict.fromkeys(group["optimizer_name"] for group in filled):
+            own = [group for group in filled if group["optimizer_name"] == name]
+            given = [{"params": list(group["params"]), "lr": group["lr"], "weight_decay": group["weight_decay"]}
+                     for group in own]
+            optimizer = build_optimizer(name, given, own[0]["lr"], own[0]["weight_decay"])
+            self._optimizers.append(optimizer)
+            self._rated += zip(optimizer.param_groups, own, strict=True)
+        self.begin_epoch(0)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the first group."""
+        return self._rated[0][0]["lr"]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Every parameter of the groups."""
+        return [parameter for group, _ in self._rated for parameter in group["params"]]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Sets every group's rate for the epoch, from 0."""
+        for group, own in self._rated:
+            group["lr"] = learning_rate(own["schedule"], epoch, self._num_epochs, own["lr"], own["min_lr"])
+
+    def step(self) -> None:
+        """Descends the gradients at hand."""
+        for optimizer in self._optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of torch's optimiser; of several, theirs in a list under `optimizers`."""
+        states = [optimizer.state_dict() for optimizer in self._optimizers]
+        return states[0] if len(states) == 1 else {"optimizers": states}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from an earlier `state_dict` of the same groups."""
+        states = state["optimizers"] if len(self._optimizers) > 1 else [state]
+        for optimizer, own in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(dict(own))
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]  # new dicts by now
+        self._rated = [(group, own) for group, (_, own) in zip(groups, self._rated, strict=True)]

@@ -1,0 +1,126 @@
+"""The command line of a config: its file, and every key as an option.
+
+    train.py --config configs/S5VH/act.py --nbits 16 --set seed=2 run_name=seed2
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+from utils.config.keys import REQUIRED, Key
+from utils.config.loading import load_config
+from utils.config.schema import known_keys, nearest_key
+from utils.config.values import Config
+from utils.errors import UserError
+
+
+class _Override(argparse.Action):
+    """Keeps every override in the order given, so that of two for one key the later one counts."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        for pair in values:
+            if "=" not in pair:
+                parser.error(f"{option_string} expects key=value, not '{pair}'")
+        namespace.overrides = [*namespace.overrides, *(pair.split("=", 1) for pair in values)]
+
+
+class ConfigParser(argparse.ArgumentParser):
+    """A parser that takes any key of a config as a flag, `--nbits 16` for `--set nbits=16`.
+
+    --help stays compact: the keys stand in a table below it. An unknown flag names the nearest key.
+    """
+
+    takes_keys = False
+
+    def format_help(self) -> str:
+        if self.takes_keys:
+            self.epilog = describe_keys()
+        return super().format_help()
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(list(self._without_key_flags(words)) if self.takes_keys else words, namespace)
+
+    def _without_key_flags(self, words: Sequence[str]) -> Iterator[str]:
+        """`words` with every flag of a key in the form of --set."""
+        waiting = iter(words)
+        following = next(waiting, None)
+        while following is not None:
+            word, following = following, next(waiting, None)
+            flag, equals, value = word.partition("=")
+            if not word.startswith("--") or word == "--" or flag in self._option_string_actions:
+                yield word
+                continue
+            key = known_keys().get(flag[2:]) or known_keys().get(flag[2:].replace("-", "_"))
+            if key is None:
+                self._refuse(flag)
+            if not equals:
+                takes_next = following is not None and not following.startswith("--") and (
+                    key.kind != "bool" or following.lower() in ("true", "false"))
+                if not takes_next and key.kind != "bool":
+                    self.error(f"argument {flag}: expected one argument")
+                value = following if takes_next else "True"
+                following = next(waiting, None) if takes_next else following
+            yield f"--set={key.name}={value}"  # with "=" it takes no word behind it
+
+    def _refuse(self, flag: str):
+        flags = [*(known.lstrip("-") for known in self._option_string_actions), *known_keys()]
+        nearest = nearest_key(flag[2:], flags)
+        hint = (f"did you mean --{nearest}?" if nearest
+                else "--help lists them all; a key of a method outside the project takes --set.")
+        self.exit(2, f"error: unknown flag {flag}; {hint}\n")
+
+
+def add_config_arguments(parser: ConfigParser, *, positional: bool = True) -> None:
+    """Gives `parser` --config, --gpu, --set, --print-config, every key as a flag and, if `positional`, a path."""
+    parser.add_argument("--config", metavar="FILE", help="config, as configs/S5VH/act.py; it is executed")
+    if positional:
+        parser.add_argument("config_path", nargs="?", metavar="FILE", help="the same, without --config")
+    add_shared_arguments(parser)
+    parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
+    parser.allow_abbrev = False
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.takes_keys = True
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Gives `parser` --gpu, for `choose_device`, and --set, whose [key, text] pairs come as `overrides`."""
+    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu; left out: GPU 0 if there is one")
+    parser.add_argument("--set", nargs="+", metavar="KEY=VALUE", action=_Override, dest="overrides",
+                        default=[], help="override keys of the config")
+
+
+def config_from_arguments(arguments: argparse.Namespace) -> Config:
+    """The config that the parsed command line asks for; with --print-config it is printed, and exit status 0.
+
+    Raises:
+        UserError: no config given, or two, or whatever `load_config` finds wrong.
+    """
+    paths = [path for path in (arguments.config, getattr(arguments, "config_path", None)) if path]
+    if not paths:
+        raise UserError("no config given; name one, as in --config configs/S5VH/act.py.")
+    if len(paths) > 1:
+        raise UserError(f"two configs given, {paths[0]} and {paths[1]}; name one.")
+    config = load_config(paths[0], dict(arguments.overrides))
+    if arguments.print_config:
+        print(config.as_text(), end="")
+        raise SystemExit(0)
+    return config
+
+
+def describe_keys() -> str:
+    """A table of every key for --help: kind, default, range and meaning, under its owner."""
+    lines = ["keys of a config, for --set nbits=16, each also a flag (--nbits 16):"]
+    owner = None
+    for name, key in known_keys().items():
+        if key.owner != owner:
+            owner = key.owner
+            lines += ["", f"{owner}:"]
+        lines += [f"  {name}  ({_describe(key)})", f"      {key.help}"]
+    return "\n".join(lines)
+
+
+def _describe(key: Key) -> str:
+    kind = "|".join(key.choices) if key.choices else key.kind
+    span = f" {key.range}" if key.range else ""
+    return f"{kind}{span}, " + ("required" if key.default is REQUIRED else f"default {key.default!r}")
