@@ -35,8 +35,9 @@ from tables.grid.report import circumstances, describe_columns, markdown, write_
 from tables.grid.runner import ROOT, Runner, run_cells, side_by_side, threads_per_cell
 from tables.grid.timing import training_seconds
 from tables.grid.transfer import transfer_records
-from utils.cli import add_shared_arguments, choose_device, run_script
+from utils.cli import choose_device, run_script
 from utils.config import Config
+from utils.config.arguments import add_shared_arguments
 from utils.errors import UserError
 from utils.files.lock import Lock
 from utils.files.writing import write_text

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from dataset.features import as_frames, frame_layout
 from utils.errors import UserError
 
 ROWS_PER_BLOCK = 256
@@ -26,9 +27,9 @@ def frame_means(features, progress=None, out: np.ndarray | None = None) -> np.nd
 
     `progress(num_videos)` is told of each block. `out` is filled and returned where it is given.
     """
-    means = np.empty((len(features), features.frame_size)) if out is None else out
+    means = np.empty((features.shape[0], frame_layout(features.shape)[1])) if out is None else out
     for start, block in features.blocks(ROWS_PER_BLOCK):
-        features.frames(block).mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
+        as_frames(block).mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
         if progress is not None:
             progress(len(block))
     return means

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.clustering import frame_means, project
 from artefacts.store import finite
+from dataset.features import frame_layout
 from utils.config.keys import AT_LEAST_1, Key
 from utils.files.writing import scratch_array
 
@@ -24,18 +25,22 @@ class Latents(Artefact):
     shaped_by = ("latent_dim_pca",)
 
     def arrays(self, config, split) -> dict[str, Array]:
-        return {"feats": Array((len(split), min(config.latent_dim_pca, len(split), split.frame_size)), finite)}
+        return {"feats": Array((len(split), _num_dims(config, split)), finite)}
 
     def make(self, making: Making) -> Made:
         config, split = making.config, making.split
-        num_dims = min(config.latent_dim_pca, len(split), split.frame_size)
+        num_dims, num_features = _num_dims(config, split), frame_layout(split.shape)[1]
         if num_dims < config.latent_dim_pca:
-            making.log(f"latent_dim_pca = {config.latent_dim_pca} is more than {len(split)} videos of "
-                       f"{split.frame_size} features have; {num_dims} are used.")
-        with scratch_array((len(split), split.frame_size), Path(self.path(config)).parent) as means:
+            making.log(f"latent_dim_pca = {config.latent_dim_pca} is more than {len(split)} videos of {num_features} "
+                       f"features have; {num_dims} are used.")
+        with scratch_array((len(split), num_features), Path(self.path(config)).parent) as means:
             with tqdm(total=len(split), desc="frame means", disable=None, leave=False) as bar:
                 frame_means(split, bar.update, means)
             return Made({"feats": project(means, num_dims)})
 
 
 LATENTS = Latents()
+
+
+def _num_dims(config, split) -> int:
+    return min(config.latent_dim_pca, len(split), frame_layout(split.shape)[1])

@@ -29,6 +29,7 @@ from inference import index_kinds, nearest_codes
 from inference.codes import pack
 from inference.metrics import MAP_AT, Evaluation, evaluate
 from inference.recall import tie_aware_recall
+from utils.registry import INDEX_KINDS
 
 NUM_CLASSES = 239
 Result = TypeVar("Result")
@@ -96,8 +97,8 @@ def report_kind(name: str, queries: np.ndarray, bits: np.ndarray, others: dict[s
     Returns what it learned; what one of the same settings learned before, `state`, is not learned again.
     """
     kind_name, *given = name.split(":")
-    kind = index_kinds.load(kind_name)
-    settings = {key: setting.default for key, setting in kind.SETTINGS.items()}
+    kind = INDEX_KINDS.load(kind_name)
+    settings = {key.name: key.default for key in kind.KEYS}
     settings |= index_kinds.read_settings(kind_name, given)
     before = held_mib()
     built = timed(lambda: kind(bits, 8 * bits.shape[1], settings, state))

@@ -14,6 +14,7 @@ from utils.ahead import read_ahead
 from utils.errors import UserError
 
 
+@dataclass(frozen=True)
 class AllRows:
     """The part of a batch's rows that a process alone has: all of them. `training.distributed` has the others' parts.
 

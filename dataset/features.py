@@ -57,20 +57,6 @@ class VideoFeatures:
         return int(self._starts[-1]), *self._files[0].shape[1:]
 
     @property
-    def num_frames(self) -> int:
-        """T; 1 of pictures."""
-        return self.shape[1] if len(self.shape) == 3 else 1
-
-    @property
-    def frame_size(self) -> int:
-        """F; of pictures, each of which counts as a video of one frame, all its values."""
-        return self.shape[2] if len(self.shape) == 3 else math.prod(self.shape[1:])
-
-    def frames(self, block: np.ndarray) -> np.ndarray:
-        """Items `block` as videos of frames (B, T, F): pictures with one frame, of float32 in [0, 1]."""
-        return block if block.ndim == 3 else block.reshape(len(block), 1, -1) / np.float32(255)
-
-    @property
     def paths(self) -> list[str]:
         return [file.path for file in self._files]
 
@@ -182,6 +168,16 @@ class VideoFeatures:
     @property
     def _read_dtype(self) -> np.dtype:
         return self.batch_dtype if self.pictures else np.dtype(np.float32)
+
+
+def frame_layout(shape: Sequence[int]) -> tuple[int, int]:
+    """(T, F) of items of `shape` (N, ...); a picture counts as one frame of all its values."""
+    return (shape[1], shape[2]) if len(shape) == 3 else (1, math.prod(shape[1:]))
+
+
+def as_frames(items: np.ndarray) -> np.ndarray:
+    """(B, T, F): videos as they are, pictures as one frame of float32 in [0, 1]."""
+    return items if items.ndim == 3 else items.reshape(len(items), 1, -1) / np.float32(255)
 
 
 def _check_agreement(files: Sequence[FeatureFile]) -> None:

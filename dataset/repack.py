@@ -53,8 +53,7 @@ def repack(paths: Sequence[str | os.PathLike], out: str | os.PathLike, *, dtype:
 
 
 def _open(paths: Sequence[str | os.PathLike], key: str) -> VideoFeatures:
-    _, num_frames, num_features = FeatureFile(paths[0], key, "input").shape
-    return open_features(paths, feature_size=num_features, max_frames=num_frames, role="input", key=key)
+    return open_features(paths, item_shape=FeatureFile(paths[0], key, "input").shape[1:], role="input", key=key)
 
 
 def _kept_type(stored: np.dtype) -> np.dtype:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from dataset.features import as_frames, frame_layout
 from inference.codes import binarize
 from inference.encode import Features
 from inference.metrics import evaluate
@@ -38,11 +39,11 @@ def segment_means(features: Features, num_segments: int = 5) -> np.ndarray:
     The T frames are cut as `np.array_split` does (the first T mod S segments are one frame longer), into
     S = min(num_segments, T).
     """
-    num_videos, num_frames = len(features), features.num_frames
+    num_videos, (num_frames, feature_size) = features.shape[0], frame_layout(features.shape)
     segments = np.array_split(np.arange(num_frames), min(num_segments, num_frames))
-    means = np.empty((num_videos, len(segments), features.frame_size), np.float32)
+    means = np.empty((num_videos, len(segments), feature_size), np.float32)
     for start, items in features.blocks(_BLOCK_ROWS):
-        block = features.frames(items)
+        block = as_frames(items)
         for i, frames in enumerate(segments):
             block[:, frames[0]:frames[-1] + 1].mean(axis=1, out=means[start:start + len(block), i])
     return means.reshape(num_videos, -1)

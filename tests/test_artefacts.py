@@ -24,13 +24,9 @@ class FakeFeatures:
 
     def __init__(self, array, name="film"):
         self.array, self.shape, self.name, self.passes = array, array.shape, name, 0
-        self.frame_size = array.shape[2]
 
     def __len__(self):
         return len(self.array)
-
-    def frames(self, block):
-        return block
 
     def blocks(self, num_rows):
         self.passes += 1

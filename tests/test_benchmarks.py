@@ -44,7 +44,7 @@ def test_a_step_without_an_item_is_the_step(name):
     for without in (train_step.nothing, train_step.ITEMS[name]):
         model, batch = small()
         with without(model):
-            losses = training_step(model, torch.optim.SGD(model.parameters(), lr=1e-2), batch, epoch=0)
+            losses = training_step(model, torch.optim.SGD(model.parameters(), lr=1e-2), batch, step())
         weights = [parameter.detach().flatten() for parameter in model.parameters()]
         results.append(torch.cat([losses["total"].detach().view(1), *weights]))
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)

@@ -5,12 +5,14 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dataset import sources
+from dataset.batches import AllRows
 from tests import distributed_worker as worker
 from tests.distributed_worker import COMPARED, RESUMED, SHARES, VHMT, loss_and_gradient, train
 from tests.pipeline import ROOT, make_project, message_of, succeed
@@ -98,7 +100,7 @@ def test_all_processes_hold_the_same(three):
 
 @pytest.mark.parametrize("place", range(len(SHARES)))
 def test_gathered_losses_and_gradients_are_those_of_one_process(three, place):
-    loss, gradient = loss_and_gradient(SHARES[place], Share())
+    loss, gradient = loss_and_gradient(SHARES[place], AllRows())
     for seen in three.seen:
         torch.testing.assert_close(seen["shares"][place][0], loss)
         torch.testing.assert_close(seen["shares"][place][1], gradient)
@@ -145,7 +147,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step(project, whole):
 
 
 def test_a_batch_is_divided_in_order(monkeypatch):
-    assert own_share(10) == Share()
+    assert own_share(10) == AllRows()
     monkeypatch.setattr(distributed, "num_processes", lambda: 4)
     assert own_share(10).sizes == (3, 3, 2, 2)
     assert own_share(2).sizes == (1, 1, 0, 0)
@@ -153,16 +155,16 @@ def test_a_batch_is_divided_in_order(monkeypatch):
     assert [Share((3, 3, 2, 2), rank).take(rows).tolist() for rank in range(4)] == [[10, 11, 12], [13, 14, 15],
                                                                                    [16, 17], [18, 19]]
     assert Share((1, 1, 0, 0), 3).take(rows[:2]).tolist() == [10]
-    assert Share().take(rows) is rows
+    assert AllRows().take(rows) is rows
 
 
 def test_processes_of_one_machine_divide_its_memory(monkeypatch):
     monkeypatch.setattr(sources, "available_memory", lambda: 5 << 30)
     monkeypatch.setattr(sources, "_size", lambda features: 1 << 30)
     features = SimpleNamespace(contiguous=True)
-    assert sources._choose(features, torch.device("cpu")) == ("host", "they fit in half of the available 5.0 GiB")
-    monkeypatch.setattr(sources, "num_local_processes", lambda: 4)
-    assert sources._choose(features, torch.device("cpu")) == (
+    alone, of_four = (partial(sources._choose, features, torch.device("cpu"), number, int) for number in (1, 4))
+    assert alone() == ("host", "they fit in half of the available 5.0 GiB")
+    assert of_four() == (
         "file", "they do not fit in half of the available 1.2 GiB of each of 4 processes")
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from inference.code_file import CodeSet, write_codes
-from inference.export import describe, export, names
+from inference.export import describe, export
 from inference.index import Index
 from inference.recall import tie_aware_recall
 from tests.pipeline import ROOT, message_of, run, succeed
+from utils.registry import EXPORTS
 
 MADE_FROM = {"model": "S5VH", "dataset": "digits"}
 
@@ -261,7 +262,7 @@ def test_without_its_package_an_export_says_what_to_install(engine, package, mon
 
 def test_what_no_engine_has():
     codes = code_set(2, 16, 1)
-    assert names() == ["milvus", "pgvector"]
+    assert EXPORTS.names() == ["milvus", "pgvector"]
     assert "milvus, pgvector" in message_of(lambda: export(codes, "redis", "x", "y"))
     assert "none, hnsw" in message_of(lambda: export(codes, "pgvector", "x", "y", index="ivf"))
     twice = CodeSet(codes.bits, np.array(["a", "a"], object), 16)

@@ -21,15 +21,16 @@ import torch
 
 import inference.evaluation
 import tables
-from artefacts import clustering
+from artefacts import clusters
 from tables.grid import preparation
-from tests.pipeline import ROOT, assert_same_tensors, make_project, run, succeed
+from tests.pipeline import ROOT, assert_same_tensors, make_project, own_table, run, succeed
 from tests.test_reproduce import PAIR
 from training import checkpoints
 from training import steps as training_steps
 from training import totals as totals_module
 from training.checkpoints import read_checkpoint, write_checkpoint
 from training.totals import EpochTotals
+from utils import registry
 from utils.errors import UserError
 from utils.files import writing as files
 from utils.files.lock import Lock
@@ -203,7 +204,7 @@ def test_a_signal_while_a_checkpoint_is_written_waits_for_it(project, faulty, mo
 def test_a_signal_in_preprocess_leaves_nothing_half_written(signum, line, tmp_path, monkeypatch):
     project = make_project(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(clustering, "cluster", send(signum))
+        patch.setattr(clusters, "cluster", send(signum))
         result = run("preprocess.py", "--config", project.config)
     assert (result.code, result.errors) == (STATUS[signum], f"{line}\n")
     assert not litter(tmp_path)
@@ -355,7 +356,7 @@ def test_a_second_preprocess_waits_for_the_first(project, tmp_path, hold):
 
 
 def test_a_second_reproduce_of_a_table_is_refused(project, tmp_path, hold, monkeypatch):
-    monkeypatch.setattr(tables, "load", lambda name: PAIR)
+    monkeypatch.setattr(registry.Registry, "load", own_table(PAIR))
     (tmp_path / "S5VH").mkdir()
     shutil.copy(project.config, tmp_path / "S5VH/tiny.py")
     holder = hold(tmp_path / "out/backbones.lock")

@@ -41,7 +41,7 @@ def labels_of(path):
 
 
 def artefact_of(path):
-    return read_artefact(path, "feats", expected={}, shape=(None, None, None), check=finite)
+    return read_artefact(path, {"feats": ((None, None, None), finite)}, expected={})["feats"]
 
 
 def write(path, *, name="feats", **dataset):

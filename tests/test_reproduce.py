@@ -22,9 +22,10 @@ from tables.grid.networks import count_parameters
 from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
-from tests.pipeline import make_project, message_of, run
+from tests.pipeline import make_project, message_of, own_table, run
 from training.checkpoints import write_checkpoint
 from training.run import Run
+from utils import registry
 from utils.files.writing import write_text
 from utils.registry import TABLES
 
@@ -158,7 +159,7 @@ def test_other_settings(project):
     arguments = "--table", "backbones", "--datasets", "tiny", "--configs", project.configs, "--set"
     table = Table("", ("tiny",), PAIR.rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "load", lambda name: table)
+        patch.setattr(registry.Registry, "load", own_table(table))
         leave_run(expand("backbones", table, folder=str(project.configs), datasets=["tiny"])[1].config)
         refused = run("reproduce.py", *arguments, "batch_size=8")
     assert refused.code == 2
@@ -294,7 +295,7 @@ def test_parameters_that_the_codes_depend_on():
         def encode(self, x):
             return self.used(x).mean(1).sign()
 
-    config = SimpleNamespace(max_frames=2, feature_size=3)
+    config = SimpleNamespace(item_shape=(2, 3))
     assert count_parameters(Model(), config, torch.device("cpu")) == (3 * 4 + 4, 3 * 4 + 4 + 5 * 6)
 
 

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-import tables
 from tables import Row, Table
 from tables.grid.cells import State, evaluation, expand, missing_configs, state
 from tables.grid.preparation import missing_data, provide_data
 from tables.grid.published import published_records
 from tables.grid.records import table_lines
 from tables.grid.transfer import transfer_records
-from tests.pipeline import ROOT, message_of, run
+from tests.pipeline import ROOT, message_of, own_table, run
 from tests.test_reproduce import leave_run, make_configs
+from utils import registry
 from utils.files.writing import write_text
 from utils.registry import TABLES
 
@@ -118,7 +118,7 @@ def test_sample_datasets_do_not_lie_in_one_folder(tmp_path):
 def made(tmp_path_factory):
     project = make_pair(tmp_path_factory.mktemp("transfer"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "load", lambda name: ABROAD)
+        patch.setattr(registry.Registry, "load", own_table(ABROAD))
         patch.setenv("OMP_NUM_THREADS", "1")
         result = run("reproduce.py", "--table", "transfer", "--configs", project.configs, "--gpu", "cpu", "--no-timing",
                      "--out", project.folder / "out", "--set", "num_epochs=1")

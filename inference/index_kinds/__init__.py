@@ -81,9 +81,10 @@ def read_settings(name: str, given: Sequence[str]) -> dict[str, Any]:
 def stored_settings(name: str, found: Any) -> dict[str, Any]:
     """The settings of the kind `name` that a file holds. Raises ValueError where they are none of its own."""
     known = keys_of(name)
-    if not isinstance(found, dict) or not known.keys() >= found.keys():
-        raise ValueError(f"settings that are not of the kind '{name}'")
-    return {key: check_value(known[key], value, name) for key, value in found.items()}
+    try:
+        return {key: check_value(known[key], value, name) for key, value in found.items()}
+    except (AttributeError, KeyError, UserError):
+        raise ValueError(f"settings that are not of the kind '{name}'") from None
 
 
 def keys_of(name: str) -> dict[str, Key]:

@@ -33,8 +33,8 @@ def missing_data(cells: Iterable[Cell]) -> list[str]:
             continue
         fix = f"Put it there, or set data_root or {{key}} in {source}"
         if config.dataset in _links():
-            dataset, link = _links()[config.dataset]
-            fix = f"Download it ({link}, where the features of {dataset} are published) or set data_root"
+            link, listed = _links()[config.dataset]
+            fix = f"Download it ({link}, which {listed}) or set data_root"
         for key, what in _DATA_KEYS.items():
             for path in config[key] or ():
                 if not os.path.exists(path):
@@ -44,9 +44,9 @@ def missing_data(cells: Iterable[Cell]) -> list[str]:
 
 @cache
 def _links() -> dict[str, tuple[str, str]]:
-    """Dataset -> its name and the public link to its features: tables/datasets.csv, after the README of the release."""
+    """Dataset -> the public link to its features, and where that is listed: tables/datasets.csv."""
     with open(Path(__file__).parents[1] / "datasets.csv", encoding="utf-8", newline="") as file:
-        return {line["dataset"]: (line["name"], line["link"]) for line in csv.DictReader(file)}
+        return {line["dataset"]: (line["link"], line["listed"]) for line in csv.DictReader(file)}
 
 
 def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:

@@ -1,6 +1,6 @@
 """What others published of a row: tables/published.csv, each source by itself.
 
-Its column ap_normaliser says what each divides AP by. Their rankings break ties by whatever order a sort leaves,
+tables/sources.csv says what each divides AP by. Their rankings break ties by whatever order a sort leaves,
 so that ours by index are the nearest. README, logs and figures of one paper differ and are never merged.
 """
 
@@ -28,8 +28,11 @@ class Result(NamedTuple):
     metric: str
     value: float
     source: str
-    normaliser: str
-    """What AP is divided by, as `ap_normaliser` has it."""
+
+    @property
+    def normaliser(self) -> str:
+        """What AP is divided by, as `ap_normaliser` has it: see tables/sources.csv."""
+        return _normalisers()[self.source]
 
 
 @cache
@@ -37,7 +40,13 @@ def published_results() -> tuple[Result, ...]:
     """Every line of published.csv, in its order."""
     with open(Path(__file__).parents[1] / "published.csv", encoding="utf-8", newline="") as file:
         return tuple(Result(line["method"], line["backbone"], line["dataset"], int(line["bits"]), line["metric"],
-                            float(line["value"]), line["source"], line["ap_normaliser"]) for line in csv.DictReader(file))
+                            float(line["value"]), line["source"]) for line in csv.DictReader(file))
+
+
+@cache
+def _normalisers() -> dict[str, str]:
+    with open(Path(__file__).parents[1] / "sources.csv", encoding="utf-8", newline="") as file:
+        return {line["source"]: line["ap_normaliser"] for line in csv.DictReader(file)}
 
 
 def published_records(cell: Cell, ours: Mapping[str, float], dataset: str = "") -> list[dict[str, Any]]:

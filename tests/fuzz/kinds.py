@@ -139,7 +139,7 @@ def _make_artefacts(folder: Path) -> None:
 class _Split:
     """The training features as far as artefacts look at them when they are read."""
 
-    frame_size = F
+    shape = N, T, F
 
     def __len__(self) -> int:
         return N
