@@ -41,7 +41,7 @@ from utils.config.arguments import add_shared_arguments
 from utils.errors import UserError
 from utils.files.lock import Lock
 from utils.files.writing import write_text
-from utils.registry import TABLES
+from utils.registry import TABLES, plain_name
 
 TIMING_SECONDS = 40
 
@@ -150,7 +150,7 @@ def _cells(arguments: argparse.Namespace, table: tables.Table) -> list[Cell]:
     datasets = arguments.datasets or table.datasets
     _end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
                for path in missing_configs(table, arguments.configs, datasets)])
-    return expand(arguments.table, table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
+    return expand(plain_name(arguments.table), table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
                   num_seeds=arguments.seeds, settings=dict(arguments.overrides))
 
 
@@ -193,7 +193,7 @@ def _refuse_other_settings(cells: Mapping[Cell, State]) -> None:
 def _stem(arguments: argparse.Namespace) -> str:
     """The path of the table's files, without their endings."""
     ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
-    return os.path.join(arguments.out, f"{arguments.table}{ending}")
+    return os.path.join(arguments.out, f"{plain_name(arguments.table)}{ending}")
 
 
 def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequence[Mapping[str, str]],

@@ -46,7 +46,7 @@ def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command
         UserError: one is missing, made from something else, unreadable or damaged; the message names `command`.
     """
     listed = list(artefacts)
-    labels = digest(read_train_labels(config, len(split))) if any(one.uses_labels for one in closure(listed)) else None
+    labels = digest(read_train_labels(config, len(split))) if uses_labels(listed) else None
     return {one.name: one.read(read_artefact(
         one.path(config), one.arrays(config, split), command=command, log=log,
         expected=made_from(one, config, split.fingerprint(), labels))) for one in listed}
@@ -62,6 +62,11 @@ def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> 
         complaint = artefact.complaint(config, len(split))
         if complaint:
             raise UserError(f"{split.paths[0]}: {complaint}")
+
+
+def uses_labels(artefacts: Iterable[Artefact]) -> bool:
+    """Whether one of the artefacts, or of what they need, is made from the labels of the training split."""
+    return any(artefact.uses_labels for artefact in closure(artefacts))
 
 
 class _Cache:
@@ -116,7 +121,7 @@ class _Cache:
 
     def _origin(self, artefact: Artefact) -> dict[str, Any]:
         """What the artefact is made from, the very arrays of its needs included."""
-        labels = digest(self.labels) if artefact.uses_labels else None
+        labels = digest(self.labels) if uses_labels([artefact]) else None
         return made_from(artefact, self.config, self.split.fingerprint(), labels) | {
             need.name: digest_of(self._arrays[need.name]) for need in artefact.needs}
 

@@ -59,6 +59,9 @@ class HashingMethod(nn.Module):
     KEYS: ClassVar[tuple[Key, ...]] = ()
     """Its settings, with those of its artefacts (`artefacts.artefact.with_keys`)."""
 
+    uses_labels: ClassVar[bool] = False
+    """It cannot be trained without labels; others may use them where the config names some."""
+
     closed_form: ClassVar[bool] = False
     """It is fitted by `fit` and has no epochs."""
 

@@ -1,5 +1,6 @@
 """Networks that an artefact is made with: trained by preprocess, in a run folder of their own."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,9 @@ from model.contract import HashingMethod
 from training.checkpoints import LAST, read_checkpoint
 from training.run import changed_settings, open_run
 from training.trainer import Trainer
+from utils.config import Config
 from utils.config.loading import resolved
+from utils.config.schema import schema_of
 from utils.errors import UserError
 from utils.registry import METHODS, plain_name
 
@@ -34,9 +37,7 @@ def _fit(config, device: torch.device, command: str, force: bool, log: Callable[
 
     A run of the same settings and features goes on, or is taken as it is where it is finished; another is discarded.
     """
-    own = resolved(dict(config) | {"model_name": plain_name(method)} | dict(overrides) | {
-        "method": method, "file_path": str(folder), "log_path": str(folder / "logs"), "run_name": "",
-        "use_checkpoint": None}, _Origin(f"the fit of {method}"), f"the fit of {method}")
+    own = _own_config(config, method, overrides, folder)
     split, artefacts = open_train(own), METHODS.load(own.method).artefacts(own)
     provide(artefacts, own, split, device=device, fit=fitting(own, device, command, log=log), command=command, log=log)
     trainer = Trainer(own, device, preprocess=command, resume=lambda: command)
@@ -45,6 +46,15 @@ def _fit(config, device: torch.device, command: str, force: bool, log: Callable[
     with open_run(own, resume=not restart, restart=restart) as run:
         trainer.fit(run)
     return trainer.model.eval()
+
+
+def _own_config(config, method: str, overrides: Mapping[str, object], folder: Path) -> Config:
+    """`config` for another method, under `overrides`, with the run's folders in `folder`."""
+    given = {"model_name": plain_name(method), **overrides, "method": method, "file_path": str(folder),
+             "log_path": str(folder / "logs"), "run_name": "", "use_checkpoint": None}
+    known, source = schema_of({**config, **given}), f"the fit of {plain_name(method)}"
+    return resolved({name: value for name, value in config.items() if name in known} | given, defaultdict(lambda: source),
+                    source)
 
 
 def _is_other(path: Path, config, features: str) -> bool:
@@ -56,14 +66,3 @@ def _is_other(path: Path, config, features: str) -> bool:
     except UserError:
         return True
     return state.get("features") != features or bool(changed_settings(state.get("config", {}), config))
-
-
-class _Origin(dict):
-    """Names the same origin for the value of every key."""
-
-    def __init__(self, origin: str):
-        super().__init__()
-        self._origin = origin
-
-    def __missing__(self, name: str) -> str:
-        return self._origin

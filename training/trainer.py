@@ -67,7 +67,8 @@ class Trainer:
         self.fingerprint = features.fingerprint()
         check_same_everywhere(self.fingerprint, "training features")
         artefacts = load(method.artefacts(config), config, features, command=preprocess, log=log.info)
-        self.labels = (torch.from_numpy(read_train_labels(config, len(features))) if config.train_label_path else None)
+        self.labels = (torch.from_numpy(read_train_labels(config, len(features)))
+                       if method.uses_labels or config.train_label_path else None)
         self.source, self.source_choice = open_source(features, device, config.batch_source,
                                                       num_copies=num_local_processes(), agree=all_reduce_min)
         self.model = initial_model(config, len(features), artefacts)

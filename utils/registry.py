@@ -126,9 +126,12 @@ def _module_of(path: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and pickle look for it
+    sys.path.insert(0, os.path.dirname(path))  # so that it may import the files beside it
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.path.remove(os.path.dirname(path))
     return module

@@ -1,5 +1,5 @@
 # What every run shares: the folder layout, the optimiser, the evaluation.
-# Reads dataset, model_name and nbits, which the files above it set.
+# Reads dataset and nbits, which the files above it set. The folders of a run follow from these and model_name.
 
 # paths
 home_root = ''
@@ -12,8 +12,6 @@ semantic_center_path = f'{data_root}semantic.h5'
 hash_center_path = f'{data_root}hash_center_{nbits}.h5'
 structure_path = f'{data_root}structure.h5'
 save_dir = f'{home_root}checkpoint/{dataset}/'
-file_path = f'{save_dir}{model_name}_{nbits}bit'
-log_path = f'{home_root}logs/{dataset}/{model_name}_{nbits}bit'
 
 # optimiser
 optimizer_name = 'AdamW'

@@ -1,8 +1,6 @@
-# S5VH, as all its datasets share it. mixer is left to model_name where nothing else names one, so that
-# --model_name LSTM trains the LSTM and names its folders so.
+# S5VH, as all its datasets share it. Another mixer: --mixer lstm, or --model_name LSTM, which also names its folders so.
 _base_ = 'default.py'
 
-model_name = 'S5VH'
 method = 's5vh'
 nbits = 64
 hidden_size = 256

@@ -1,8 +1,7 @@
 # VHMT, as all its datasets share it (docs/vhmt.md says where the paper is silent and what was chosen).
-# mixer is left to model_name, as in s5vh.py: --model_name LSTM trains an LSTM as the student.
+# --mixer lstm, or --model_name LSTM, trains an LSTM as the student.
 _base_ = 'default.py'
 
-model_name = 'VHMT'
 method = 'vhmt'
 nbits = 64
 hidden_size = 256

@@ -15,7 +15,7 @@ from utils.config.keys import check_value, parse_text, safe_repr
 from utils.config.schema import CORE, check_values, known_keys, schema_of, unknown_key
 from utils.config.values import Config, run_ending
 from utils.errors import UserError
-from utils.registry import METHODS, plain_name
+from utils.registry import METHODS, MIXERS, plain_name
 
 MAX_ROUNDS = 12
 _LANGUAGE = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -94,7 +94,8 @@ def _as_folder(name: str, value: Any) -> Any:
 def _complete(values: dict) -> dict:
     """`values` with the paths the config left out, under the release's file names, and the run's name."""
     if values["model_name"] is None:
-        values["model_name"] = METHODS.load(values["method"]).title or plain_name(values["method"])
+        mixer = "" if values["mixer"] == MIXERS.default else f"_{plain_name(values['mixer'])}"
+        values["model_name"] = (METHODS.load(values["method"]).title or plain_name(values["method"])) + mixer
     run = f"{values['model_name']}_{values['nbits']}bit"
 
     def default(name: str, *parts: str) -> None:

@@ -27,7 +27,7 @@ SEEDS = Interval(0, 2 ** 32 - 1)
 
 _GROUPS = {
     "model": [
-        Key("model_name", "name", None, "name of the model, as folders and tables show it; None: the method's"),
+        Key("model_name", "name", None, "name of the model, as folders and tables show it; None: after method and mixer"),
         Key("method", "text", None, "training method, a file of model/methods/ or a path; None: as model_name says"),
         Key("mixer", "text", None, "sequence mixer, a file of model/mixers/ or a path; None: as model_name says"),
         Key("nbits", "int", REQUIRED, "K, length of the hash code", AT_LEAST_1, shapes_codes=True),
