@@ -109,8 +109,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", required=True, help="which table: a file of tables/ ("
                         f"{', '.join(TABLES.names())}), or the path of one")
     parser.add_argument("--profile", choices=tables.PROFILES, default="paper",
-                        help="methods as their papers have them, or, where configs/<method>_release/ is there, as their "
-                             "releases do (default: paper)")
+                        help="methods as their papers have them, or, where configs/<method>_release/ is there, as "
+                             "their releases do (default: paper)")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/<model>/<NAME>.py; default: the table's")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, as run folders name them")
     parser.add_argument("--bits", nargs="+", type=int, metavar="K",

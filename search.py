@@ -34,7 +34,7 @@ from inference.code_file import (
     row_ids,
     write_codes,
 )
-from inference.codes import binarize, pack
+from inference.codes import binarize_up, pack
 from inference.export import export
 from inference.index import Index, load_index
 from inference.recall import compare_with_exact
@@ -203,7 +203,7 @@ class Encoder:
         with tqdm(total=len(self.features), desc="encoding", unit="videos", leave=False, disable=None) as bar:
             bits = encode_features(self.model.to(self.device).encode, self.features, batch_size=self.batch_size,
                                    device=self.device, amp=self.config.amp, progress=bar.update,
-                                   convert=lambda h: pack(binarize(h)))
+                                   convert=lambda h: pack(binarize_up(h)))
         seconds = time.perf_counter() - started
         print(f"{len(bits)} videos encoded in {seconds:.3g} s: {len(bits) / seconds:.3g} videos/s on {self.device}",
               file=report_to)
@@ -242,20 +242,20 @@ def _write_npz(path: str, query_ids: np.ndarray, ids: np.ndarray, distances: np.
 RESULTS: dict[str, Callable] = {".csv": _write_csv, ".npz": _write_npz}
 
 
-def _command(commands, name: str, text: str, run: Callable) -> argparse.ArgumentParser:
+def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
     parser = commands.add_parser(name, help=text.partition("\n")[0], description=text, allow_abbrev=False,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(run=run)
     return parser
 
 
-def _add_encode(parser: argparse.ArgumentParser) -> None:
+def _add_encode(parser: ConfigParser) -> None:
     _add_encoder(parser)
     parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 files, seen as one")
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
 
 
-def _add_encoder(parser: argparse.ArgumentParser) -> None:
+def _add_encoder(parser: ConfigParser) -> None:
     add_config_arguments(parser, positional=False)
     parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the run's own (see use_checkpoint)")
     parser.add_argument("--ids", metavar="FILE",
@@ -281,7 +281,7 @@ def _add_remove(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--ids-file", metavar="FILE", help="text file with these ids, one per line")
 
 
-def _add_query(parser: argparse.ArgumentParser) -> None:
+def _add_query(parser: ConfigParser) -> None:
     _add_encoder(parser)
     parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
     which = parser.add_mutually_exclusive_group(required=True)

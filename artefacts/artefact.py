@@ -35,9 +35,9 @@ class Making:
     """What an artefact is made with.
 
     `split` are the training items, `labels()` their labels (N, C), read when first asked for, `value(artefact)` what
-    another artefact holds, one of its `needs`. `fit(method, overrides)` trains a method by its name, or its file, on the
-    same split, under the same config but for `overrides`, in a run folder of the artefact's own: a run that was cut short
-    goes on. It gives the trained method in eval mode, on `device`.
+    another artefact holds, one of its `needs`. `fit(method, overrides)` trains a method by its name, or its file, on
+    the same split, under the same config but for `overrides`, in a run folder of the artefact's own: a run that was
+    cut short goes on. It gives the trained method in eval mode, on `device`.
     """
 
     config: Any
@@ -52,8 +52,8 @@ class Making:
 class Artefact:
     """A file of arrays with what it was made from; a subclass says how. It knows no network.
 
-    An object of the class is the artefact, for any config: `name` is what methods call it. It owns its keys, the path of
-    its file among them.
+    An object of the class is the artefact, for any config: `name` is what methods call it. It owns its keys, the path
+    of its file among them.
     """
 
     name: ClassVar[str]

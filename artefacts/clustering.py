@@ -43,13 +43,13 @@ def project(means: np.ndarray, num_dims: int) -> np.ndarray:
     `means` may be mapped from a file.
     """
     num_videos, num_features = means.shape
-    centre = sum(block.sum(axis=0) for _, block in _blocks(means)) / num_videos
+    center = sum(block.sum(axis=0) for _, block in _blocks(means)) / num_videos
     solve = _axes_by_covariance if num_features <= 2 * num_videos else _axes_by_svd
-    axes = solve(means, centre, num_dims)
+    axes = solve(means, center, num_dims)
     axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) < 0, -1.0, 1.0)
     latents = np.empty((num_videos, num_dims), np.float32)
     for start, block in _blocks(means):
-        latents[start:start + len(block)] = (block - centre) @ axes
+        latents[start:start + len(block)] = (block - center) @ axes
     return latents
 
 
@@ -58,20 +58,20 @@ def _blocks(means: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, means[start:start + MEANS_PER_BLOCK]
 
 
-def _axes_by_covariance(means: np.ndarray, centre: np.ndarray, num_dims: int) -> np.ndarray:
+def _axes_by_covariance(means: np.ndarray, center: np.ndarray, num_dims: int) -> np.ndarray:
     """The leading eigenvectors of the scatter matrix, (F,P), largest first."""
-    num_features = len(centre)
+    num_features = len(center)
     scatter = np.zeros((num_features, num_features), order="F")
     for _, block in _blocks(means):
-        scatter = scipy.linalg.blas.dsyrk(1.0, (block - centre).T, beta=1.0, c=scatter, overwrite_c=1)  # upper half
+        scatter = scipy.linalg.blas.dsyrk(1.0, (block - center).T, beta=1.0, c=scatter, overwrite_c=1)  # upper half
     _, axes = scipy.linalg.eigh(scatter, lower=False, overwrite_a=True, check_finite=False,
                                 subset_by_index=(num_features - num_dims, num_features - 1))
     return axes[:, ::-1]
 
 
-def _axes_by_svd(means: np.ndarray, centre: np.ndarray, num_dims: int) -> np.ndarray:
+def _axes_by_svd(means: np.ndarray, center: np.ndarray, num_dims: int) -> np.ndarray:
     """The same where the videos are few, so that the means themselves are smaller than F x F."""
-    _, _, axes = scipy.linalg.svd(means - centre, full_matrices=False, overwrite_a=True, check_finite=False)
+    _, _, axes = scipy.linalg.svd(means - center, full_matrices=False, overwrite_a=True, check_finite=False)
     return axes[:num_dims].T
 
 

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import CLOCKS, make, parse, peak_memory, print_memory, report, take_turns
-from inference.codes import binarize, pack
+from inference.codes import binarize_up, pack
 from inference.encode import encode_features
 from utils.cli import run_script
 
@@ -59,7 +59,7 @@ def main() -> None:
 def encode(model, features: InMemory, amp: str = "none") -> np.ndarray:
     """Packed codes of all videos."""
     return encode_features(model.encode, features, batch_size=128, device="cpu", amp=amp,
-                           convert=lambda h: pack(binarize(h)))
+                           convert=lambda h: pack(binarize_up(h)))
 
 
 def compare(model, literal: Literal, features: InMemory) -> None:

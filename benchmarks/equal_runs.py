@@ -26,7 +26,7 @@ RELEASE = ["model_name=S5VH_release", "method=s5vh", "hash_center_mode=learned",
            "tied_bits=zero", "mixer_init=xavier", "select=best_on_test"]
 CASES = {
     "S5VH": ("S5VH", []), "S5VH, separate": ("S5VH", ["directions=separate"]), "S5VH release": ("S5VH", RELEASE),
-    "S5VH, semantic centres": ("S5VH", ["hash_center_assign=semantic", "nclusters=20", "batch_size=100"]),
+    "S5VH, semantic centers": ("S5VH", ["hash_center_assign=semantic", "nclusters=20", "batch_size=100"]),
     "LSTM": ("LSTM", []), "RetNet": ("RetNet", []), "RWKV": ("RWKV", []), "Transformer": ("Transformer", []),
     "VHMT": ("VHMT", []), "VHMT, masked": ("VHMT", ["student_views=masked", "teacher_dropout=0.1"]),
     "VHMT, siamese": ("VHMT", ["student_views=siamese"]),

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.scan import loop_over_steps
 from dataset.batches import Batch
 from model.contract import Step
-from model.nets.autoencoder import binarise
+from model.nets.autoencoder import binarize_down
 
 
 class Literal:
@@ -30,7 +30,7 @@ class Literal:
         encoder = self.model.encoder
         for layer, block in enumerate(encoder.blocks):
             tokens = self.block(block, tokens, None if uniforms is None else uniforms[:, layer])
-        return binarise(self.model.ln(self.model.binary(encoder.head(encoder.norm(tokens)))))
+        return binarize_down(self.model.ln(self.model.binary(encoder.head(encoder.norm(tokens)))))
 
     def block(self, block, x: Tensor, uniforms: Tensor | None) -> Tensor:
         mixed = self.mamba(block.mamba1, block.norm1(x)) + self.mamba(block.mamba1, block.norm2(x.flip(1))).flip(1)
@@ -62,6 +62,8 @@ class Literal:
         reconstruction = center = torch.zeros((), device=batch.items.device)
         codes = []
         for view in range(2):
+            assert batch.masks is not None
+            assert batch.uniforms is not None
             hidden = batch.masks[:, view]
             num_videos, num_frames = hidden.shape
             tokens = model.encoder.patch_embed(batch.items) + model.encoder.positions[:num_frames]

@@ -34,7 +34,7 @@ from tqdm import tqdm
 from dataset.features import VideoFeatures, open_features
 from dataset.sources import FileSource, HostResident
 from dataset.stream import StreamSource
-from dataset.views import EpochDraws
+from dataset.views import Draws, EpochDraws
 from utils.cli import run_script
 
 NUM_FRAMES, NUM_FEATURES = 25, 4096
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def write_features(path: Path, num_videos: int, dtype: str, seed: int = 0, packed: int = 0) -> np.ndarray:
-    """Writes `feats` (N, 25, 4096): frames around the centre of the video's class. Returns the classes.
+    """Writes `feats` (N, 25, 4096): frames around the center of the video's class. Returns the classes.
 
     They lie in one piece, or gzipped in chunks of `packed` videos.
 
@@ -141,7 +141,7 @@ def make_stream_way(features: VideoFeatures) -> Way:
         """As many batches of the same sizes, in the order of the source."""
         if len(batches) == 1:
             return map(source.batch, batches)
-        order = source.order(EpochDraws(1, int(batches[0][0]), len(features), NUM_FRAMES, 0.5, 0))
+        order = source.order(EpochDraws(1, int(batches[0][0]), len(features), Draws()))
         return map(source.batch, order.split(len(batches[0]))[:len(batches)])
 
     return stream

@@ -54,7 +54,7 @@ def main() -> None:
     if args.items:
         leave_out_in_turn(model, optimizer, batch, args.repeats, clock)
         return
-    literal = Literal(model)
+    literal: Any = Literal(model)
     compare(model, literal, batch)
     forms = {"literal": lambda: training_step(literal, plain, batch, step_in(0)),
              "float32": lambda: training_step(model, optimizer, batch, step_in(0)),

@@ -3,9 +3,9 @@
 B batch, T frames, F features, R views, U uniforms.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -56,7 +56,11 @@ class Batch:
         """The same batch on `device`, features as float32."""
         moved = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
         items = moved["items"]
-        return replace(self, **moved | {"items": items.float() if items.is_floating_point() else items})
+        return self.with_tensors(moved | {"items": items.float() if items.is_floating_point() else items})
+
+    def with_tensors(self, tensors: Mapping[str, Any]) -> "Batch":
+        """The same batch with some of its tensors replaced, by name."""
+        return replace(self, **tensors)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors of the batch, by name."""

@@ -165,9 +165,9 @@ def _outward(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _turn(time: np.ndarray, growth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     radius = rng.uniform(5, 8)
-    centre = rng.uniform(radius, _RANGE - radius, size=2)
+    center = rng.uniform(radius, _RANGE - radius, size=2)
     angle = 2 * np.pi * (rng.uniform() + rng.uniform(0.75, 1.25) * time)
-    return centre + radius * growth[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return center + radius * growth[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 _PROGRAMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {

@@ -111,7 +111,8 @@ class FeatureFile:
             if dataset.ndim != 1 + self._item_axes:
                 axes = ("3 axes, (videos, frames, features)" if self._item_axes == 2
                         else "4 axes, (pictures, rows, columns, channels)")
-                raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected {axes}. Store it in that shape.")
+                raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected {axes}. "
+                                "Store it in that shape.")
             if self._item_axes == 3 and dtype != np.uint8:
                 raise UserError(f"{self.path}: '{self.key}' has the type {dtype}; pictures are uint8. Store them so.")
             check_sound(dataset, self.path)

@@ -127,8 +127,8 @@ class VideoFeatures:
             if first < last:
                 file.read(rows[first:last] - self._starts[number], out, slots[first:last])
 
-    def blocks(self, num_rows: int = 1024, dtype: DTypeLike = None) -> Iterator[tuple[int, np.ndarray]]:
-        """(start, (up to num_rows, T, F)) over the whole split in order, float32, uint8 of pictures, or `batch_dtype`."""
+    def blocks(self, num_rows: int = 1024, dtype: DTypeLike | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, (up to num_rows, T, F)) over the whole split in order, float32, uint8 (pictures) or `batch_dtype`."""
         for start in range(0, len(self), num_rows):
             index = np.arange(start, min(start + num_rows, len(self)))
             yield start, self.rows(index, np.empty((len(index), *self.shape[1:]), dtype or self._read_dtype))
@@ -145,7 +145,7 @@ class VideoFeatures:
             blocks += [(start, min(start + size, last)) for start in range(first, last, size)]
         return blocks
 
-    def load(self, dtype: DTypeLike = None) -> np.ndarray:
+    def load(self, dtype: DTypeLike | None = None) -> np.ndarray:
         """(N, T, F), float32, uint8 of pictures, or `batch_dtype`: the whole split in memory."""
         out = np.empty(self.shape, dtype or self._read_dtype)
         for start in range(0, len(self), 1024):

@@ -95,8 +95,8 @@ def read_train_labels(config, num_videos: int) -> np.ndarray:
         UserError: the config names no such file, or as `read_labels`.
     """
     if not config.train_label_path:
-        raise UserError(f"config: train_label_path is missing; {config.model_name} uses the labels of the training videos. "
-                        "Set it to the file that has them.")
+        raise UserError(f"config: train_label_path is missing; {config.model_name} uses the labels of the training "
+                        "videos. Set it to the file that has them.")
     return read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
 
 

@@ -69,7 +69,7 @@ class EpochDraws:
         return torch.randperm(self.num_videos, generator=self._stream("order"))
 
     def masks(self, index: torch.Tensor) -> torch.Tensor | None:
-        """(B, 2, T) bool, True = hidden: the frame masks of the videos `index` (see `frame_views`), if any are drawn."""
+        """(B, 2, T) bool, True = hidden: the masks of the videos `index` (see `frame_views`), if any are drawn."""
         return None if self.what.mask_ratio is None else self._masks[index]
 
     def uniforms(self, index: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dataset.features import as_frames, frame_layout
-from inference.codes import binarize
+from inference.codes import binarize_up
 from inference.encode import Features
 from inference.metrics import evaluate
 from inference.report import metric_row
@@ -71,7 +71,7 @@ class _Projection:
         """Code of x (N, F), int8 +-1 (N, K). Raises ValueError before `fit`."""
         if self._mean is None or self._directions is None:
             raise ValueError("fit the baseline before it encodes.")
-        return binarize(x @ self._directions - self._mean @ self._directions)
+        return binarize_up(x @ self._directions - self._mean @ self._directions)
 
     def _set(self, pca: "PCA", directions: np.ndarray, dtype: np.dtype) -> None:
         self._mean, self._directions = pca.mean_.astype(dtype), directions.astype(dtype)
@@ -107,7 +107,7 @@ class Itq(_Projection):
         start = np.random.default_rng(seed).standard_normal((num_bits, v.shape[1]))
         rotation = np.linalg.qr(start)[0].T
         for _ in range(_ITQ_ITERATIONS):
-            left, _, right = np.linalg.svd(v.T @ binarize(v @ rotation), full_matrices=False)
+            left, _, right = np.linalg.svd(v.T @ binarize_up(v @ rotation), full_matrices=False)
             rotation = left @ right
         self._set(pca, axes @ rotation, x.dtype)
         return self

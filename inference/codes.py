@@ -5,7 +5,7 @@ import numpy as np
 from utils.errors import UserError
 
 
-def binarize(h: np.ndarray) -> np.ndarray:
+def binarize_up(h: np.ndarray) -> np.ndarray:
     """The code of `h`, int8 +-1 of the same shape: -1 where h < 0, else +1 (exactly 0 -> +1).
 
     The one place where the sign of a real code is taken. The S5VH release keeps sign(0) = 0; see `ternary`.
@@ -41,7 +41,7 @@ def pack(code: np.ndarray) -> np.ndarray:
     if code.ndim != 2:
         raise ValueError(f"a code has shape (N, K), not {code.shape}.")
     if not is_binary(code):
-        raise ValueError("only codes of -1 and +1 can be packed; binarize() makes such codes.")
+        raise ValueError("only codes of -1 and +1 can be packed; binarize_up() makes such codes.")
     return np.packbits(code > 0, axis=1)
 
 

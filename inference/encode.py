@@ -40,8 +40,8 @@ def encode_features(encode: Callable[[torch.Tensor], torch.Tensor], features: Fe
     """h (N, K) float32 of every video of `features`, in its order.
 
     Args:
-        encode: maps items on `device`, float32 (B, T, F) or pictures, to real codes (B, K). Putting the model into eval mode
-            is the caller's part; gradients are off here.
+        encode: maps items on `device`, float32 (B, T, F) or pictures, to real codes (B, K). Putting the model into
+            eval mode is the caller's part; gradients are off here.
         batch_size: most videos per call; fewer at the end and where they have more frames than `frames_at_once`. The
             next batch is read meanwhile.
         amp: `bf16` runs `encode` under bfloat16 autocast, others do not.

@@ -9,14 +9,14 @@ import torch
 from dataset.features import VideoFeatures
 from dataset.protocol import Retrieval
 from inference.baselines import baseline_table
-from inference.codes import binarize, ternary
+from inference.codes import binarize_up, ternary
 from inference.curves import DistanceCounts, average_precision, count_distances
 from inference.encode import encode_features
 from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, map_intervals
 from inference.metrics import Evaluation, evaluate
 from inference.statistics import code_statistics
 
-CODE_RULES = {"sign": binarize, "zero": ternary}
+CODE_RULES = {"sign": binarize_up, "zero": ternary}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieva
                    device: torch.device | None = None) -> RetrievalResult:
     """The same from codes (int8) that are at hand already, of any method; ranked on `device` where it is a GPU."""
     evaluation = _evaluate(database_codes, query_codes, retrieval, config, ("index", "expected"), device)
-    return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize(database_codes)))
+    return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize_up(database_codes)))
 
 
 def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config, device: torch.device) -> Evaluation:

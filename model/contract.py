@@ -49,8 +49,8 @@ class HashingMethod(nn.Module):
     """A network, or a code fitted in closed form, that hashes items; all that it learns or tracks is in its state dict.
 
     A method is a class `Method` in a file of `model/methods/`. `Method(config, num_videos, **artefacts)` makes it;
-    `num_videos` is 0 and no artefact is given if only codes are wanted. B items, N training items, T frames, F features,
-    K bits.
+    `num_videos` is 0 and no artefact is given if only codes are wanted. B items, N training items, T frames, F
+    features, K bits.
     """
 
     title: ClassVar[str] = ""
@@ -112,8 +112,8 @@ class HashingMethod(nn.Module):
     def begin_epoch(self, epoch: int, train: TrainingItems) -> None:
         """Moves the method's state before an epoch, without gradient (new clusters, say). Does nothing here.
 
-        The first process alone calls it, in eval mode; its state dict is then given to the others. What it computes must
-        be in buffers: an epoch that is continued in its middle does not begin again.
+        The first process alone calls it, in eval mode; its state dict is then given to the others. What it computes
+        must be in buffers: an epoch that is continued in its middle does not begin again.
         """
 
     def losses(self, batch, step: Step) -> Mapping[str, Tensor]:

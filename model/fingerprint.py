@@ -12,8 +12,8 @@ from utils.registry import plain_name
 
 
 def model_fingerprint(state: Mapping[str, Tensor], config) -> str:
-    """What makes a model's codes, as SHA-256 (hex): its method and mixer, those of its settings that shape codes, and the
-    names and values of its tensors.
+    """What makes a model's codes, as SHA-256 (hex): its method and mixer, those of its settings that shape codes, and
+    the names and values of its tensors.
 
     Settings enter by name and only where they are not as by default, so that a key that is new does not change it.
 
@@ -30,8 +30,8 @@ def earlier_fingerprint(state: Mapping[str, Tensor], settings: Mapping[str, obje
     """The fingerprint that version 0.1 gave the same model, "" where that cannot be told.
 
     Args:
-        settings: the config that its checkpoint holds, if it is of that version: its keys of the group "model" come first
-            and end with `use_checkpoint`.
+        settings: the config that its checkpoint holds, if it is of that version: its keys of the group "model" come
+            first and end with `use_checkpoint`.
     """
     names = list(settings or ())
     if settings is None or "use_checkpoint" not in names or "item_shape" in names:

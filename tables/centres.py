@@ -1,11 +1,11 @@
-"""Where hash centres come from, how they are given to clusters, how many there are (C), and how they are solved."""
+"""Where hash centers come from, how they are given to clusters, how many there are (C), and how they are solved."""
 
 from tables import Row, Table
 
 FIXED = {"hash_center_mode": "fixed"}  # said in every row: the release's configs learn them
 
 TABLE = Table(
-    title="Hash centres",
+    title="Hash centers",
     datasets=("digits",),
     rows=(
         Row("fixed, as configured", "fixed", "S5VH", FIXED, published=("S5VH", "mamba")),

@@ -8,7 +8,7 @@ TABLE = Table(
     rows=(
         Row("full", "full", "S5VH", published=("S5VH", "mamba")),
         Row("without contrastive", "nocontrastive", "S5VH", {"alpha": 0}),
-        Row("without centres", "nocentres", "S5VH", {"a_cluster": 0}),
+        Row("without centers", "nocentres", "S5VH", {"a_cluster": 0}),
         Row("reconstruction only", "reconstruction", "S5VH", {"alpha": 0, "a_cluster": 0}),
     ),
 )

@@ -66,7 +66,7 @@ def edit_centers(project):
 
 
 def forget_origin(project):
-    """As if the centres had been downloaded: no record of what they were made from."""
+    """As if the centers had been downloaded: no record of what they were made from."""
     edit_centers(project)
     with h5py.File(project.data / "hash_center_8.h5", "r+") as file:
         file.attrs.clear()
@@ -128,13 +128,13 @@ CASES = {
                                lambda p: save_labels(p.data / "query.mat", a=np.eye(10), b=np.eye(10)), "query.mat"),
     "missing pseudo-labels": (TRAIN, lambda p: (p.data / "final_train_train_assit.h5").unlink(),
                               "preprocess.py --config"),
-    "missing hash centres": (TRAIN, lambda p: (p.data / "hash_center_8.h5").unlink(), "preprocess.py --config"),
-    "centres of other bits": ((*TRAIN, "--nbits", "16", "--set", "hash_center_path={data}/hash_center_8.h5"),
+    "missing hash centers": (TRAIN, lambda p: (p.data / "hash_center_8.h5").unlink(), "preprocess.py --config"),
+    "centers of other bits": ((*TRAIN, "--nbits", "16", "--set", "hash_center_path={data}/hash_center_8.h5"),
                               nothing, "nbits"),
     "artefact of other clusters": ((*TRAIN, "--nclusters", "3"), nothing, "nclusters"),
     "artefact of other features": (TRAIN, replace_features, "features"),
-    "hash centres not +-1": (TRAIN, edit_centers, "hash_center_8.h5"),
-    "downloaded hash centres not +-1": (TRAIN, forget_origin, "hash_center_8.h5"),
+    "hash centers not +-1": (TRAIN, edit_centers, "hash_center_8.h5"),
+    "downloaded hash centers not +-1": (TRAIN, forget_origin, "hash_center_8.h5"),
     "no checkpoint": ((*EVAL, "--run-name", "none"), nothing, "last.pth"),
     "checkpoint of another size": (EVAL, other_size, "binary.weight"),
     "checkpoint of another model": ((*EVAL, "--set", "S5VH_type=small"), nothing, "checkpoint"),

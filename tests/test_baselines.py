@@ -33,13 +33,13 @@ class ArrayFeatures:
 
 
 def clustered(num_items, seed, num_frames=6, feature_size=20, num_classes=4):
-    """Videos around one centre per class, and their one-hot labels."""
-    centres = np.random.default_rng(0).standard_normal((num_classes, feature_size))
+    """Videos around one center per class, and their one-hot labels."""
+    centers = np.random.default_rng(0).standard_normal((num_classes, feature_size))
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, num_classes, num_items)
     noise = rng.standard_normal((num_items, num_frames, feature_size))
     labels = np.eye(num_classes, dtype=np.uint8)[classes]
-    return ArrayFeatures(centres[classes][:, None] + 0.8 * noise), labels
+    return ArrayFeatures(centers[classes][:, None] + 0.8 * noise), labels
 
 
 @pytest.mark.parametrize(("num_frames", "cuts"), [
@@ -71,9 +71,9 @@ def vectors(num_items=200, size=12, rank=12, seed=0):
 
 def test_pca_sign_equals_a_plain_svd():
     x = vectors()
-    centred = x.astype(float) - x.mean(axis=0, dtype=float)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:8]
-    scores = centred @ axes.T
+    centered = x.astype(float) - x.mean(axis=0, dtype=float)
+    axes = np.linalg.svd(centered, full_matrices=False)[2][:8]
+    scores = centered @ axes.T
     code = PcaSign().fit(x, 8, seed=0).encode(x)
     clear = np.abs(scores) > 1e-4
     for bit in range(8):

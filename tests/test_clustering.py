@@ -38,7 +38,7 @@ def test_frame_means_stream_over_blocks(rng, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(40, 6), (7, 30)])
 def test_latents_keep_the_distances(shape, rng):
-    """All components together are a rotation of the centred means."""
+    """All components together are a rotation of the centered means."""
     means = rng.standard_normal(shape)
     latents = clustering.project(means, min(shape)).astype(np.float64)
     distances = np.linalg.norm(means[:, None] - means[None], axis=2)

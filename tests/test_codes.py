@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.codes import binarize, is_binary, pack, ternary, unpack
+from inference.codes import binarize_up, is_binary, pack, ternary, unpack
 from inference.encode import encode_features
 from inference.statistics import code_statistics
 from utils.errors import UserError
@@ -20,7 +20,7 @@ def random_code(num_items, num_bits, seed=0):
 
 def test_binarize_sends_zero_to_plus_one():
     h = np.array([[0.0, -0.0, 1e-30, -1e-30], [np.inf, -np.inf, 2, -3]])
-    code = binarize(h)
+    code = binarize_up(h)
     assert code.dtype == np.int8
     assert code.tolist() == [[1, 1, 1, -1], [1, -1, 1, -1]]
 
@@ -31,7 +31,7 @@ def test_ternary_keeps_zeros():
     assert code.tolist() == [[0, 0, 1, -1]]
 
 
-@pytest.mark.parametrize("sign", [binarize, ternary])
+@pytest.mark.parametrize("sign", [binarize_up, ternary])
 def test_nan_is_a_one_line_error(sign):
     h = np.zeros((3, 4))
     h[1, 2] = np.nan
@@ -108,8 +108,8 @@ def test_encode_features_covers_every_batch_remainder(batch_size):
 def test_encode_features_converts_each_batch():
     features = ArrayFeatures(np.random.default_rng(0).standard_normal((12, 1, 9)).astype(np.float32))
     bits = encode_features(lambda x: x[:, 0], features, batch_size=5, device="cpu",
-                           convert=lambda h: pack(binarize(h)))
-    np.testing.assert_array_equal(bits, pack(binarize(features.values[:, 0])))
+                           convert=lambda h: pack(binarize_up(h)))
+    np.testing.assert_array_equal(bits, pack(binarize_up(features.values[:, 0])))
 
 
 def test_encode_features_refuses_other_shapes():

@@ -201,11 +201,11 @@ def test_more_frames_go_the_same_ways():
     """The first video's path and image are those of the recipe; only its steps are finer."""
     short, long = (next(digits.make_videos(1, "train", 1, digits.Variant(frames)))[:1].reshape(frames, 24, 24) / 255
                    for frames in (25, 97))
-    ends = [centre_of_mass(videos[None])[0] for videos in (short, long[::4])]
+    ends = [center_of_mass(videos[None])[0] for videos in (short, long[::4])]
     assert np.abs(ends[0] - ends[1]).max() < 1
 
 
-def centre_of_mass(videos):
+def center_of_mass(videos):
     """(N, 25, 2): x and y; pixels under a quarter are noise to it."""
     ink = np.where(videos > 0.25, videos, 0)
     grid = np.arange(24)
@@ -215,10 +215,10 @@ def centre_of_mass(videos):
 
 def seen_backward(videos, program):
     """(N,) bool by a rule that looks at the order: the direction travelled, or the sense of rotation."""
-    centre = centre_of_mass(videos)
+    center = center_of_mass(videos)
     if program < 2:
-        return centre[:, 12:, program].mean(1) < centre[:, :12, program].mean(1)
-    x, y = (centre - (centre.max(1, keepdims=True) + centre.min(1, keepdims=True)) / 2).transpose(2, 0, 1)
+        return center[:, 12:, program].mean(1) < center[:, :12, program].mean(1)
+    x, y = (center - (center.max(1, keepdims=True) + center.min(1, keepdims=True)) / 2).transpose(2, 0, 1)
     return (x[:, :-1] * y[:, 1:] - y[:, :-1] * x[:, 1:]).sum(1) < 0
 
 

@@ -24,10 +24,10 @@ MADE_FROM = {"model": "S5VH", "dataset": "digits"}
 
 
 def code_set(num_items, num_bits, seed, first_id=0):
-    """Codes around a few centres, so that distances tie, under ids that need care."""
+    """Codes around a few centers, so that distances tie, under ids that need care."""
     generator = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).random((20, num_bits)) < 0.5
-    code = centres[generator.integers(0, 20, num_items)] ^ (generator.random((num_items, num_bits)) < 0.08)
+    centers = np.random.default_rng(0).random((20, num_bits)) < 0.5
+    code = centers[generator.integers(0, 20, num_items)] ^ (generator.random((num_items, num_bits)) < 0.08)
     ids = np.array([f"vidéo '{first_id + i}'\t\\N" for i in range(num_items)], object)
     return CodeSet(np.packbits(code, axis=1), ids, num_bits, "f00d", MADE_FROM)
 

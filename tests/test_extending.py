@@ -56,8 +56,8 @@ def test_a_mixer_with_a_setting(plugged):
     settings = "mixer={0}/average.py", "model_name=Average"
     first, second = (train(plugged, *settings, f"fading={fading}", run_name=f"fading{fading}")
                      for fading in (0.9, 0.5))
-    weights = [checkpoint_tensors(path)["/model_state_dict/encoder.blocks.0.average1.scale"] for path in (first, second)]
-    assert (weights[0] != weights[1]).any()  # the setting reaches the mixer
+    name = "/model_state_dict/encoder.blocks.0.average1.scale"
+    assert (checkpoint_tensors(first)[name] != checkpoint_tensors(second)[name]).any()  # the setting takes part
     result = run("train.py", "--config", plugged.config, "--set", *plugged.shaped(settings), "fading=2")
     assert (result.code, "fading = 2, expected a number in [0, 1]" in result.errors) == (2, True)
     result = run("train.py", "--config", plugged.config, "--set", *plugged.shaped(settings), "fade=.5")
@@ -181,8 +181,9 @@ def same_run(ours, theirs):
 
 def test_its_codes_are_searched_as_any_others(plugged, guided):
     config = "--config", plugged.config, "--set", *plugged.shaped(GUIDED), "run_name=whole"
-    succeed("search.py", "encode", "--features", plugged.data / "database.h5", "--out", plugged.folder / "codes.h5", *config)
-    succeed("search.py", "index", "--codes", plugged.folder / "codes.h5", "--out", plugged.folder / "all.index")
+    codes = plugged.folder / "codes.h5"
+    succeed("search.py", "encode", "--features", plugged.data / "database.h5", "--out", codes, *config)
+    succeed("search.py", "index", "--codes", codes, "--out", plugged.folder / "all.index")
     lines = succeed("search.py", "query", "--index", plugged.folder / "all.index", "--features",
                     plugged.data / "query.h5", "--topk", 1, *config).output.splitlines()
     assert len([line for line in lines if re.match(r"\d+,1,\d+,", line)]) == 10
@@ -211,10 +212,10 @@ def test_pictures_are_items_like_any_other(plugged):
         with h5py.File(plugged.folder / f"{name}_pictures.h5", "w") as file:
             file["feats"] = generator.integers(0, 256, (count, 4, 5, 3), np.uint8)
     config = plugged.folder / "pictures.py"
-    config.write_text(f"_base_ = 'mine.py'\nfeature_size = max_frames = None\nitem_shape = [4, 5, 3]\ndataset = 'pictures'\n"
-                      f"method = '{plugged.folder}/pca.py'\n" + "".join(
-                          f"{key} = ['{plugged.folder}/{name}_pictures.h5']\n" for key, name in (
-                              ("train_feat_path", "train"), ("test_feat_path", "database"), ("query_feat_path", "query"))))
+    files = {"train_feat_path": "train", "test_feat_path": "database", "query_feat_path": "query"}
+    config.write_text("_base_ = 'mine.py'\nfeature_size = max_frames = None\nitem_shape = [4, 5, 3]\n"
+                      f"dataset = 'pictures'\nmethod = '{plugged.folder}/pca.py'\n" + "".join(
+                          f"{key} = ['{plugged.folder}/{name}_pictures.h5']\n" for key, name in files.items()))
     for source in ("host", "file"):
         succeed("train.py", "--config", config, "--set", f"batch_source={source}", f"run_name={source}")
     first, second = sorted((plugged.folder / "checkpoint/pictures").glob("*/last.pth"))
@@ -232,7 +233,8 @@ def test_a_method_in_three_stages(plugged):
         assert file["matrix"].shape == (CLASSES, CLASSES)
     path = train(plugged, "method={0}/stages.py", run_name="stages")
     assert "/model_state_dict/net.weight" in checkpoint_tensors(path)
-    scipy.io.savemat(plugged.folder / "other.mat", {"labels": np.eye(CLASSES, dtype=np.uint8)[np.arange(40)[::-1] % CLASSES]})
+    labels = np.eye(CLASSES, dtype=np.uint8)[np.arange(40)[::-1] % CLASSES]
+    scipy.io.savemat(plugged.folder / "other.mat", {"labels": labels})
     refused = run("train.py", *settings, f"train_label_path={plugged.folder}/other.mat")
     assert (refused.code, "labels was" in refused.errors) == (2, True)
 
@@ -242,8 +244,8 @@ def test_a_table(plugged):
     configs.mkdir(parents=True)
     (configs / "mine.py").write_text(f"_base_ = '{plugged.config}'\nmodel_name = 'Average'\n"
                                      f"mixer = '{plugged.folder}/average.py'\nnum_epochs = 1\n")
-    result = succeed("reproduce.py", "--table", plugged.folder / "fadings.py", "--configs", configs.parent, "--no-timing",
-                     "--jobs", 1, "--gpu", "cpu", "--out", plugged.folder / "results")
+    result = succeed("reproduce.py", "--table", plugged.folder / "fadings.py", "--configs", configs.parent,
+                     "--no-timing", "--jobs", 1, "--gpu", "cpu", "--out", plugged.folder / "results")
     assert "fading 0.5" in result.output
     assert (plugged.folder / "results/fadings.md").exists()
 

@@ -1,4 +1,4 @@
-"""The hash-centre solver against recorded sweeps, an inversion-based reference, brute force and loops."""
+"""The hash-center solver against recorded sweeps, an inversion-based reference, brute force and loops."""
 
 from itertools import product
 from math import comb
@@ -148,7 +148,7 @@ def test_long_codes_are_solved(num_bits):
 
 
 def test_more_centers_than_fit_are_refused():
-    with pytest.raises(UserError, match="nclusters = 9 hash centres do not fit nbits = 4"):
+    with pytest.raises(UserError, match="nclusters = 9 hash centers do not fit nbits = 4"):
         hc.solve_hash_centers(unit_semantics(9), 4, seed=1)
 
 

@@ -32,9 +32,9 @@ def random_bits(num_items, num_bits, seed, num_different=None):
 
 def clustered_bits(num_items, num_bits, seed, num_clusters=40, noise=0.06):
     generator = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).random((num_clusters, num_bits)) < 0.5
+    centers = np.random.default_rng(0).random((num_clusters, num_bits)) < 0.5
     flips = generator.random((num_items, num_bits)) < noise
-    return np.packbits(centres[generator.integers(0, num_clusters, num_items)] ^ flips, axis=1)
+    return np.packbits(centers[generator.integers(0, num_clusters, num_items)] ^ flips, axis=1)
 
 
 def code_set(bits, num_bits, first_id=0, **about):

@@ -278,10 +278,10 @@ def test_collapsed_codes_give_the_mean_over_all_rankings(normaliser):
 def test_query_rows_beyond_one_block_keep_their_labels():
     """A ranking that only the right pairing of query and label row can make perfect."""
     rng = np.random.default_rng(0)
-    centres = rng.choice(np.array([-1, 1], np.int8), (12, 64))
+    centers = rng.choice(np.array([-1, 1], np.int8), (12, 64))
     classes = rng.integers(0, 12, 700)
     labels = np.eye(12, dtype=np.uint8)[classes]
-    result = evaluate(centres[classes], centres[classes], labels, labels, map_at=(10,), normaliser="min_kr",
+    result = evaluate(centers[classes], centers[classes], labels, labels, map_at=(10,), normaliser="min_kr",
                       memory_limit=3_000_000)
     assert result.map_at["index"][10] == result.map_at["expected"][10] == pytest.approx(1)
     assert (result.num_queries, result.num_database, result.num_bits) == (700, 700, 64)

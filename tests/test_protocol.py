@@ -184,7 +184,8 @@ def config(tmp_path):
 
     train, query = feats("train", N), feats("query", 7)
     return SimpleNamespace(
-        train_feat_path=train, test_feat_path=train, query_feat_path=query, item_shape=[T, F], feature_size=F, max_frames=T,
+        train_feat_path=train, test_feat_path=train, query_feat_path=query, item_shape=[T, F],
+        feature_size=F, max_frames=T,
         label_path=[write_as("v5", tmp_path / "labels.mat", multi_hot())],
         query_label_path=[write_as("v7.3", tmp_path / "q_label.mat", multi_hot(7, seed=1), "q_label")],
         feat_key="feats", label_key=None, query_label_key=None, self_retrieval=None,

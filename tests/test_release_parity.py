@@ -20,7 +20,7 @@ from dataset.batches import AllRows
 from Loss import debiased_contrastive_loss
 from model import build_model, load_weights
 from model.kernels.scan import ENGINES
-from model.nets.autoencoder import binarise, split_frames, take_frames
+from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from optim import build_optimizer
 from tests.steps import step
 
@@ -111,7 +111,7 @@ def test_inference(golden):
     h = activations(model, tokens)
     close(model.encoder(tokens), data["encoder_out"], 1e-5, "encoder_out")
     close(h, data["hash_pre_activation"], 1e-5, "hash_pre_activation")
-    assert_codes(binarise(h), data["infer_frame_code"], h)
+    assert_codes(binarize_down(h), data["infer_frame_code"], h)
     logits = model.pseudo_label_logits(model.encoder.embed(x))
     close(logits, data["pseudo_label_logits_release"], 1e-5, "pseudo-label logits")
     assert_codes(model.encode(x).sign(), data["infer_code_sign"], h.abs().amin(dim=1))

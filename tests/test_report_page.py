@@ -62,7 +62,7 @@ def test_every_section_and_figure_is_there(page):
         "mAP@K under both tie rules", "Precision and recall by Hamming radius", "Precision@N", "Recall@N",
         "Distances of relevant and irrelevant pairs", "Beside shallow codes of the same length", "Loss: total",
         "Loss: reconstruction", "Loss: contrastive", "Loss: center", "Learning rate", "Label entropy", "mAP@K",
-        "Map of codes", "Bit balance", "Bit correlation", "Code usage", "Distances of hash centres",
+        "Map of codes", "Bit balance", "Bit correlation", "Code usage", "Distances of hash centers",
         "Most frequent codes"}
     figures = [*page.iter("figure")]
     assert len(figures) >= 17
@@ -212,9 +212,9 @@ def test_frame_shapes_that_are_no_pictures(tmp_path, shape):
 
 def test_codes_of_one_class_lie_together_and_the_map_is_reproducible():
     rng = np.random.default_rng(0)
-    centres = rng.choice([-1, 1], (3, 24)).astype(np.int8)
+    centers = rng.choice([-1, 1], (3, 24)).astype(np.int8)
     classes = np.arange(90) % 3
-    code = centres[classes] * rng.choice([-1, 1], (90, 24), p=[0.05, 0.95]).astype(np.int8)
+    code = centers[classes] * rng.choice([-1, 1], (90, 24), p=[0.05, 0.95]).astype(np.int8)
     places = embed(code, seed=1)
     assert places.shape == (90, 2)
     distances = np.linalg.norm(places[:, None] - places, axis=2)

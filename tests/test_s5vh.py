@@ -1,4 +1,4 @@
-"""The S5VH method: views, codes, pseudo-labels, centres, weights from elsewhere."""
+"""The S5VH method: views, codes, pseudo-labels, centers, weights from elsewhere."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ import torch
 from dataset.batches import Batch
 from model import build_model, load_weights
 from model.mixers.mamba import Mixer
-from model.nets.autoencoder import binarise, split_frames
+from model.nets.autoencoder import binarize_down, split_frames
 from model.nets.blocks import BidirectionalBlock, Stack
 from tests.steps import step
 from utils.errors import UserError
@@ -118,7 +118,7 @@ def test_split_frames_keeps_time_order():
 
 def test_binarise_and_its_gradient():
     h = torch.tensor([-2.0, -0.5, 0.0, 0.3, 1.5], requires_grad=True)
-    code = binarise(h)
+    code = binarize_down(h)
     assert code.tolist() == [-1, -1, -1, 1, 1]
     code.sum().backward()
     assert h.grad.tolist() == [0, 1, 1, 1, 0]
@@ -231,7 +231,7 @@ def test_inference_model_takes_a_training_checkpoint():
 
 
 def test_release_weights_with_their_extras_load():
-    """Unused layers, learned centres and a backward mixer tied to the forward one."""
+    """Unused layers, learned centers and a backward mixer tied to the forward one."""
     model = make()
     state = {name: value for name, value in model.state_dict().items() if "pseudo" not in name and "hash_c" not in name}
     state |= {name.replace("mamba1", "mamba2"): value for name, value in state.items() if "mamba1" in name}

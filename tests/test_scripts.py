@@ -179,7 +179,7 @@ def test_the_queries_can_be_the_database(project):
     assert kept.output != left_out.output
 
 
-def test_other_bits_need_their_own_hash_centres(project):
+def test_other_bits_need_their_own_hash_centers(project):
     refused = run("train.py", "--config", project.config, "--nbits", "16")
     assert refused.code == 2
     assert "hash_center_16.h5" in refused.errors

@@ -59,7 +59,7 @@ def test_codes_are_those_of_the_evaluation(trained):
     """Packed signs of the model's own codes, in the order of the videos."""
     import torch
 
-    from inference.codes import binarize, pack
+    from inference.codes import binarize_up, pack
     from model import build_model, load_weights
     from training.checkpoints import read_checkpoint
     from utils.config import load_config
@@ -69,7 +69,7 @@ def test_codes_are_those_of_the_evaluation(trained):
     load_weights(model, read_checkpoint(trained.project.checkpoint)["model_state_dict"], "")
     with h5py.File(trained.project.data / "database.h5") as file, torch.inference_mode():
         h = model.encode(torch.from_numpy(file["feats"][()]))
-    np.testing.assert_array_equal(codes.bits, pack(binarize(h.numpy())))
+    np.testing.assert_array_equal(codes.bits, pack(binarize_up(h.numpy())))
     assert codes.ids.tolist() == IDS
     assert codes.num_bits == 8
     assert codes.made_from == {"model": "S5VH", "dataset": "tiny", "checkpoint": str(trained.project.checkpoint)}

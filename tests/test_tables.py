@@ -119,7 +119,7 @@ def test_only_the_rows_asked_for():
 
 
 def test_artefacts_of_rows_stand_side_by_side(tmp_path):
-    """Preprocessing and training each row of different centres, whichever comes first."""
+    """Preprocessing and training each row of different centers, whichever comes first."""
     project = make_project(tmp_path)
     (tmp_path / "configs/S5VH").mkdir(parents=True)
     project.config.rename(tmp_path / "configs/S5VH/tiny.py")

@@ -12,7 +12,7 @@ from model import build_model, load_weights
 from model.costs.summary import summarise
 from model.fingerprint import model_fingerprint
 from model.methods.vhmt.method import stretch
-from model.nets.autoencoder import binarise, split_frames
+from model.nets.autoencoder import binarize_down, split_frames
 from optim import build_optimizer
 from tests.pipeline import ROOT, make_project, run, succeed
 from tests.steps import step
@@ -83,7 +83,7 @@ def test_the_terms_are_those_of_the_paper():
     model, batch = make(), make_batch()
     losses, teacher = model.losses(batch, step(0)), model.teacher(batch.items)
     latents = model.encoder(model.encoder.embed(batch.items), batch.uniforms[:, 0])
-    codes = binarise(model.ln(model.binary(latents)).tanh())
+    codes = binarize_down(model.ln(model.binary(latents)).tanh())
     decoded = model.decoder.reconstruct_all(model.encoder_to_decoder(codes))
     assert set(codes.unique().tolist()) == {-1, 1}
     assert losses["reconstruction"].item() == pytest.approx((decoded - batch.items).square().mean().item())

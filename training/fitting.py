@@ -53,8 +53,8 @@ def _own_config(config, method: str, overrides: Mapping[str, object], folder: Pa
     given = {"model_name": plain_name(method), **overrides, "method": method, "file_path": str(folder),
              "log_path": str(folder / "logs"), "run_name": "", "use_checkpoint": None}
     known, source = schema_of({**config, **given}), f"the fit of {plain_name(method)}"
-    return resolved({name: value for name, value in config.items() if name in known} | given, defaultdict(lambda: source),
-                    source)
+    kept = {name: value for name, value in config.items() if name in known}
+    return resolved(kept | given, defaultdict(lambda: source), source)
 
 
 def _is_other(path: Path, config, features: str) -> bool:

@@ -99,7 +99,7 @@ class _Recording:
     def __init__(self, model: HashingMethod, batch: Batch, step: Step, amp: str,
                  record: Callable[[Callable[[], None]], Callable[[], None]]):
         self._model = model
-        self._batch = replace(batch, **{name: value.clone() for name, value in batch.tensors().items()})
+        self._batch = batch.with_tensors({name: value.clone() for name, value in batch.tensors().items()})
         self._step = replace(step, index=step.index.clone())
 
         def passes() -> None:

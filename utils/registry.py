@@ -55,7 +55,7 @@ class Registry:
             return self._of_file(os.path.expanduser(name))
         if name not in self.names():
             raise UserError(f"{self.noun} '{name}' is unknown: {self.package.replace('.', '/')}/ has "
-                            f"{', '.join(self.names())}. Set {self.named_by} to one of these, or to the path of a file.")
+                            f"{', '.join(self.names())}. Set {self.named_by} to one of these, or to a file's path.")
         return getattr(importlib.import_module(f"{self.package}.{name.replace('-', '_')}"), self.attribute)
 
     def _of_file(self, path: str) -> Any:

@@ -1,6 +1,6 @@
-"""Compiled inner loops of the hash-centre solver, all in float64.
+"""Compiled inner loops of the hash-center solver, all in float64.
 
-Letters: C centres, n = C - 1 other centres, K bits; H (n,K) the other centres' codes, b (K,) the row solved.
+Letters: C centers, n = C - 1 other centers, K bits; H (n,K) the other centers' codes, b (K,) the row solved.
 """
 
 import numpy as np
@@ -103,7 +103,7 @@ def _take_signs(b, candidate):
 def settle_row(row, codes, columns, basis, basis_t, eigenvalues, drive, y1, y2, y3, limit, rho, gamma):
     """The row that ADMM puts in place of `row` (K,), or `row` itself where no candidate separates better.
 
-    `codes` (n,K) are the other centres and `columns` (K,n) their transpose; H^T H = basis diag(eigenvalues)
+    `codes` (n,K) are the other centers and `columns` (K,n) their transpose; H^T H = basis diag(eigenvalues)
     basis^T with `basis_t` the transpose of `basis`; `drive` (K,) = 2 H^T w - c; `limit` = d = K - 2 d_max.
     y1, y2 (K,) and y3 (n,) are the duals' draws, overwritten.
 

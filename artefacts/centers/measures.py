@@ -1,6 +1,6 @@
-"""What hash centres are worth: how far apart they lie and how well they follow the semantics.
+"""What hash centers are worth: how far apart they lie and how well they follow the semantics.
 
-Letters: C centres, K bits, P semantic dimensions.
+Letters: C centers, K bits, P semantic dimensions.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Semantic hash centres: well separated codes, one per cluster (S5VH, semantic hash centre generation).
+"""Semantic hash centers: well separated codes, one per cluster (S5VH, semantic hash center generation).
 
-Letters: C centres, n = C - 1 others, K bits, P semantic dimensions; H (n,K) the other centres' codes.
+Letters: C centers, n = C - 1 others, K bits, P semantic dimensions; H (n,K) the other centers' codes.
 
 Each row in turn is relaxed to real values and driven by ADMM towards the hypercube (box and sphere) under
-the constraint that every other centre stays at least d_max away, d_max the Gilbert-Varshamov bound. We
+the constraint that every other center stays at least d_max away, d_max the Gilbert-Varshamov bound. We
 compute the release's iteration; what differs is how: one eigen-decomposition of H^T H per row stands for
 some 5,500 inversions (`hash_center_kernels.settle_row`), and rows are solved ahead on spare cores.
 """
@@ -41,20 +41,20 @@ def solve_hash_centers(semantics: np.ndarray, num_bits: int, *, seed: int, rho: 
                        gamma: float = GOLDEN_RATIO, hadamard_start: bool = True, assign: str = "solver",
                        max_sweeps: int = 20, patience: int = 5, num_threads: int | None = None,
                        progress: Callable[[int, np.ndarray], None] | None = None) -> HashCenters:
-    """C hash centres of `num_bits` bits for the unit rows `semantics` (C,P).
+    """C hash centers of `num_bits` bits for the unit rows `semantics` (C,P).
 
     Sweeps until `patience` of them in a row bring no better release score, and keeps the best. That score
     and the choice of a row look at distances alone; with C <= 2K and K a power of two the Hadamard start
     comes back unchanged, and which row stands for which cluster carries no semantics. `assign="semantic"`
     then reorders the rows by `match_semantics`; the distances stay what they were.
 
-    No two centres of the result coincide: where the sweeps leave duplicates (small K, many centres), each
+    No two centers of the result coincide: where the sweeps leave duplicates (small K, many centers), each
     is replaced by a code as far from all others as can be found, and counted in `num_repaired`.
     The result is a function of `seed` and not of `num_threads`. `progress(num_rows, codes)` is told
     of each step on.
 
     Raises:
-        UserError: C > 2^(K-1), more centres than that many bits can tell apart well; an unknown `assign`.
+        UserError: C > 2^(K-1), more centers than that many bits can tell apart well; an unknown `assign`.
     """
     num_centers = len(semantics)
     check_settings(num_centers, num_bits, assign)
@@ -73,7 +73,7 @@ def solve_hash_centers(semantics: np.ndarray, num_bits: int, *, seed: int, rho: 
 def check_settings(num_centers: int, num_bits: int, assign: str) -> None:
     """Raises UserError where `solve_hash_centers` would."""
     if num_centers > 2 ** (num_bits - 1):
-        raise UserError(f"config: nclusters = {num_centers} hash centres do not fit nbits = {num_bits}; "
+        raise UserError(f"config: nclusters = {num_centers} hash centers do not fit nbits = {num_bits}; "
                         f"set nclusters to {2 ** (num_bits - 1)} or less, or nbits higher.")
     if assign not in ASSIGNMENTS:
         raise UserError(f"config: hash_center_assign = {assign!r} is unknown; choose one of {ASSIGNMENTS}.")
@@ -121,7 +121,7 @@ def sweep(codes: np.ndarray, semantics: np.ndarray, duals: tuple[np.ndarray, np.
           progress: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
     """`codes` (C,K) after every row was solved once, in order, against the others as they then stand.
 
-    `duals` are the draws y1 (C,K), y2 (C,K), y3 (C,n), one row of each per centre. Rows ahead are solved on
+    `duals` are the draws y1 (C,K), y2 (C,K), y3 (C,n), one row of each per center. Rows ahead are solved on
     spare threads against the present codes; they count only if no row before them changed, so the result is
     that of one row after the other.
     """
@@ -149,7 +149,7 @@ def solve_row(codes: np.ndarray, index: int, similarity: np.ndarray, duals: Sequ
               rho: float = 5e-5, gamma: float = GOLDEN_RATIO) -> np.ndarray:
     """The new row `index` (K,) of `codes` (C,K) float64, C >= 2, all other rows held.
 
-    `similarity` (C,) are the cosines of centre `index` with all; `duals` its draws y1 (K,), y2 (K,), y3 (n,).
+    `similarity` (C,) are the cosines of center `index` with all; `duals` its draws y1 (K,), y2 (K,), y3 (n,).
     """
     num_centers, num_bits = codes.shape
     others = np.delete(codes, index, axis=0)

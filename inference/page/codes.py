@@ -1,4 +1,4 @@
-"""How the codes use their bits, and how they lie in Hamming space. N videos, K bits, U different codes, C centres."""
+"""How the codes use their bits, and how they lie in Hamming space. N videos, K bits, U different codes, C centers."""
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def _frequent(subject: Subject, code: np.ndarray) -> Markup:
 
 
 def _centers(subject: Subject, code: np.ndarray) -> Markup | None:
-    """How far hash centres are from each other, and codes from the nearest."""
+    """How far hash centers are from each other, and codes from the nearest."""
     centers = subject.hash_centers
     if centers is None or len(centers) < 2 or not is_binary(centers):
         return None
@@ -115,8 +115,8 @@ def _centers(subject: Subject, code: np.ndarray) -> Markup | None:
     nearest = np.concatenate([hamming(packed[start:start + _ROWS_AT_ONCE], bits).min(axis=1)
                               for start in range(0, len(packed), _ROWS_AT_ONCE)])
     lines = [Line(name, np.arange(num_bits + 1), np.bincount(distances, minlength=num_bits + 1) / len(distances))
-             for name, distances in (("two centres", apart), ("video and its nearest centre", nearest))]
-    return figure("Distances of hash centres", f"{len(centers)} centres are at least {apart.min()} and on average "
+             for name, distances in (("two centers", apart), ("video and its nearest center", nearest))]
+    return figure("Distances of hash centers", f"{len(centers)} centers are at least {apart.min()} and on average "
                   f"{apart.mean():.1f} bits apart; database codes are on average {nearest.mean():.1f} bits from the "
                   "nearest.", line_chart(lines, Axes("Hamming distance", "share", fill=True)),
                   names=series_names(lines))

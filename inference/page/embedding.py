@@ -18,10 +18,10 @@ def embed(code: np.ndarray, *, seed: int) -> np.ndarray | None:
         return None
     from sklearn.manifold import TSNE  # a second of import that nothing else here needs
 
-    centred = code - code.mean(axis=0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
+    centered = code - code.mean(axis=0)
+    _, directions = np.linalg.eigh(centered.T @ centered)
     start = np.zeros((len(code), 2))
-    leading = centred @ directions[:, :-3:-1]
+    leading = centered @ directions[:, :-3:-1]
     start[:, :leading.shape[1]] = leading
     start += np.random.default_rng(seed).normal(scale=0.01, size=start.shape)
     start *= 1e-4 / start[:, 0].std()

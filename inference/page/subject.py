@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dataset.protocol import Retrieval
-from inference.codes import binarize
+from inference.codes import binarize_up
 from inference.curves import DistanceCounts
 from inference.evaluation import RetrievalResult
 from inference.metrics import Evaluation
@@ -46,7 +46,7 @@ class Subject:
     @property
     def database_code(self) -> np.ndarray:
         """The database's codes (N, K) with tied bits, where they were kept as zeros, taken as +1."""
-        return binarize(self.result.database_codes)
+        return binarize_up(self.result.database_codes)
 
     def classes_of(self, labels: np.ndarray) -> str:
         """The names of the classes in a label row (classes,), at most three of them."""

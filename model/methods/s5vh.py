@@ -1,6 +1,6 @@
 """S5VH: self-supervised video hashing with selective state spaces (Wang et al., AAAI 2025, arXiv 2412.14518).
 
-Letters: B videos, T frames, V visible frames of a view, F feature size, D width, K bits, C centres, N training
+Letters: B videos, T frames, V visible frames of a view, F feature size, D width, K bits, C centers, N training
 videos. A "frame code" is +-1 per frame, a "video code" the mean of a video's frame codes.
 """
 
@@ -14,7 +14,7 @@ from artefacts.centers.artefact import HASH_CENTERS
 from artefacts.clusters import PSEUDO_LABELS
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
 from model.contract import Step
-from model.nets.autoencoder import binarise, split_frames, take_frames
+from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
 from utils.config.keys import NON_NEGATIVE, POSITIVE, UNIT, Key, choice
 
@@ -32,13 +32,13 @@ class Views(NamedTuple):
 
 
 class Method(FrameHashing):
-    """The method: encoder, hash layer, decoder, centres, and the pseudo-labels that training moves.
+    """The method: encoder, hash layer, decoder, centers, and the pseudo-labels that training moves.
 
     Args:
         config: the resolved configuration.
         num_videos: N, the rows of the pseudo-labels; 0 where only codes are wanted.
         pseudo_labels: (N,) int64, the cluster of each training video, the start of the soft labels.
-        hash_centers: (C, K) of +-1; label i belongs to centre i. Not used with hash_center_mode 'learned'.
+        hash_centers: (C, K) of +-1; label i belongs to center i. Not used with hash_center_mode 'learned'.
     """
 
     title = "S5VH"
@@ -105,13 +105,13 @@ class Method(FrameHashing):
         if uniforms is not None:
             uniforms = uniforms.transpose(0, 1).reshape(num_videos * num_views, -1)
         tokens = self.encoder.embed_frames(features, visible) if tokens is None else take_frames(tokens, visible)
-        frame_codes = binarise(self.ln(self.binary(self.encoder(tokens, uniforms))))
+        frame_codes = binarize_down(self.ln(self.binary(self.encoder(tokens, uniforms))))
         decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
         targets = take_frames(features, hidden)
         return Views(decoded, targets, frame_codes, self.center_logits(frame_codes.float().mean(dim=1)))
 
     def center_logits(self, video_codes: Tensor) -> Tensor:
-        """Inner products (B, C) of video codes (B, K) with the centres."""
+        """Inner products (B, C) of video codes (B, K) with the centers."""
         if self.config.hash_center_mode == "learned":
             return self.classifier(video_codes)
         return video_codes @ self.hash_centers.to(video_codes.dtype).T
@@ -166,8 +166,8 @@ class Method(FrameHashing):
         config = self.config
         h = self.binary(self.encoder(tokens))
         if config.pseudo_label_update == "release":
-            return self.center_logits(binarise(h.float()).mean(dim=1)).float()
-        logits = self.center_logits(binarise(self.ln(h).float()).mean(dim=1)).float()
+            return self.center_logits(binarize_down(h.float()).mean(dim=1)).float()
+        logits = self.center_logits(binarize_down(self.ln(h).float()).mean(dim=1)).float()
         return logits / (config.nbits * config.pseudo_label_temperature)
 
     def tracked(self) -> dict[str, float]:

@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         return per_step(lambda x: self.head(self.norm(x)), self.blocks(tokens, uniforms))
 
 
-def binarise(h: Tensor) -> Tensor:
+def binarize_down(h: Tensor) -> Tensor:
     """+-1 codes 2 round(clamp((h + 1) / 2, 0, 1)) - 1, rounding half to even, so that h = 0 gives -1.
 
     The gradient is that of clamp(h, -1, 1): straight through the rounding.
@@ -66,7 +66,7 @@ def video_codes(h: Tensor, tied_bits: str) -> Tensor:
     The mean of the frame codes. An even number of frames can tie; with `tied_bits` 'sign' a tied bit takes the sign
     of the mean pre-activation instead, with 'zero' (the release of Wang et al.) it stays 0.
     """
-    code = binarise(h).mean(dim=1)
+    code = binarize_down(h).mean(dim=1)
     if tied_bits == "zero":
         return code
     return torch.where(code == 0, TIE_SCALE * h.mean(dim=1).clamp(-1, 1), code)

@@ -3,6 +3,8 @@
 Letters: B videos, T frames, K bits.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ class FrameHashing(HashingMethod):
         hides: some frames are hidden from the encoder; a learned token stands for each of them in the decoder.
     """
 
-    KEYS = (
+    KEYS: ClassVar[tuple[Key, ...]] = (
         Key("hidden_size", "int", 256, "D, width of the encoder", AT_LEAST_1, shapes_codes=True),
         Key("decoder_size", "int", 192, "width of the decoder", AT_LEAST_1),
         choice("directions", "tied", ["separate", "forward"],
@@ -75,8 +77,8 @@ class FrameHashing(HashingMethod):
         return None
 
     def draws(self) -> Draws:
-        """Two views of each video; of each the hidden frames, and a uniform for each block of the encoder, which decides
-        whether the video skips it (stochastic depth)."""
+        """Two views of each video; of each the hidden frames, and a uniform for each block of the encoder, which
+        decides whether the video skips it (stochastic depth)."""
         return Draws(num_uniforms=len(self.encoder.blocks), num_frames=self.config.max_frames,
                      mask_ratio=None if self.mask_token is None else self.config.mask_ratio)
 

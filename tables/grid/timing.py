@@ -69,7 +69,8 @@ class _Subject:
     def __init__(self, network: Network, device: torch.device):
         self.config, self.device = network.config, device
         self.model = network.model.to(device)
-        self.optimizer = None if self.model.closed_form else GroupedOptimizer(self.model.parameter_groups(), self.config)
+        groups = [] if self.model.closed_form else self.model.parameter_groups()
+        self.optimizer = GroupedOptimizer(groups, self.config) if groups else None
         self.batch = _random_batch(network).to(device)
 
     def step(self) -> float:

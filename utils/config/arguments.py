@@ -6,6 +6,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from utils.config.keys import REQUIRED, Key
 from utils.config.loading import load_config
@@ -51,19 +52,23 @@ class ConfigParser(argparse.ArgumentParser):
             if not word.startswith("--") or word == "--" or flag in self._option_string_actions:
                 yield word
                 continue
-            key = known_keys().get(flag[2:]) or known_keys().get(flag[2:].replace("-", "_"))
-            if key is None:
-                self._refuse(flag)
-            if not equals:
-                takes_next = following is not None and not following.startswith("--") and (
-                    key.kind != "bool" or following.lower() in ("true", "false"))
-                if not takes_next and key.kind != "bool":
+            key = self._key_of(flag)
+            takes_next = not equals and following is not None and not following.startswith("--") and (
+                key.kind != "bool" or following.lower() in ("true", "false"))
+            if takes_next:
+                value, following = str(following), next(waiting, None)
+            elif not equals:
+                if key.kind != "bool":
                     self.error(f"argument {flag}: expected one argument")
-                value = following if takes_next else "True"
-                following = next(waiting, None) if takes_next else following
+                value = "True"
             yield f"--set={key.name}={value}"  # with "=" it takes no word behind it
 
-    def _refuse(self, flag: str):
+    def _key_of(self, flag: str) -> Key:
+        known = known_keys()
+        key = known.get(flag[2:]) or known.get(flag[2:].replace("-", "_"))
+        return key or self._refuse(flag)
+
+    def _refuse(self, flag: str) -> NoReturn:
         flags = [*(known.lstrip("-") for known in self._option_string_actions), *known_keys()]
         nearest = nearest_key(flag[2:], flags)
         hint = (f"did you mean --{nearest}?" if nearest

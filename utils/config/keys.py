@@ -48,8 +48,8 @@ class Key:
     `kind` is int, float, bool, text, name (usable in a file name), choice, path, folder, paths or ints.
     A default of None makes the key optional; REQUIRED means that every config must set it. `shapes_codes`: two models
     of equal weights that differ in it give different codes. `free`: it changes nothing that a run computes, so that a
-    resumed run may differ in it. `owner`: whose it is, as --help and messages say it. `file`: of a path, the name of the
-    file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`).
+    resumed run may differ in it. `owner`: whose it is, as --help and messages say it. `file`: of a path, the name of
+    the file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`).
     """
 
     name: str
@@ -74,9 +74,10 @@ class Key:
         return words + (" or None" if self.default is None else "")
 
 
-def choice(name: str, default: str, others: Iterable[str], help: str, **marks: bool) -> Key:
+def choice(name: str, default: str, others: Iterable[str], help: str, *,
+           shapes_codes: bool = False, free: bool = False) -> Key:
     """A key whose value is `default` or one of `others`."""
-    return Key(name, "choice", default, help, choices=(default, *others), **marks)
+    return Key(name, "choice", default, help, choices=(default, *others), shapes_codes=shapes_codes, free=free)
 
 
 def check_value(key: Key, value: object, origin: str) -> object:

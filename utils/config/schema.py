@@ -1,7 +1,7 @@
 """Every key that a config may hold, by its owner; and the checks on all values of one together.
 
-The keys that any run has are in the table below. Methods, mixers and artefacts own theirs (`KEYS` on their classes), and
-a config has the keys of those that it names: `schema_of`.
+The keys that any run has are in the table below. Methods, mixers and artefacts own theirs (`KEYS` on their classes),
+and a config has the keys of those that it names: `schema_of`.
 """
 
 import difflib
@@ -27,14 +27,14 @@ SEEDS = Interval(0, 2 ** 32 - 1)
 
 _GROUPS = {
     "model": [
-        Key("model_name", "name", None, "name of the model, as folders and tables show it; None: after method and mixer"),
+        Key("model_name", "name", None, "name of the model, for folders and tables; None: after method and mixer"),
         Key("method", "text", None, "training method, a file of model/methods/ or a path; None: as model_name says"),
         Key("mixer", "text", None, "sequence mixer, a file of model/mixers/ or a path; None: as model_name says"),
         Key("nbits", "int", REQUIRED, "K, length of the hash code", AT_LEAST_1, shapes_codes=True),
-        Key("feature_size", "int", None, "F, width of a frame's feature", AT_LEAST_1, shapes_codes=True),
-        Key("max_frames", "int", None, "T, frames per video", Interval(2), shapes_codes=True),
-        Key("item_shape", "ints", None, "shape of an item that is no video: [rows, columns, channels] of uint8 pictures; "
-            "None: [max_frames, feature_size]", AT_LEAST_1, free=True),
+        Key("feature_size", "int", None, "F, width of a frame; videos need it", AT_LEAST_1, shapes_codes=True),
+        Key("max_frames", "int", None, "T, frames per video; videos need it", Interval(2), shapes_codes=True),
+        Key("item_shape", "ints", None, "shape of items that are no videos: [rows, columns, channels] of uint8 "
+            "pictures; None: [max_frames, feature_size]", AT_LEAST_1, free=True),
         choice("tied_bits", "sign", ["zero"], "a bit whose frames tie: +-1 by the sign, or 0 (release)",
                shapes_codes=True),
         Key("use_checkpoint", "path", None, "checkpoint to start from", free=True),
@@ -132,7 +132,7 @@ def nearest_key(name: str, candidates: Iterable[str]) -> str | None:
 
 def unknown_key(name: str, origin: str, schema: Mapping[str, Key]) -> UserError:
     """What to raise where `origin` sets `name`, which is not in `schema`: it names the nearest key and its owner."""
-    known = known_keys() | schema
+    known = {**known_keys(), **schema}
     if name in known:
         return UserError(f"{origin}: '{name}' belongs to {known[name].owner}, which this config does not use. Leave it "
                          "out, or set method or mixer.")

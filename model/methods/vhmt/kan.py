@@ -77,12 +77,12 @@ class _Bases(torch.autograd.Function):
     def forward(ctx, x: Tensor, coefficients: int, degree: int, grid: tuple[float, float]) -> Tensor:
         ctx.save_for_backward(x)
         ctx.settings = (coefficients, degree, grid)
-        return _bump(_steps_from_centres(x, coefficients, degree, grid, coefficients), degree)
+        return _bump(_steps_from_centers(x, coefficients, degree, grid, coefficients), degree)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (x,), (coefficients, degree, grid) = ctx.saved_tensors, ctx.settings
-        lower = _bump(_steps_from_centres(x, coefficients, degree, grid, coefficients + 1), degree - 1)
+        lower = _bump(_steps_from_centers(x, coefficients, degree, grid, coefficients + 1), degree - 1)
         slopes = (lower[..., :-1] - lower[..., 1:]) / _step(coefficients, degree, grid)
         return (grad * slopes).sum(dim=-1), None, None, None
 
@@ -91,19 +91,19 @@ def _step(coefficients: int, degree: int, grid: tuple[float, float]) -> float:
     return (grid[1] - grid[0]) / (coefficients - degree)
 
 
-def _steps_from_centres(x: Tensor, coefficients: int, degree: int, grid: tuple[float, float], num_bumps: int) -> Tensor:
-    """How many knot intervals x (...) lies from each of `num_bumps` centres one apart, (..., num_bumps).
+def _steps_from_centers(x: Tensor, coefficients: int, degree: int, grid: tuple[float, float], num_bumps: int) -> Tensor:
+    """How many knot intervals x (...) lies from each of `num_bumps` centers one apart, (..., num_bumps).
 
-    The centres are symmetric about the grid's middle: those of the P bases, or of the P + 1 of one degree less.
+    The centers are symmetric about the grid's middle: those of the P bases, or of the P + 1 of one degree less.
     """
     steps = (x - (grid[0] + grid[1]) / 2) / _step(coefficients, degree, grid)
     return steps[..., None] - (torch.arange(num_bumps, dtype=x.dtype, device=x.device) - (num_bumps - 1) / 2)
 
 
 def _bump(steps: Tensor, degree: int) -> Tensor:
-    """The cardinal B-spline of a degree above 0, centred at 0: a sum of truncated powers from its outer end.
+    """The cardinal B-spline of a degree above 0, centered at 0: a sum of truncated powers from its outer end.
 
-    Only those that are positive on this side of the centre occur, so that it is exactly zero outside its support.
+    Only those that are positive on this side of the center occur, so that it is exactly zero outside its support.
     """
     reach = (degree + 1) / 2 - steps.abs()
     total = reach.clamp(min=0) ** degree

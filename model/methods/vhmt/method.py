@@ -20,7 +20,7 @@ from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_lo
 from model.contract import SequenceMixer, Step
 from model.methods.vhmt.teacher import Teacher, TeacherViews
 from model.mixers import mamba
-from model.nets.autoencoder import binarise, split_frames, take_frames
+from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from model.nets.blocks import with_settings
 from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
 from utils.config.keys import AT_LEAST_1, BELOW_1, NON_NEGATIVE, Key, choice
@@ -136,7 +136,7 @@ class Method(FrameHashing):
     def _codes(self, tokens: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
         """Latents (rows, V, D) and frame codes (rows, V, K) of tokens: sign(tanh(.)) with the gradient of tanh."""
         latents = self.encoder(tokens, uniforms)
-        return latents, binarise(self.ln(self.binary(latents)).float().tanh())
+        return latents, binarize_down(self.ln(self.binary(latents)).float().tanh())
 
     def _student_losses(self, batch, student: StudentViews) -> dict[str, Tensor]:
         """Of the student alone: means over its views."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model.contract import SequenceMixer
 from model.methods.vhmt.tam import DROPOUT, TAMStack
 from model.methods.vhmt.wavelet import Halve
-from model.nets.autoencoder import binarise
+from model.nets.autoencoder import binarize_down
 from model.nets.blocks import NORM_EPS, init_linears, sinusoid_table
 
 
@@ -58,7 +58,7 @@ class Teacher(nn.Module):
 
     def forward(self, features: Tensor) -> TeacherViews:
         latents, attention = self.encoder(features)
-        frame_codes = binarise(self.ln(self.binary(latents)).float().tanh())
+        frame_codes = binarize_down(self.ln(self.binary(latents)).float().tanh())
         return TeacherViews(latents, frame_codes, self.decoder(frame_codes), attention)
 
 
