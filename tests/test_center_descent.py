@@ -69,7 +69,7 @@ def test_cold_sweeps_end_where_no_flip_lowers_the_cost():
             assert total_cost(flipped, products, targets, weights, limit, 5.0) >= end
 
 
-def test_without_numba_the_centers_are_the_same(monkeypatch):
+def test_plain_sweeps_lead_to_the_same_centers(monkeypatch):
     monkeypatch.setattr(dc, "FEWEST", 20)
     monkeypatch.setattr(dc, "MOST", 20)
     semantics = unit_semantics(14)
@@ -151,21 +151,16 @@ def test_repair_parts_twins_and_keeps_the_targets():
     descent = dc._Descent(task, np.ones((12, 10)), np.ones(1, dtype=np.uint64))
     targets = descent.targets.copy()
     assert descent.min_distance() == 0
-    assert dc._repair(descent, 3, rounds=50)
+    assert dc._repair(descent, 3)
     assert descent.min_distance() >= 3
     np.testing.assert_array_equal(descent.targets, targets)
 
 
-def test_near_weight_brings_the_nearest_clusters_nearer():
-    semantics = unit_semantics(60, num_dims=12)
-    cosines = semantics @ semantics.T - 2 * np.eye(60)
-    nearest = cosines.argmax(axis=1)
-
-    def distance(near_weight):
-        codes = dc.solve_by_descent(semantics, 24, seed=1, min_distance=1, near_weight=near_weight).codes
-        return np.count_nonzero(codes != codes[nearest]) / 60
-
-    assert distance(3) < distance(0)
+def test_near_weight_by_hand():
+    """z is 2 / sqrt(2) = 1.41 for the pair of twins, whose weight is 1 + floor(2.83), and negative for the others."""
+    task = dc._task(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), 8, 1, 2, sweep_rows)
+    assert task.weights.tolist() == [[1, 3, 1], [3, 1, 1], [1, 1, 1]]
+    assert (dc._task(unit_semantics(5), 8, 1, 0, sweep_rows).weights == 1).all()
 
 
 def test_scale_makes_error_and_correlation_fall_along_one_line():
@@ -228,3 +223,5 @@ def test_mistakes_are_refused():
     for distance in (-1, 9):
         with pytest.raises(UserError, match=f"minimum distance of {distance} bits"):
             dc.solve_by_descent(unit_semantics(4), 8, seed=1, min_distance=distance)
+    with pytest.raises(UserError, match="0 starts"):
+        dc.solve_by_descent(unit_semantics(4), 8, seed=1, starts=0)
