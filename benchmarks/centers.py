@@ -1,8 +1,8 @@
-"""Solves hash centres by ADMM and by descent, side by side in one run.
+"""Solves hash centers by ADMM and by descent, side by side in one run.
 
     python -m benchmarks.centers 100x16 100x32 100x64 [--vectors FILE.npy] [--distance D] [--starts 4] [--no-admm]
 
-Each size is C x K: C centres of K bits. The semantics are the unit rows of C k-means centroids of the vectors (N,P) in
+Each size is C x K: C centers of K bits. The semantics are the unit rows of C k-means centroids of the vectors (N,P) in
 the file or, without one, of 4,000 synthetic ones whose variances fall off as 1/i over 128 dimensions. ADMM runs its
 20 sweeps at most; without `--no-admm`, 450x64 takes minutes. Compilation is not timed.
 """
@@ -67,7 +67,7 @@ def compile_all() -> None:
 def compare(solvers: dict[str, Callable[[np.ndarray, int], HashCenters]], semantics: np.ndarray,
             num_bits: int) -> None:
     """Prints a line of measures per solver."""
-    print(f"\n{len(semantics)} centres of {num_bits} bits\n" + "".join(f"{name:>10}" for name in COLUMNS))
+    print(f"\n{len(semantics)} centers of {num_bits} bits\n" + "".join(f"{name:>10}" for name in COLUMNS))
     for name, solve in solvers.items():
         begin = time.perf_counter()
         solved = solve(semantics, num_bits)

@@ -1,4 +1,4 @@
-"""The descent to hash centres against plain numpy, brute force and loops, and on semantics that are hard."""
+"""The descent to hash centers against plain numpy, brute force and loops, and on semantics that are hard."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_hard_semantics_are_solved(semantics):
 
 
 def test_centers_follow_the_semantics_as_admm_does_not():
-    """24 centres of 16 bits: no more than twice the bits, so ADMM returns the rows of its Hadamard start."""
+    """24 centers of 16 bits: no more than twice the bits, so ADMM returns the rows of its Hadamard start."""
     semantics = unit_semantics(24, num_dims=8)
     ours = dc.solve_by_descent(semantics, 16, seed=1).end
     admm = solve_hash_centers(semantics, 16, seed=1, max_sweeps=1).end
@@ -134,7 +134,7 @@ def test_a_greater_distance_costs_correlation():
 
 
 def test_more_distance_is_taken_where_it_costs_nothing():
-    """Two centres have no similarity to follow: with their target at 0 they would lie half of the bits apart."""
+    """Two centers have no similarity to follow: with their target at 0 they would lie half of the bits apart."""
     semantics = unit_semantics(2)
     assert round(dc.solve_by_descent(semantics, 16, seed=1, min_distance=8).end.min_distance) == 8
     assert round(dc.solve_by_descent(semantics, 16, seed=1).end.min_distance) == 16
@@ -218,7 +218,7 @@ def test_measures_are_those_of_the_codes():
 
 
 def test_mistakes_are_refused():
-    with pytest.raises(UserError, match="nclusters = 9 hash centres do not fit nbits = 4"):
+    with pytest.raises(UserError, match="nclusters = 9 hash centers do not fit nbits = 4"):
         dc.solve_by_descent(unit_semantics(9), 4, seed=1)
     for distance in (-1, 9):
         with pytest.raises(UserError, match=f"minimum distance of {distance} bits"):

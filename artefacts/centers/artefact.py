@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.centers.descent import STARTS, num_sweeps, solve_by_descent
 from artefacts.centers.measures import CenterMeasures
 from artefacts.centers.solver import GOLDEN_RATIO, HashCenters, solve_hash_centers
 from artefacts.clusters import SEMANTICS
 from artefacts.store import plus_minus_one
-from utils.config.keys import POSITIVE, Key, choice
+from utils.config.keys import NON_NEGATIVE, POSITIVE, Key, choice
 
 MAX_SWEEPS = 20
 
@@ -22,6 +24,10 @@ class SolvedCenters(Artefact):
     name = "hash_centers"
     path_key = "hash_center_path"
     KEYS = (
+        choice("center_solver", "admm", ["descent"],
+               "how hash centers are solved: the paper's ADMM, or flips of bits that follow the semantics"),
+        Key("center_min_distance", "int", None, "distance in bits that the descent is asked for; None: the "
+            "Gilbert-Varshamov bound, and more where it costs little", NON_NEGATIVE),
         Key("initWithCSQ", "bool", True, "start the hash centers from Hadamard rows"),
         Key("rho", "float", 5e-5, "first penalty of the hash-center solver", POSITIVE),
         Key("gamma", "float", GOLDEN_RATIO, "dual step of the hash-center solver", POSITIVE),
@@ -32,11 +38,18 @@ class SolvedCenters(Artefact):
     needs = (SEMANTICS,)
     shaped_by = ("nbits", "rho", "gamma", "initWithCSQ", "hash_center_assign")
 
+    def settings(self, config) -> dict[str, Any]:
+        """Those of the solver that is chosen; ADMM's files do not name it, as they did not when it was the only one."""
+        if _by_descent(config):
+            return {name: getattr(config, name) for name in ("nbits", "center_solver", "center_min_distance")}
+        return super().settings(config)
+
     def arrays(self, config, split) -> dict[str, Array]:
         return {"matrix": Array((config.nclusters, config.nbits), plus_minus_one)}
 
     def make(self, making: Making) -> Made:
-        solved = _solve(making.config, making.value(SEMANTICS))
+        solve = _descend if _by_descent(making.config) else _solve
+        solved = solve(making.config, making.value(SEMANTICS))
         making.log(quality_table(solved.start, solved.end))
         return Made({"matrix": solved.codes}, _quality(solved))
 
@@ -64,6 +77,18 @@ def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:
 def _quality(solved: HashCenters) -> dict:
     start = {f"start_{name}": value for name, value in asdict(solved.start).items()}
     return {**asdict(solved.end), **start, "num_sweeps": solved.num_sweeps, "num_repaired": solved.num_repaired}
+
+
+def _by_descent(config) -> bool:
+    return getattr(config, "center_solver", "admm") == "descent"
+
+
+def _descend(config, semantics: np.ndarray) -> HashCenters:
+    with tqdm(total=STARTS * num_sweeps(len(semantics), config.nbits), desc="hash centers", disable=None,
+              leave=False) as bar:
+        return solve_by_descent(semantics, config.nbits, seed=config.preprocess_seed,
+                                min_distance=config.center_min_distance,
+                                progress=lambda done, total: bar.update(done - bar.n))
 
 
 def _solve(config, semantics: np.ndarray) -> HashCenters:

@@ -1,6 +1,6 @@
-"""Semantic hash centres by descent: well separated codes whose distances follow the semantics.
+"""Semantic hash centers by descent: well separated codes whose distances follow the semantics.
 
-Letters: C centres, K bits, P semantic dimensions; p_ij the inner product of two codes, z_ij the standardised
+Letters: C centers, K bits, P semantic dimensions; p_ij the inner product of two codes, z_ij the standardised
 similarity of two clusters.
 
 Single bits flip while sum_{i<j} w_ij (p_ij - a z_ij)^2 + penalty max(0, p_ij - (K - 2d))^2 falls, d the distance
@@ -14,8 +14,8 @@ asked for. S5VH's ADMM looks at distances alone when it chooses; this cost has t
 4. where no distance was asked for: one bit more, as long as the correlations hardly suffer.
 
 Where d is even, every second start descends with K - 1 bits and d - 1 and is given a parity bit at the end: codes of
-even weight lie an even number of bits apart, so d - 1 becomes d. Where many centres crowd few bits that is the better
-way, for a single flip cannot go from one code of even weight to another (omniglot, 450 centres of 16 bits 4 apart:
+even weight lie an even number of bits apart, so d - 1 becomes d. Where many centers crowd few bits that is the better
+way, for a single flip cannot go from one code of even weight to another (omniglot, 450 centers of 16 bits 4 apart:
 correlations of .56 and .57 for .51 and .52).
 """
 
@@ -51,12 +51,12 @@ TOLERATED = 0.01  # loss of the mean of both correlations for a greater minimum 
 def solve_by_descent(semantics: np.ndarray, num_bits: int, *, seed: int, min_distance: int | None = None,
                      near_weight: int = 0, starts: int = STARTS, progress: Callable[[int, int], None] | None = None,
                      num_threads: int | None = None, sweep: Callable[..., int] = sweep_rows) -> HashCenters:
-    """C hash centres of `num_bits` bits for the unit rows `semantics` (C,P), the best of `starts` random starts.
+    """C hash centers of `num_bits` bits for the unit rows `semantics` (C,P), the best of `starts` random starts.
 
     `min_distance` is asked for in bits; without it the Gilbert-Varshamov bound is, and more is taken where the mean of
     both correlations with the semantics falls by less than .01 for it. The best start is the one that comes nearest to
     the distance asked for and, among equals, follows the semantics best. The result's first measures are those of the
-    random codes it came from, `num_sweeps` its sweeps of annealing. No two centres coincide: where C is so near 2^(K-1)
+    random codes it came from, `num_sweeps` its sweeps of annealing. No two centers coincide: where C is so near 2^(K-1)
     that the descent leaves twins, `part_duplicates` parts them, counted in `num_repaired`.
 
     A pair of similarity z weighs w = 1 + floor(`near_weight` max(0, min(z, 3))). With 1, more of a cluster's five
@@ -67,7 +67,7 @@ def solve_by_descent(semantics: np.ndarray, num_bits: int, *, seed: int, min_dis
     of all starts, from whichever thread did them but never from two at once. `sweep` is `sweep_rows` or its like.
 
     Raises:
-        UserError: C > 2^(K-1), more centres than that many bits can tell apart well; `min_distance` outside [0, K];
+        UserError: C > 2^(K-1), more centers than that many bits can tell apart well; `min_distance` outside [0, K];
             no start.
     """
     num_centers = len(semantics)
@@ -153,7 +153,7 @@ class _Descent:
         self.sweep(distance, np.full(sweeps, penalty), np.zeros(sweeps))
 
     def too_near(self, distance: int) -> np.ndarray:
-        """Whether two centres (C,C) are less than `distance` bits apart; never a centre and itself."""
+        """Whether two centers (C,C) are less than `distance` bits apart; never a center and itself."""
         near = self.products > self.task.num_bits - 2 * distance
         np.fill_diagonal(near, False)
         return near
@@ -164,7 +164,7 @@ class _Descent:
 
 
 def _run(task: _Task, seed: np.random.SeedSequence, tell: _Progress) -> HashCenters:
-    """The centres that one random start leads to."""
+    """The centers that one random start leads to."""
     rng = np.random.default_rng(seed)
     start = rng.choice(np.array([-1, 1], dtype=np.int8), size=(len(task.semantics), task.num_bits))
     descent = _Descent(task, start, rng.integers(1, 2 ** 63, size=1).astype(np.uint64))
@@ -195,7 +195,7 @@ def _anneal(descent: _Descent, tell: _Progress) -> None:
 
 
 def _repair(descent: _Descent, distance: int) -> bool:
-    """Brings all centres `distance` bits apart, if it can, and settles; returns whether it could.
+    """Brings all centers `distance` bits apart, if it can, and settles; returns whether it could.
 
     It gives up after `PATIENT` rounds in a row that left no fewer pairs too near. The codes with the greatest minimum
     distance on the way are then settled at that distance.
@@ -283,4 +283,4 @@ def _check(min_distance: int | None, starts: int, num_bits: int) -> None:
         raise UserError(f"config: a minimum distance of {min_distance} bits cannot be had from nbits = {num_bits}; "
                         f"ask for one from 0 to {num_bits}, or for none to get the Gilbert-Varshamov bound.")
     if starts < 1:
-        raise UserError(f"config: {starts} starts give no hash centres; ask for 1 or more.")
+        raise UserError(f"config: {starts} starts give no hash centers; ask for 1 or more.")

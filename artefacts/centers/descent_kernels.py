@@ -1,6 +1,6 @@
-"""Sweeps of single bit flips over hash centres, compiled and in plain numpy; both give the same codes.
+"""Sweeps of single bit flips over hash centers, compiled and in plain numpy; both give the same codes.
 
-Letters: C centres, K bits, S sweeps. `products` (C,C) are the inner products p_ij of the codes, kept up to date from
+Letters: C centers, K bits, S sweeps. `products` (C,C) are the inner products p_ij of the codes, kept up to date from
 flip to flip. A pair costs
 
     f_ij(p) = w_ij (p - t_ij)^2 + penalty max(0, p - limit)^2,
