@@ -12,6 +12,7 @@ report.html, one page of curves, codes and rankings.
 
 import argparse
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +42,7 @@ log = logging.getLogger("eval")
 def main() -> None:
     parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
-    parser.add_argument("--checkpoint", help="the file to evaluate; without it the run's own (see use_checkpoint)")
+    parser.add_argument("--checkpoint", help="the file to evaluate in place of the run's own")
     parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
     parser.add_argument("--baselines", action="store_true",
                         help="beside it, shallow codes of the same length fit on the training features")
@@ -57,7 +58,10 @@ def main() -> None:
     retrieval = open_retrieval(config)
     class_names = read_class_names(config.class_name_path if arguments.report else None,
                                    retrieval.database_labels.shape[1])
-    path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(trained)
+    own = chosen_checkpoint(trained)
+    path = Path(arguments.checkpoint or own)
+    folder = config.log_path if path.absolute() == own.absolute() else os.path.join(
+        config.log_path, f"of_{path.absolute().parent.name}_{path.stem}")
     checkpoint = read_checkpoint(path)
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
@@ -66,7 +70,7 @@ def main() -> None:
     rows = [{"method": config.model_name, "bits": config.nbits, "ties": ties} | metric_row(result.evaluation, ties)
             for ties in result.evaluation.map_at]
     if arguments.baselines:
-        rows = evaluate_baselines(open_train(config), retrieval, config) + rows
+        rows = evaluate_baselines(open_train(trained), retrieval, config) + rows
     columns = list(rows[0])
     evaluation = result.evaluation
     log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
@@ -76,12 +80,13 @@ def main() -> None:
     counts = whole_rankings(result, retrieval, device)
     further = further_metrics(evaluation, counts)
     epoch = checkpoint.get("epoch", -1) + 1 or None
-    write_results(config.log_path, evaluation, further=further, details={
+    write_results(folder, evaluation, further=further, details={
         "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
-        "codes": result.statistics, "baselines": rows if arguments.baselines else None})
-    log.info("written: %s", Path(config.log_path) / "map.txt")
+        "config_sha256": config.digest(), "codes": result.statistics,
+        "baselines": rows if arguments.baselines else None})
+    log.info("written: %s", Path(folder) / "map.txt")
     if arguments.report:
-        page = write_page(config.log_path, Subject(
+        page = write_page(folder, Subject(
             config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
             epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,

@@ -16,6 +16,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -60,7 +61,9 @@ def main() -> None:
         _list(states, jobs, partial(training_seconds, device=device, num_threads=threads_per_cell(jobs)))
         return
     _end_with(missing_data(cells))
-    with Lock(f"{_stem(arguments)}.lock", "Wait until it is done or end it, or name another folder with --out."):
+    with ExitStack() as locks:
+        for path, advice in _locks(arguments, cells).items():
+            locks.enter_context(Lock(path, f"Wait until it is done or end it, or {advice}."))
         _make(arguments, table, states, device, jobs)
 
 
@@ -194,6 +197,14 @@ def _stem(arguments: argparse.Namespace) -> str:
     """The path of the table's files, without their endings."""
     ending = "" if arguments.profile == "paper" else f"_{arguments.profile}"
     return os.path.join(arguments.out, f"{plain_name(arguments.table)}{ending}")
+
+
+def _locks(arguments: argparse.Namespace, cells: Sequence[Cell]) -> dict[str, str]:
+    """The locks on the table's files and on the folders of its runs, each with what to do instead of waiting."""
+    name = os.path.basename(_stem(arguments))
+    folders = dict.fromkeys(str(cell.log_path.parent) for cell in cells)
+    return {f"{_stem(arguments)}.lock": "name another folder with --out",
+            **{os.path.join(folder, f".{name}.lock"): "set home_root to keep its runs elsewhere" for folder in folders}}
 
 
 def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequence[Mapping[str, str]],

@@ -257,7 +257,7 @@ def _add_encode(parser: ConfigParser) -> None:
 
 def _add_encoder(parser: ConfigParser) -> None:
     add_config_arguments(parser, positional=False)
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the run's own (see use_checkpoint)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the run's own")
     parser.add_argument("--ids", metavar="FILE",
                         help="text file with the id of each video, one per line; default: row numbers")
     parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")

@@ -89,7 +89,8 @@ class HashingMethod(nn.Module):
 
     def shared_state(self) -> dict[str, Tensor]:
         """The state dict without what only training needs: all that a checkpoint to share has to hold."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(self.training_only)}
+        return {name: value for name, value in self.state_dict().items()
+                if name not in self.resident_state and not name.startswith(self.training_only)}
 
     def draws(self) -> Draws:
         """What is drawn for each item of a batch: views, frame masks or none, uniforms."""

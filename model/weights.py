@@ -9,17 +9,23 @@ from model.contract import HashingMethod
 from utils.errors import UserError
 
 
-def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) -> None:
-    """Loads a state dict of ours or of the S5VH release into `model`.
+def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str, *, own_targets: bool = False) -> None:
+    """Loads a state dict of ours or of a release into `model`.
 
     Ignored: state of a training set that the model does not hold (`resident_state`), a part for training only that
     either of the two lacks (`training_only`), what the method can do without (`optional_state`, `ignored_state`), and
-    the release's backward mixers where directions are tied.
+    a release's backward mixers where directions are tied.
+
+    Args:
+        own_targets: `resident_state` and `optional_state` (pseudo-labels, hash centers) stay the model's own.
 
     Raises:
         UserError: a tensor is missing, of another size or unknown; `source` is named.
     """
     own = model.state_dict()
+    if own_targets:
+        kept = {*model.resident_state, *model.optional_state}
+        state = {name: value for name, value in state.items() if name not in kept}
     state = {name: value for name, value in state.items() if not name.startswith(_absent(model.training_only, own))}
     _check_dropped_mixers(state, own, source)
     state = {name: value for name, value in state.items() if not _dispensable(name, own, model)}
@@ -27,10 +33,31 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
     missing = [name for name in own
                if name not in state and name not in optional and not name.startswith(absent)]
     unknown = [name for name in state if name not in own]
+    _check_names(missing, unknown, source)
+    _check_tensors(state, own, source)
+    model.load_state_dict(state, strict=False)
+
+
+def restore_state(model: HashingMethod, state: dict[str, Tensor], source: str) -> None:
+    """Loads the whole state of an earlier run of the same model.
+
+    Raises:
+        UserError: a tensor is missing, of another size or unknown; `source` is named.
+    """
+    own = model.state_dict()
+    _check_names([name for name in own if name not in state], [name for name in state if name not in own], source)
+    _check_tensors(state, own, source)
+    model.load_state_dict(state)
+
+
+def _check_names(missing: list[str], unknown: list[str], source: str) -> None:
     if missing or unknown:
         raise UserError(f"{source}: not a checkpoint of this model ("
                         + "; ".join(part for part in (_listed("missing", missing), _listed("unknown", unknown)) if part)
                         + "). Use the config that it was trained with.")
+
+
+def _check_tensors(state: dict[str, Tensor], own: dict[str, Tensor], source: str) -> None:
     for name, value in state.items():
         if value.shape != own[name].shape:
             raise UserError(f"{source}: '{name}' is {tuple(value.shape)}, this config's model has "
@@ -38,7 +65,6 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str) ->
         if (value.is_complex(), value.is_floating_point()) != (False, own[name].is_floating_point()):
             raise UserError(f"{source}: '{name}' is {value.dtype}, this config's model has {own[name].dtype}. Use the "
                             "config that it was trained with.")
-    model.load_state_dict(state, strict=False)
 
 
 def _absent(beginnings: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:

@@ -75,10 +75,35 @@ class GroupedOptimizer:
         states = [optimizer.state_dict() for optimizer in self._optimizers]
         return states[0] if len(states) == 1 else {"optimizers": states}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from an earlier `state_dict` of the same groups."""
-        states = state["optimizers"] if len(self._optimizers) > 1 else [state]
-        for optimizer, own in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(dict(own))
+    def load_state_dict(self, state: Mapping[str, Any], source: str) -> None:
+        """Goes on from an earlier `state_dict` of the same groups.
+
+        Raises:
+            UserError: it is of other parameters, or damaged; `source` is named.
+        """
+        try:
+            states = state["optimizers"] if len(self._optimizers) > 1 else [state]
+            for optimizer, own in zip(self._optimizers, states, strict=True):
+                _check_moments(optimizer, own)
+                optimizer.load_state_dict(dict(own))
+        except Exception as error:  # torch raises nearly anything at a state that is none
+            raise UserError(f"{source}: its optimiser state does not fit this model ({' '.join(str(error).split())}). "
+                            "Restore the file, or begin anew with --restart.") from error
         groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]  # new dicts by now
         self._rated = [(group, own) for group, (_, own) in zip(groups, self._rated, strict=True)]
+
+
+def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Raises ValueError where what is kept per parameter is not of its shape, or not there for all."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if sorted(state["state"]) not in ([], list(range(len(parameters)))):
+        raise ValueError("it is not of as many parameters")
+    for number, moments in state["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if moments[name].shape != parameters[number].shape or not moments[name].is_floating_point():
+                raise ValueError(f"'{name}' of parameter {number} is {tuple(moments[name].shape)}")
+        if moments["step"].numel() != 1:
+            raise ValueError(f"'step' of parameter {number} is no number")
+    for group in state["param_groups"]:
+        if not all(isinstance(group[name], int | float) for name in ("lr", "weight_decay", "eps")):
+            raise ValueError("a learning rate or a weight decay is no number")

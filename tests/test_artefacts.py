@@ -448,12 +448,13 @@ def test_distances_that_are_none_are_refused(distances, complaint, tmp_path):
 
 def test_centers_by_descent_are_others_and_know_it(tmp_path, features):
     run(make_config(tmp_path), features)
-    config = make_config(tmp_path, center_solver="descent", center_min_distance=None)
+    descent = {"center_solver": "descent", "center_min_distance": None}
+    config = make_config(tmp_path, **descent)
     lines = run(config, features)
     assert remade(lines) == ["hash_center"]
     assert any("center_solver was not recorded, now descent" in line for line in lines)
     assert sum("up to date" in line for line in run(config, features)) == 5
     with h5py.File(config.hash_center_path) as file:
         assert file.attrs["min_distance"] >= file.attrs["gilbert_varshamov"]
-    assert remade(run(make_config(tmp_path, rho=1e-3, center_solver="descent", center_min_distance=None), features)) == []
+    assert remade(run(make_config(tmp_path, rho=1e-3, **descent), features)) == []
     assert remade(run(make_config(tmp_path), features)) == ["hash_center"]

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -58,8 +59,15 @@ def leave_run(config, epoch=3, finished=True, **metrics):
     config.dump(f"{config.log_path}/config.py")
     write_checkpoint(f"{config.file_path}/last.pth",
                      {"model_state_dict": {}, "epoch": epoch - 1, "finished": finished})
-    metrics = {"normaliser": "k", "map_at": {"expected": {"1": 0.5, "5": 0.25}}, "details": {"epoch": epoch}} | metrics
-    write_text(f"{config.log_path}/metrics.json", json.dumps(metrics))
+    write_text(f"{config.log_path}/metrics.json", json.dumps(evaluated(config, epoch) | metrics))
+
+
+def evaluated(config, epoch=3, measured=None):
+    """The metrics.json of an evaluation of the run of `config`, on the data of `measured`."""
+    maps, both = {"1": 0.5, "5": 0.25}, {"index": 0.1, "expected": 0.1}
+    return {"normaliser": "k", "map_at": {"index": maps, "expected": maps}, "gmap": both, "rss_map": both,
+            "details": {"epoch": epoch, "checkpoint": f"{config.file_path}/last.pth",
+                        "config_sha256": (measured or config).digest()}}
 
 
 # the grid
@@ -136,11 +144,40 @@ def test_missing_part_and_done(project):
 
 @pytest.mark.parametrize("left", [
     {"epoch": 2, "finished": False}, {"epoch": 3, "normaliser": "hits"}, {"epoch": 3, "details": {}},
-    {"epoch": 3, "map_at": {"expected": {"5": 0.25}}}, {"epoch": 3, "details": {"epoch": 1}}])
+    {"epoch": 3, "map_at": {"expected": {"5": 0.25}}}, {"epoch": 3, "details": {"epoch": 1}},
+    {"epoch": 3, "gmap": {}}, {"epoch": 3, "rss_map": {"index": "a", "expected": 1}}, {"epoch": 3, "map_at": [1]}])
 def test_an_evaluation_of_something_else_does_not_count(project, left):
     config = pair_cells(project)[0].config
     leave_run(config, **left)
     assert state(config) is State.PART
+
+
+@pytest.mark.parametrize("entry", ["epoch", "checkpoint", "config_sha256"])
+def test_an_evaluation_by_hand_does_not_count(project, entry):
+    """Of another checkpoint, of another epoch's, or under other settings (tied_bits, say)."""
+    config = pair_cells(project)[0].config
+    leave_run(config, details=evaluated(config)["details"] | {entry: {"epoch": 2}.get(entry, "other")})
+    assert state(config) is State.PART
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"map_at": 3}'])
+def test_damaged_results_are_made_again(project, content):
+    config = pair_cells(project)[0].config
+    leave_run(config)
+    (Path(config.log_path) / "metrics.json").write_text(content)
+    assert state(config) is State.PART
+    (Path(config.log_path) / "config.py").write_text(content + "(")
+    assert state(config) is State.PART
+
+
+def test_the_settings_of_a_cell_are_read_and_not_executed(project):
+    config = pair_cells(project)[0].config
+    leave_run(config)
+    mark = Path(config.log_path) / "executed"
+    with open(Path(config.log_path) / "config.py", "a") as file:
+        file.write(f"open({str(mark)!r}, 'w')\n")
+    assert state(config) is State.PART
+    assert not mark.exists()
 
 
 def test_a_run_that_stopped_early_is_done(project):
@@ -402,13 +439,17 @@ def test_from_features_to_a_table(reproduced):
     assert re.search(r"at rest .* 1\.00 \(.* ms\) +1\.00 \(.* ms\)$", reproduced.first.output, re.MULTILINE)
 
 
+def times_of(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
 def test_what_is_done_is_not_done_again(reproduced):
     before = records_of(reproduced)
-    files = {path: path.stat().st_mtime_ns for path in (reproduced.folder / "logs").rglob("*")}
+    files = times_of(reproduced.folder / "logs")
     again = reproduced.reproduce("--no-timing")
     assert again.code == 0, again.errors
     assert " s\n" not in again.output
-    assert {path: path.stat().st_mtime_ns for path in (reproduced.folder / "logs").rglob("*")} == files
+    assert times_of(reproduced.folder / "logs") == files
     timed = {"step_ms", "step_ratio", "encode_ms", "encode_ratio"}
     assert records_of(reproduced) == [{name: value for name, value in row.items() if name not in timed}
                                       for row in before]

@@ -8,9 +8,9 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -50,8 +50,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or set "
-                        "use_checkpoint to an existing file.")
+        raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or name "
+                        "another file with --checkpoint.")
     try:
         damaged = _is_damaged(path)
         content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
@@ -72,6 +72,42 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     return content
 
 
+def check_resumable(state: Mapping[str, Any], path: Path) -> None:
+    """Refuses a checkpoint from which a run cannot be continued.
+
+    Raises:
+        UserError: an entry that `Trainer` writes is missing or of another kind.
+    """
+    if not isinstance(state.get("config"), dict):
+        raise UserError(f"{path}: not a checkpoint that can be resumed. Use --restart, or load it through start_from.")
+    unfinished = state.get("unfinished", _NOTHING_UNFINISHED)
+    for entries, kinds in ((state, _ENTRIES), (unfinished, _UNFINISHED)):
+        odd = [name for name, kind in kinds.items() if not isinstance(entries, dict) or not kind(entries.get(name))]
+        if odd:
+            raise UserError(f"{path}: its entry '{odd[0]}' is damaged, so the run cannot be continued. Restore the "
+                            "file, or begin anew with --restart.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _is_tensors(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, torch.Tensor) for one in value.values())
+
+
+_ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "features": lambda value: isinstance(value, str), "best": _is_number,
+    "stale": lambda value: type(value) is int and value >= 0, "finished": lambda value: isinstance(value, bool),
+    "epoch": lambda value: type(value) is int,
+    "optimizer_state_dict": lambda value: value is None or isinstance(value, dict)}
+_UNFINISHED: dict[str, Callable[[Any], bool]] = {
+    "steps": lambda value: type(value) is int and value > 0, "order": lambda value: isinstance(value, str),
+    "seconds": _is_number, "generators": lambda value: _is_tensors(value) and "cpu" in value,
+    "sums": lambda value: _is_tensors(value) and all(one.numel() == 1 for one in value.values())}
+_NOTHING_UNFINISHED = {"steps": 1, "order": "", "seconds": 0.0, "generators": {"cpu": torch.empty(0)}, "sums": {}}
+
+
 def _is_weight(name: object, value: object) -> bool:
     return (isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
             and value.device.type == "cpu" and not value.is_quantized and not value.is_nested
@@ -79,13 +115,11 @@ def _is_weight(name: object, value: object) -> bool:
 
 
 def chosen_checkpoint(config) -> Path:
-    """The file that evaluation of `config` means: `use_checkpoint`, else what its run left.
+    """The file that evaluation of `config` means, of what its run left.
 
     In the run's folder: best.pth where select is 'best_on_test', else last.pth; where that does not exist, model.pth
     or the release's `<dataset>_<nbits>.pth`.
     """
-    if config.use_checkpoint:
-        return Path(config.use_checkpoint)
     folder = Path(config.file_path)
     ours = folder / (BEST if config.select == "best_on_test" else LAST)
     others = folder / MODEL, folder / f"{config.dataset}_{config.nbits}.pth"
@@ -137,7 +171,7 @@ def _refuse_poison(path: str | os.PathLike, content: Mapping) -> None:
         for name, tensor in _tensors(content.get(part, {}), part):
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise UserError(f"{path}: not written, {name} holds NaN or Inf. The last checkpoint is from before. "
-                                "Lower lr or set grad_clip, with --restart, or with use_checkpoint under another "
+                                "Lower lr or set grad_clip, with --restart, or with start_from under another "
                                 "run_name.")
 
 

@@ -51,7 +51,7 @@ def _fit(config, device: torch.device, command: str, force: bool, log: Callable[
 def _own_config(config, method: str, overrides: Mapping[str, object], folder: Path) -> Config:
     """`config` for another method, under `overrides`, with the run's folders in `folder`."""
     given = {"model_name": plain_name(method), **overrides, "method": method, "file_path": str(folder),
-             "log_path": str(folder / "logs"), "run_name": "", "use_checkpoint": None}
+             "log_path": str(folder / "logs"), "run_name": "", "use_checkpoint": None, "start_from": None}
     known, source = schema_of({**config, **given}), f"the fit of {plain_name(method)}"
     kept = {name: value for name, value in config.items() if name in known}
     return resolved(kept | given, defaultdict(lambda: source), source)

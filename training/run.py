@@ -13,7 +13,15 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoints import BEST, LAST, MODEL, PREVIOUS, read_checkpoint, write_checkpoint
+from training.checkpoints import (
+    BEST,
+    LAST,
+    MODEL,
+    PREVIOUS,
+    check_resumable,
+    read_checkpoint,
+    write_checkpoint,
+)
 from training.distributed import from_rank_zero, rank
 from utils.config.schema import schema_of
 from utils.errors import UserError
@@ -125,7 +133,7 @@ class Run:
         for path in (*files, *(self.logs / name for name in _WRITTEN_HERE)):
             remove_parts(path)
         if restart:
-            for path in (*files, *(self.logs / name for name in _LOGS)):
+            for path in (*files, *(self.logs / name for name in _LOGS), *self.logs.glob("events.out.tfevents.*")):
                 path.unlink(missing_ok=True)
         self.state = self._read_last(last) if last.exists() else None
         self._check_settings(last)
@@ -151,11 +159,8 @@ class Run:
     def _check_settings(self, path: Path) -> None:
         if not self.state:
             return
-        before = self.state.get("config")
-        if before is None:
-            raise UserError(f"{path}: not a checkpoint that can be resumed. Use --restart, or load it through "
-                            "use_checkpoint.")
-        if text := changed_settings(before, self.config):
+        check_resumable(self.state, path)
+        if text := changed_settings(self.state["config"], self.config):
             raise UserError(f"{path}: this run was made with other settings ({text}). Resume with its own "
                             "settings, or set run_name to begin another run.")
 
@@ -188,21 +193,44 @@ def open_run(config, *, resume: bool = False, restart: bool = False) -> Run:
 
 
 def read_metrics(folder: str | os.PathLike) -> list[dict]:
-    """The rows of the metrics.jsonl that a run left in `folder`, one per epoch; none where there is no such file."""
+    """The rows of the metrics.jsonl that a run left in `folder`, one per epoch; none where there is no such file.
+
+    Raises:
+        UserError: a line of it is no such row.
+    """
     path = Path(folder) / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or type(row.get("epoch")) is not int or not all(
+                isinstance(value, int | float) for value in row.values()):
+            raise UserError(f"{path}: line {number} is damaged. Restore the file, or delete it: the curves then lack "
+                            "the epochs before.")
+        rows.append(row)
+    return rows
 
 
 def changed_settings(before: Mapping[str, object], config) -> str:
-    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none.
+    """Up to four settings in which a run made under `before` cannot be continued under `config`; "" if none."""
+    schema = schema_of(config)
+    changed = [(name, then, now) for name, then, now in differing_settings(before, config) if not schema[name].free]
+    return ", ".join(f"{name} {then!r} -> {now!r}" for name, then, now in changed[:4])
+
+
+def differing_settings(before: Mapping[str, object], config) -> list[tuple[str, object, object]]:
+    """(name, then, now) of every key of `config` whose value is not as in `before`.
 
     A key that `before` lacks, since it is of an older version, counts as its default.
     """
     now, schema = plain_settings(config), schema_of(config)
     then = {name: before.get(name, schema[name].default) for name in now}
     then["method"], then["mixer"] = chosen_names(before.get)
-    changed = [name for name in now if now[name] != then[name] and not schema[name].free]
-    return ", ".join(f"{name} {then[name]!r} -> {now[name]!r}" for name in changed[:4])
+    if "item_shape" not in before:
+        then["item_shape"] = [before.get("max_frames"), before.get("feature_size")]
+    return [(name, then[name], now[name]) for name in now if now[name] != then[name]]
 
 
 def plain_settings(config) -> dict:

@@ -88,7 +88,7 @@ class EpochTotals:
                 raise UserError(
                     f"epoch {self.epoch + 1}, step {self.num_steps - len(unseen) + place + 1}: the loss is not finite "
                     f"({text}) at learning rate {self.rate:g}. The last checkpoint is from before this step. Lower lr "
-                    "or set grad_clip, with --restart, or with use_checkpoint under another run_name.")
+                    "or set grad_clip, with --restart, or with start_from under another run_name.")
 
     def means(self) -> dict[str, float]:
         """The mean of every loss term over the steps done.

@@ -16,9 +16,10 @@ from dataset.sources import open_source
 from dataset.views import EpochDraws
 from model import initial_model, load_weights, method_class
 from model.contract import HashingMethod, Step
+from model.weights import restore_state
 from optim import GroupedOptimizer, learning_rate
 from training import steps
-from training.checkpoints import BEST, MODEL, read_checkpoint
+from training.checkpoints import BEST, LAST, MODEL, read_checkpoint
 from training.compiling import compile_steps
 from training.distributed import (
     all_reduce_max,
@@ -72,8 +73,8 @@ class Trainer:
         self.source, self.source_choice = open_source(features, device, config.batch_source,
                                                       num_copies=num_local_processes(), agree=all_reduce_min)
         self.model = initial_model(config, len(features), artefacts)
-        if config.use_checkpoint:
-            load_weights(self.model, read_checkpoint(config.use_checkpoint)["model_state_dict"], config.use_checkpoint)
+        if start := config.start_from or config.use_checkpoint:
+            load_weights(self.model, read_checkpoint(start)["model_state_dict"], start, own_targets=True)
         self.model.to(device)
         broadcast_state(self.model)
         self.optimizer = None if method.closed_form else GroupedOptimizer(self.model.parameter_groups(), config)
@@ -232,9 +233,10 @@ class Trainer:
             raise UserError(f"{run.checkpoints}: this run was trained on other features than "
                             f"{self.config.train_feat_path}. Restore them, or set run_name to begin another run.")
         self._check_measure(run.state, run.checkpoints)
-        self.model.load_state_dict(run.state["model_state_dict"])
+        place = str(run.checkpoints / LAST)
+        restore_state(self.model, run.state["model_state_dict"], place)
         if self.optimizer is not None:
-            self.optimizer.load_state_dict(run.state["optimizer_state_dict"])
+            self.optimizer.load_state_dict(run.state.get("optimizer_state_dict") or {}, place)
         return run.state["best"], run.state["stale"], run.state["finished"]
 
     def _check_measure(self, state: dict, place: Path) -> None:

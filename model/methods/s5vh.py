@@ -108,7 +108,9 @@ class Method(FrameHashing):
         frame_codes = binarize_down(self.ln(self.binary(self.encoder(tokens, uniforms))))
         decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
         targets = take_frames(features, hidden)
-        return Views(decoded, targets, frame_codes, self.center_logits(frame_codes.float().mean(dim=1)))
+        with torch.autocast(features.device.type, enabled=False):  # bfloat16 would round inner products of long codes
+            logits = self.center_logits(frame_codes.float().mean(dim=1))
+        return Views(decoded, targets, frame_codes, logits)
 
     def center_logits(self, video_codes: Tensor) -> Tensor:
         """Inner products (B, C) of video codes (B, K) with the centers."""

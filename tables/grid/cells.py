@@ -1,6 +1,7 @@
 """The cells of a table and how far each has come. A cell is one row, dataset, code length and seed."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from dataset.protocol import on_other_data
 from tables import Row, Table
 from tables.grid.artefacts import own_paths
 from training.checkpoints import LAST, chosen_checkpoint, read_checkpoint
-from training.run import changed_settings
+from training.run import changed_settings, differing_settings
 from utils.config import Config, load_config
+from utils.config.loading import read_dump
+from utils.config.values import run_ending
 from utils.errors import UserError
 
 _REFUSED = {
     "nbits": "the grid sets this; use --bits.",
     "seed": "the grid sets this; use --seeds.",
     "run_name": "the grid sets this; set home_root to keep its runs elsewhere.",
-    "use_checkpoint": "eval.py would measure that file and not the cell; leave it out.",
+    **dict.fromkeys(("start_from", "use_checkpoint"), "a cell starts from its seed; leave it out."),
 }
 _NAMES = ("run_name", "file_path", "log_path")
 
@@ -127,17 +130,19 @@ def evaluation(config: Config, transferred: Config | None = None) -> dict[str, A
 
     With `transferred`, of its evaluation on those data.
     """
-    saved = _saved_config(config)
-    if saved is None or saved.as_text() != config.as_text():
+    saved, measured = _saved_settings(config), transferred or config
+    if saved is None or differing_settings(saved, config):
         return None
     try:
-        metrics = json.loads((Path((transferred or config).log_path) / "metrics.json").read_text(encoding="utf-8"))
-        measured = metrics["normaliser"], set(metrics["map_at"]["expected"])
-        epoch = metrics["details"]["epoch"]
-    except (OSError, ValueError, KeyError, TypeError):
+        metrics = json.loads((Path(measured.log_path) / "metrics.json").read_text(encoding="utf-8"))
+        details, ks = metrics["details"], {str(k) for k in config.map_at}
+        whole = all(math.isfinite(value) for ties in ("expected", "index") for value in (
+            *(metrics["map_at"][ties][k] for k in ks), metrics["gmap"][ties], metrics["rss_map"][ties]))
+        same = (details["checkpoint"] == str(chosen_checkpoint(config)) and set(metrics["map_at"]["expected"]) == ks
+                and details["config_sha256"] == measured.digest() and metrics["normaliser"] == config.ap_normaliser)
+        return metrics if whole and same and _is_final(config, details["epoch"]) else None
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
         return None
-    asked = config.ap_normaliser, {str(k) for k in config.map_at}
-    return metrics if measured == asked and _is_final(config, epoch) else None
 
 
 def state(config: Config, transferred: Config | None = None) -> State:
@@ -151,7 +156,7 @@ def state(config: Config, transferred: Config | None = None) -> State:
 
 def other_settings(config: Config) -> str:
     """In what the run in the place of `config` was made otherwise, so that it cannot be continued; or ""."""
-    saved = _saved_config(config)
+    saved = _saved_settings(config)
     return changed_settings(saved, config) if saved is not None else ""
 
 
@@ -193,12 +198,15 @@ def _check_folders(cells: Sequence[Cell]) -> None:
                                 "length once, and leave file_path and log_path to be derived.")
 
 
-def _saved_config(config: Config) -> Config | None:
+def _saved_settings(config: Config) -> dict[str, object] | None:
+    """The settings that the run in the place of `config` wrote down, its folders as `config` has them."""
     path = Path(config.log_path) / "config.py"
     try:
-        return load_config(path) if path.exists() else None
-    except UserError:  # of another version, or damaged: not the config of this cell
+        saved = read_dump(path) if path.exists() else None
+    except UserError:  # damaged: not the config of this cell
         return None
+    ending = run_ending(config.run_name)
+    return saved and saved | {name: f"{saved.get(name)}{ending}" for name in ("file_path", "log_path")}
 
 
 def _is_final(config: Config, epoch: int | None) -> bool:

@@ -7,6 +7,7 @@ from functools import cache
 from tables.grid.cells import Cell, other_settings
 from training.run import read_metrics
 from utils.config import Config
+from utils.errors import UserError
 
 
 def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None = None) -> dict[Cell, float]:
@@ -54,7 +55,10 @@ def total(left: Mapping[Cell, float], cells: Sequence[Cell], jobs: int) -> str:
 def _seconds_per_epoch(cell: Cell) -> list[float]:
     if other_settings(cell.config):
         return []
-    return [epoch["seconds"] for epoch in read_metrics(cell.config.log_path)]
+    try:
+        return [epoch["seconds"] for epoch in read_metrics(cell.config.log_path) if "seconds" in epoch]
+    except UserError:  # damaged
+        return []
 
 
 def _keys(cell: Cell) -> tuple[tuple, tuple]:

@@ -78,13 +78,18 @@ def count_parameters(model: HashingMethod, config, device: torch.device) -> tupl
 
 def _cached(config: Config, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `measure` gives, from the file `name` of the config's logs where that was written for the same config."""
-    path = Path(config.log_path) / name
-    origin = {"config_sha256": hashlib.sha256(config.as_text().encode()).hexdigest()}
+    path, origin = Path(config.log_path) / name, config.digest()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = {}
-    if content.get("config_sha256") != origin["config_sha256"]:
-        content = origin | measure()
-        write_text(path, json.dumps(content, indent=2) + "\n")
-    return content
+        if content["config_sha256"] == origin and content["sha256"] == _digest(content["measured"]):
+            return content["measured"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+        pass
+    measured = json.loads(json.dumps(measure()))
+    content = {"config_sha256": origin, "sha256": _digest(measured), "measured": measured}
+    write_text(path, json.dumps(content, indent=2) + "\n")
+    return measured
+
+
+def _digest(measured: object) -> str:
+    return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()

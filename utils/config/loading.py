@@ -46,6 +46,19 @@ def load_config(path: str | os.PathLike, overrides: Mapping[str, object] | None 
     return resolved(values, origins, os.fspath(path), required=pinned)
 
 
+def read_dump(path: str | os.PathLike) -> dict[str, object]:
+    """The values in a file that `Config.dump` wrote, read as data: nothing in it is executed.
+
+    Raises:
+        UserError: it cannot be read, or holds anything but names with plain values.
+    """
+    try:
+        tree = ast.parse(Path(path).read_bytes(), os.fspath(path))
+        return {node.targets[0].id: ast.literal_eval(node.value) for node in tree.body}  # type: ignore[attr-defined]
+    except (OSError, SyntaxError, ValueError, AttributeError, IndexError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: no resolved config ({_said(error)}). It is written by train.py.") from None
+
+
 def resolved(values: Mapping[str, object], origins: Mapping[str, str], source: str,
              required: Iterable[str] = ()) -> Config:
     """The configuration with these `values`, checked and completed; arguments and errors as of `check_values`.

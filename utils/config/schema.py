@@ -37,7 +37,9 @@ _GROUPS = {
             "pictures; None: [max_frames, feature_size]", AT_LEAST_1, free=True),
         choice("tied_bits", "sign", ["zero"], "a bit whose frames tie: +-1 by the sign, or 0 (release)",
                shapes_codes=True),
-        Key("use_checkpoint", "path", None, "checkpoint to start from", free=True),
+        Key("start_from", "path", None, "checkpoint whose weights training starts from; pseudo-labels and hash centers "
+            "stay those that preprocess made", free=True),
+        Key("use_checkpoint", "path", None, "the release's name of start_from", free=True),
     ],
     "data": [
         Key("dataset", "name", REQUIRED, "name of the dataset, as folders show it"),
@@ -209,5 +211,5 @@ def _check_together(values: dict, source: str) -> None:
                     or picture[2:] not in ([], [3])):
         raise UserError(f"{source}: frame_shape = {picture} is no picture of feature_size = {values['feature_size']} "
                         "values; set it to [rows, columns] or [rows, columns, 3], or to None.")
-    if values["min_lr"] > values["lr"]:
+    if values["min_lr"] > values["lr"] and values["schedule"] != "constant":
         raise UserError(f"{source}: min_lr = {values['min_lr']} is above lr = {values['lr']}; lower min_lr.")

@@ -1,6 +1,7 @@
 """A resolved configuration: its values, which cannot change, and how it is written."""
 
 import copy
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -60,6 +61,10 @@ class Config(addict.Dict):
                 owner = key.owner
             lines.append(f"{name} = {self[name]!r}")
         return "\n".join(lines) + "\n"
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all values, by which a result says what it was measured under."""
+        return hashlib.sha256(self.as_text().encode()).hexdigest()
 
     def dump(self, path: str | os.PathLike) -> None:
         """Writes the resolved values to `path`, a config without bases that loads to an equal one.
