@@ -1,5 +1,7 @@
 """What an artefact is: one thing that preprocess makes from the training split, and methods read.
 
+Artefacts depend on `preprocess_seed` and never on `seed`, so that runs of several seeds share them. Those that the
+first release made keep its file names and keys, so that files downloaded from there are found and read.
 N training videos, C classes.
 """
 

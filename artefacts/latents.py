@@ -1,4 +1,8 @@
-"""The latents of the training videos: their frame means on the leading principal components."""
+"""The latents of the training videos: their frame means on the leading principal components.
+
+The features are passed over once, in blocks. What grows with the number of videos in memory are the latents alone:
+the frame means go to a scratch file where they are large.
+"""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
 """The files of artefacts: HDF5 that says what it was made from.
 
 Every file carries `format_version` and `made_from`, the JSON of each input fingerprint and setting that
-shaped it, and every array its SHA-256. Files without `made_from` (downloaded) are taken after a check of shapes
-and values.
+shaped it, and every array its SHA-256. A missing or stale file is refused with the preprocess command that makes it.
+Files without `made_from` (downloaded) are taken after a check of shapes and values, with one line that says so.
 Letters: N videos, C clusters, K bits.
 """
 

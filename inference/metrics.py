@@ -1,4 +1,8 @@
-"""Retrieval metrics over Hamming rankings. N database items, Q queries, K bits, C classes."""
+"""Retrieval metrics over Hamming rankings. N database items, Q queries, K bits, C classes.
+
+Three engines rank, and agree to the integer: PyTorch on a GPU (`device_ranking`), the compiled kernels, which share
+blocks of queries out to threads (`nearest_codes`), and numpy elsewhere. Relevance is a bit per class and item.
+"""
 
 import math
 from collections import deque

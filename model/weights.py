@@ -10,7 +10,7 @@ from utils.errors import UserError
 
 
 def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str, *, own_targets: bool = False) -> None:
-    """Loads a state dict of ours or of a release into `model`.
+    """Loads a state dict of ours, or of the release of the method's paper, into `model`.
 
     Ignored: state of a training set that the model does not hold (`resident_state`), a part for training only that
     either of the two lacks (`training_only`), what the method can do without (`optional_state`, `ignored_state`), and

@@ -1,6 +1,7 @@
-"""Which room may import which, and that a new mixer or method is a new file and nothing else."""
+"""Which room may import which, who may name a method, and that a new mixer or method is a new file and nothing else."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +18,14 @@ from utils.errors import UserError
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "utils": {"utils"}, "dataset": {"dataset", "utils"}, "Loss": {"Loss"}, "optim": {"optim", "utils"},
-    "inference": {"inference", "dataset", "utils"}, "model": {"model", "Loss", "dataset", "utils"},
-    "tables": {"tables", "inference", "model", "optim", "dataset", "utils"},
+    "artefacts": {"artefacts", "dataset", "utils"}, "model": {"model", "artefacts", "Loss", "dataset", "utils"},
+    "training": {"training", "model", "artefacts", "dataset", "optim", "utils"},
+    "inference": {"inference", "dataset", "utils"},
+    "tables": {"tables", "training", "inference", "model", "optim", "artefacts", "dataset", "utils"},
 }
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
+MAY_NAME_METHODS = {"configs", "tables", "tests", "benchmarks"}
+NAMES_THE_DEFAULT = "model/methods/__init__.py"
 
 
 def imported_names(path):
@@ -46,6 +51,44 @@ def test_figures_know_nothing_of_codes():
     for path in (ROOT / "inference/figures").glob("*.py"):
         ours = {name for name in imported_names(path) if name.partition(".")[0] in MAY_IMPORT}
         assert all(name.startswith("inference.figures") for name in ours), path
+
+
+def test_every_room_is_in_the_table():
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert rooms - {"tests", "benchmarks"} == MAY_IMPORT.keys()
+
+
+def names_and_strings(source):
+    """(line, text) of every identifier of a program, and of every string in it that is no docstring."""
+    tree = ast.parse(source)
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if node not in docstrings:
+            for _, field in ast.iter_fields(node):
+                texts = field if isinstance(field, list) else [field]
+                yield from ((getattr(node, "lineno", 0), text) for text in texts if isinstance(text, str))
+
+
+def test_no_code_names_a_method():
+    """Outside of the method's own file or folder. The path of an example config, as in a help text, is no such name."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT)
+        if place.parts[0] in MAY_NAME_METHODS or place.parts[0].startswith(".") or str(place) == NAMES_THE_DEFAULT:
+            continue
+        others = [name for name in registry.METHODS.names()
+                  if place.with_suffix("").parts[:3] != ("model", "methods", name.replace("-", "_"))]
+        for line, text in names_and_strings(path.read_text()):
+            plain = re.sub(r"configs/[\w/]+\.py", "", text).lower()
+            found += [f"{place}:{line}: {text}" for name in others if name in plain]
+    assert not found
+
+
+def test_names_and_strings_of_a_program():
+    program = "\n".join(["'A docstring.'", "import s5vh.part as one", "def two(three=4, *, five):",
+                         "    'Another.'", "    one.six(seven='eight')", "    return f'nine {ten}'"])
+    texts = {text for _, text in names_and_strings(program)}
+    assert texts == {"s5vh.part", "one", "two", "three", "five", "six", "seven", "eight", "nine ", "ten"}
 
 
 def test_nothing_imports_a_script():

@@ -277,6 +277,13 @@ def test_every_default_is_a_legal_value(tmp_path):
         assert key.owner
 
 
+def test_a_key_of_another_mixer_is_refused_with_its_owner(tmp_path):
+    path = minimal(tmp_path)
+    assert load_config(path, {"d_state": 8}).d_state == 8
+    with pytest.raises(UserError, match="--set d_state: 'd_state' belongs to mixer mamba, which this config does not"):
+        load_config(path, {"mixer": "lstm", "d_state": 8})
+
+
 PATHS = st.text("ab0._'\\é\n\" {}", min_size=1).filter(lambda text: text.strip()[:1] not in ("", "'", '"'))
 
 

@@ -567,6 +567,7 @@ def test_a_folder_that_vanishes(replaced, project, faulty, at_step):
 def test_the_table_of_faults_names_these_tests():
     table = (ROOT / "docs/faults.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", table))
-    tests = "".join((ROOT / f"tests/test_{name}.py").read_text() for name in ("faults", "distributed", "scripts"))
+    files = "faults", "distributed", "scripts", "extending"
+    tests = "".join((ROOT / f"tests/test_{name}.py").read_text() for name in files)
     assert named
     assert named <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))

@@ -116,7 +116,7 @@ def test_split_frames_keeps_time_order():
     assert hidden.tolist() == [[0, 2], [1, 2]]
 
 
-def test_binarise_and_its_gradient():
+def test_binarize_and_its_gradient():
     h = torch.tensor([-2.0, -0.5, 0.0, 0.3, 1.5], requires_grad=True)
     code = binarize_down(h)
     assert code.tolist() == [-1, -1, -1, 1, 1]
@@ -169,7 +169,7 @@ def test_label_temperature_sharpens():
     torch.testing.assert_close(sharp.pseudo_label_logits(tokens), 10 * soft.pseudo_label_logits(tokens))
 
 
-def test_fixed_centres_are_the_ones_given_and_get_no_gradient():
+def test_fixed_centers_are_the_ones_given_and_get_no_gradient():
     model = make()
     assert "hash_centers" in dict(model.named_buffers())
     assert not hasattr(model, "classifier")

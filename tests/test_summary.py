@@ -165,7 +165,7 @@ def test_a_mixer_never_seen_before(tiny, running_sum):
     assert summary.parts["encoder.blocks"] == 2 * D + 4 * D
     products = 2 * T * (FEATURES * D + D * D + D * K)
     block = (2 + 2 * 2 + 1 + 1) * T * D
-    rest = 2 * T * D + T * K + 13 * T * K + T * K  # positions and norm; norm of the bits, their binarisation and mean
+    rest = 2 * T * D + T * K + 13 * T * K + T * K  # positions and norm; norm of the bits, their binarization and mean
     ties = T * K + 3 * K  # the mean pre-activation; clamp, scale, compare
     assert summary.encode_flops == products + block + rest + ties
 

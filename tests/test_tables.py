@@ -92,7 +92,7 @@ def test_a_row_that_repeats_the_configured_one_is_left_out(dataset, left_out):
     assert [cell.row.name for cell in alone] == ["c100"]
 
 
-def test_what_is_said_of_the_configured_centres_is_so():
+def test_what_is_said_of_the_configured_centers_is_so():
     note, = TABLES.load("centres").notes
     said = {name: int(number) for number, names in re.findall(r"(\d+) on ((?:\w+(?: and )?)+)", note)
             for name in names.split(" and ")}
@@ -388,7 +388,7 @@ def test_make_tables_makes_them_all():
     assert all(cell.dataset in VARIANTS for cell in cells)  # nothing to download
 
 
-def test_rows_of_the_centres_are_what_they_are_called_in_either_profile():
+def test_rows_of_the_centers_are_what_they_are_called_in_either_profile():
     for profile in tables.PROFILES:
         table = tables.in_profile(TABLES.load("centres"), profile)
         for cell in expand("centres", table, folder=CONFIGS, datasets=["act"]):

@@ -5,6 +5,10 @@ gives to a loss that compares videos is gathered, a mean over videos is weighted
 of that one number with respect to a process's own rows is what its backward pass leaves, so that gradients are
 *summed* (`sum_gradients`) and no backward pass communicates. DistributedDataParallel, which averages losses of
 processes that know nothing of each other, would need a hook to undo that and a `forward` that our steps do not have.
+
+Weights, targets and metrics are thus the same in every process, so that the first one's checkpoint is all there is to
+know, and any number of processes can go on from it. Only the first writes, evaluates and prints (`from_rank_zero`,
+`rank_zero_speaks`, `training.run.open_run`).
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """The forward and backward passes of a step as one CUDA graph, where that works.
 
 A step launches some hundred kernels, most of them shorter than their launch. Recorded once, they are replayed
-by a single one. The optimiser stays outside: its fused step is one launch, and the rate may change.
+by a single one. The optimiser stays outside: its fused step is one launch, and the rate may change. `cuda_graph = True`
+asks for it; it takes one process alone, and has not run on a GPU yet, so it is off by default.
 """
 
 from collections.abc import Callable, Mapping

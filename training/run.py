@@ -1,4 +1,10 @@
-"""A run's folders: the log, the metrics of every epoch, the resolved config, the checkpoints."""
+"""A run's folders: the log, the metrics of every epoch, the resolved config, the checkpoints.
+
+`last.pth` holds the method's whole state, that of the optimiser, and the epoch. No generator's state is needed between
+epochs, as every draw is a function of (seed, epoch, video). A run is not overwritten without --restart, and not
+continued under other settings than those that are free to change (`Key.free`). docs/faults.md says, row by row with
+its test, what becomes of a run that is stopped, killed or disturbed.
+"""
 
 import csv
 import io

@@ -1,4 +1,9 @@
-"""How far an epoch of training has come: what a run that stops within it needs to go on as if it never had."""
+"""How far an epoch of training has come: what a run that stops within it needs to go on as if it never had.
+
+A signal is noted until the step in progress is done (`utils.signals.StopRequest`). The checkpoint then holds
+`EpochTotals.state` as `unfinished`, beside the method and the optimiser as they are after that step, under the number
+of the epoch before.
+"""
 
 import hashlib
 import math

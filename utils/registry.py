@@ -1,6 +1,9 @@
 """Names to classes. A folder is a registry: a new method, mixer, table, export or kind of index is a new file in it.
 
 What a config or a command names may also lie outside the project: its name is then the path of its file.
+
+Packages are imported here when they are asked for, by name. So configs, which know their keys from the classes that
+they name, need no import of methods, mixers or tables, and no code compares a name to choose what to do.
 """
 
 import difflib

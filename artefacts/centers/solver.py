@@ -5,7 +5,7 @@ Letters: C centers, n = C - 1 others, K bits, P semantic dimensions; H (n,K) the
 Each row in turn is relaxed to real values and driven by ADMM towards the hypercube (box and sphere) under
 the constraint that every other center stays at least d_max away, d_max the Gilbert-Varshamov bound. We
 compute the release's iteration; what differs is how: one eigen-decomposition of H^T H per row stands for
-some 5,500 inversions (`hash_center_kernels.settle_row`), and rows are solved ahead on spare cores.
+some 5,500 inversions (`kernels.settle_row`), and rows are solved ahead on spare cores.
 """
 
 from collections.abc import Callable, Sequence

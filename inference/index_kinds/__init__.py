@@ -17,6 +17,8 @@ from utils.registry import INDEX_KINDS
 class IndexKind(ABC):
     """A search structure over packed codes, made as `Kind(bits, num_bits, settings, state)`.
 
+    It knows positions and no ids, and may find too few; `inference.index.Index` does the rest.
+
     bits uint8 (N, ceil(K/8)), N >= 1 unless `state` is given; `settings` has a value for each of KEYS.
     `state`: arrays of an earlier structure of the same settings, for other or more codes, that need not be learned
     again; None: they are learned from `bits`. An index file keeps them; the rest is made again from its codes.

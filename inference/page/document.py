@@ -1,4 +1,8 @@
-"""The page around the sections: header, style, contents, config."""
+"""The page around the sections: header, style, contents, config.
+
+A section is a module with `section(subject) -> Markup`, listed here. Its numbers come from `inference.curves`,
+`intervals` and `statistics`, which are tested apart.
+"""
 
 import os
 from collections.abc import Callable

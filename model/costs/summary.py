@@ -1,4 +1,8 @@
-"""What a config's model costs: parameters, floating-point operations and activation memory, without any data."""
+"""What a config's model costs: parameters, floating-point operations and activation memory, without any data.
+
+Operations are those that torch dispatches while the model's own code runs, memory is what autograd saves. So a new
+method or mixer needs no formula.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The encoder, the binarisation and the decoder of an autoencoder over frames (Wang et al., AAAI 2025).
+"""The encoder, the binarization and the decoder of an autoencoder over frames (Wang et al., AAAI 2025).
 
 Letters: B rows, T frames, V visible frames of a view, F feature size, D width, K bits.
 """

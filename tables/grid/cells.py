@@ -1,4 +1,9 @@
-"""The cells of a table and how far each has come. A cell is one row, dataset, code length and seed."""
+"""The cells of a table and how far each has come. A cell is one row, dataset, code length and seed.
+
+It is a run of its own, named <table>_<row>_seed<seed>, which the scripts make as child processes with --set. It is
+done when its metrics.json is that of the finished run of exactly its config. A done cell is never run again, one that
+was cut short continues, and one that was made with other settings is refused without --restart.
+"""
 
 import json
 import math

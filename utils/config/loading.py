@@ -32,7 +32,7 @@ def load_config(path: str | os.PathLike, overrides: Mapping[str, object] | None 
     are private to their file; modules, functions and classes are not values.
 
     Args:
-        path: a Python file of assignments, flat (as the S5VH release has them) or over bases.
+        path: a Python file of assignments, all keys in one file (as in releases of papers) or over bases.
         overrides: key -> value, or key -> text as on a command line ('5e-4', '[5, 20]', 'None').
 
     Raises:

@@ -118,9 +118,10 @@ def schema_of(values: Mapping[str, object]) -> dict[str, Key]:
 
 @cache
 def known_keys() -> dict[str, Key]:
-    """The keys of all methods and mixers of the project together; of two of one name the first."""
+    """The keys of all mixers and methods of the project together; of two of one name the first. A mixer's is thus told
+    to be the mixer's, though a method that always uses that mixer lists it too."""
     keys: dict[str, Key] = dict(CORE)
-    for owner in (*map(_of_method, METHODS.names()), *map(_of_mixer, MIXERS.names())):
+    for owner in (*map(_of_mixer, MIXERS.names()), *map(_of_method, METHODS.names())):
         keys |= {name: key for name, key in owner.items() if name not in keys}
     return keys
 

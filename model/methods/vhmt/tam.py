@@ -28,7 +28,7 @@ class TemporalAttentionModule(nn.Module):
         width: D. num_heads: those of the attention; None: 64 wide, or as `model.mixers.transformer` says.
         num_frames: T, to which the temporal KAN is tied.
         mixer: `attention`, `mamba`, or what makes a mixer from (dim, layer, num_layers)
-            (`utils.registry.mixer_factory`). A causal one runs in both directions, which share its weights.
+            (`model.nets.blocks.mixer_factory`). A causal one runs in both directions, which share its weights.
         enhancement: `tre`, its halves alone, `mlp` (eq. 13) or `kan` (eq. 14-15, on LN(y)), or `none`: z = y.
         dropout: the rate of both Drops of eq. 13.
 

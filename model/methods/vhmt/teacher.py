@@ -1,5 +1,7 @@
 """The teacher of VHMT: temporal attention modules between halvings of the sequence (eq. 5, 6 and 9).
 
+Training alone needs it. It knows nothing of a student or of losses.
+
 Letters: B videos, T frames, H frames that are left after the halvings, F feature size, D width, K bits.
 """
 
