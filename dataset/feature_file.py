@@ -19,6 +19,7 @@ import torch
 
 from utils.errors import UserError
 from utils.files.hdf5 import check_sound
+from utils.files.outside import follow, lies_in
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
@@ -97,7 +98,7 @@ class FeatureFile:
             if self.key not in file:
                 raise UserError(f"{self.path}: no dataset '{self.key}' in this file, which holds "
                                 f"{_names(file)}. Set feat_key to the one with the features.")
-            dataset = file[self.key]
+            dataset = follow(file, self.key, self.path)
             if not isinstance(dataset, h5py.Dataset):
                 raise UserError(f"{self.path}: '{self.key}' is a group, not an array; it holds "
                                 f"{_names(dataset)}. Set feat_key to the array, like '{self.key}/...'.")
@@ -109,7 +110,7 @@ class FeatureFile:
                 raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected 3 axes, "
                                 "(videos, frames, features). Store it in that shape.")
             check_sound(dataset, self.path)
-            return Layout(dataset.shape, dtype, _contiguous_offset(dataset),
+            return Layout(dataset.shape, dtype, _contiguous_offset(dataset) if lies_in(dataset, self.path) else None,
                           dataset.chunks[0] if dataset.chunks else 1)
 
     def _refuse_changed_file(self) -> None:
