@@ -17,6 +17,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 FORMAT_VERSION = 1
@@ -233,7 +234,7 @@ def _check_ids(source: str, shape: tuple[int, ...], bits: np.ndarray) -> None:
 
 
 def _write_hdf5(part: Path, codes: CodeSet) -> None:
-    with h5py.File(part, "w") as file:
+    with NewHdf5(part) as file:
         put_codes(file, codes)
 
 

@@ -12,6 +12,7 @@ from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, t
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 
@@ -113,7 +114,7 @@ class Index:
         Raises:
             UserError: the operating system refused to write.
         """
-        with whole_file(path) as part, h5py.File(part, "w") as file:
+        with whole_file(path) as part, NewHdf5(part) as file:
             put_codes(file, self.codes)
             file.attrs.update({"kind": self.kind, "settings": json.dumps(self.settings),
                                "num_learned": self._num_learned})
