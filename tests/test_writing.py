@@ -1,6 +1,8 @@
 """Files written whole: what they replace, where they appear, and what is left of writers that were killed."""
 
+import os
 import resource
+import stat
 import subprocess
 import sys
 
@@ -8,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.pipeline import ROOT
+from tests.pipeline import ROOT, message_of
+from utils.files import writing
 from utils.files.new_hdf5 import NewHdf5
+from utils.files.writing import keep_as, remove_parts, write_text
 
 WRITERS = {
     "codes": "write_codes(path + '.h5', CodeSet(np.zeros((2000, 8), np.uint8), row_ids(2000), 64))",
@@ -73,3 +77,59 @@ def test_what_the_block_raises_is_not_hidden(tmp_path):
         write()
     with NewHdf5(tmp_path / "a.h5") as file:
         file["a"] = 1
+
+
+def test_a_link_is_followed_and_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real/a.txt", tmp_path / "a.txt"
+    link.symlink_to("real/a.txt")
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+    (tmp_path / "real/.a.txt.x.part").touch()
+    remove_parts(link)
+    assert sorted(tmp_path.rglob("*.txt*")) == [link, target]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_the_file_before_is_kept_where_the_name_is_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    link, second = tmp_path / "last", tmp_path / "previous"
+    link.symlink_to("real/last")
+    write_text(link, "first")
+    keep_as(link, second)
+    write_text(link, "second")
+    assert (link.read_text(), second.read_text()) == ("second", "first")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_permissions_of_a_file_that_is_replaced_stay(tmp_path, mode):
+    path = tmp_path / "a.txt"
+    path.write_text("first")
+    path.chmod(mode)
+    write_text(path, "second")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    (tmp_path / "b.txt").touch(0o644)
+    keep_as(path, tmp_path / "b.txt")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "b.txt").stat().st_mode) == mode
+    write_text(tmp_path / "new.txt", "")
+    assert stat.S_IMODE((tmp_path / "new.txt").stat().st_mode) == 0o666 & ~writing._umask()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_owner_of_a_file_that_is_replaced_stays(tmp_path):
+    (tmp_path / "a.txt").touch()
+    os.chown(tmp_path / "a.txt", 1234, 1235)
+    write_text(tmp_path / "a.txt", "text")
+    status = (tmp_path / "a.txt").stat()
+    assert (status.st_uid, status.st_gid) == (1234, 1235)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "folder", "link"):
+        text = message_of(lambda name=name: write_text(tmp_path / name, ""))
+        assert f"{tmp_path / name}: cannot write (not a file" in text
