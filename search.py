@@ -37,7 +37,7 @@ from inference.code_file import (
 from inference.codes import binarize, pack
 from inference.export import export
 from inference.export import names as engine_names
-from inference.index import Index, load_index
+from inference.index import Index, load_index, sole_writer
 from inference.recall import compare_with_exact
 from utils.cli import add_config_arguments, choose_device, config_from_arguments, run_script
 from utils.errors import UserError
@@ -108,21 +108,17 @@ def build_or_add(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.add
     if not out:
         raise UserError("no index named; give --out for a new one, or --add for one that is there.")
-    grown_in_place = arguments.add and Path(out).resolve() == Path(arguments.add).resolve()
-    if Path(out).exists() and not grown_in_place and not arguments.replace:
-        raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
     if arguments.add and (arguments.kind or arguments.set):
         raise UserError(f"{arguments.add}: an index keeps its kind and settings; drop --kind and --set.")
-    index = load_index(arguments.add) if arguments.add else None
     codes = read_codes(arguments.codes[0])
     for path in arguments.codes[1:]:
         codes = codes.joined(read_codes(path), any_model=arguments.any_model)
-    if index is None:
-        kind = arguments.kind or "flat"
-        index = Index(codes, kind, index_kinds.read_settings(kind, arguments.set))
-    else:
-        index.add(codes, any_model=arguments.any_model)
-    index.save(out)
+    in_place = bool(arguments.add) and Path(out).resolve() == Path(arguments.add).resolve()
+    with sole_writer(out, _tell, changes=in_place):
+        if Path(out).exists() and not in_place and not arguments.replace:
+            raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
+        index = _built_or_grown(arguments, codes)
+        index.save(out)
     print(f"written: {out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits")
     if not index.exact:
         found = compare_with_exact(index, k=RECALL_AT)
@@ -130,13 +126,24 @@ def build_or_add(arguments: argparse.Namespace) -> None:
               f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
 
 
+def _built_or_grown(arguments: argparse.Namespace, codes: CodeSet) -> Index:
+    """The index of --add with `codes` added, or a new one."""
+    if not arguments.add:
+        kind = arguments.kind or "flat"
+        return Index(codes, kind, index_kinds.read_settings(kind, arguments.set))
+    index = load_index(arguments.add)
+    index.add(codes, any_model=arguments.any_model)
+    return index
+
+
 def remove(arguments: argparse.Namespace) -> None:
     """Items out of an index."""
     ids = arguments.ids if arguments.ids is not None else read_ids(arguments.ids_file)
-    index = load_index(arguments.index)
-    before = len(index)
-    index.remove(ids)
-    index.save(arguments.index)
+    with sole_writer(arguments.index, _tell):
+        index = load_index(arguments.index)
+        before = len(index)
+        index.remove(ids)
+        index.save(arguments.index)
     print(f"written: {arguments.index}, {before - len(index)} items removed, {len(index)} left")
 
 
@@ -214,6 +221,10 @@ class Encoder:
             raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
                             "order of the features.")
         return np.array(ids, object)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _csv(query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> str:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -12,8 +13,9 @@ from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, t
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
+from utils.files.lock import lock_beside
 from utils.files.new_hdf5 import NewHdf5
-from utils.files.writing import whole_file
+from utils.files.writing import remove_parts, whole_file
 
 
 class Index:
@@ -111,6 +113,8 @@ class Index:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the index to one HDF5 file, whole or not at all: the codes and ids, kind, settings, what was learned.
 
+        Who changes a file that others may change does it within `sole_writer`.
+
         Raises:
             UserError: the operating system refused to write.
         """
@@ -120,6 +124,26 @@ class Index:
                                "num_learned": self._num_learned})
             for name, array in self._structure.state.items():
                 file[f"state/{name}"] = array
+
+
+@contextmanager
+def sole_writer(path: str | os.PathLike, wait: Callable[[str], object], *, changes: bool = True) -> Iterator[None]:
+    """A block in which no other process is in such a block for the index file `path`.
+
+    It is waited for, and `wait` told of it in a line. What killed writers have left beside the file is removed.
+
+    Args:
+        changes: whether the file is to be there already.
+
+    Raises:
+        UserError: it is not, or the lock cannot be written.
+    """
+    if changes:
+        with reading(path):
+            os.stat(path)
+    with lock_beside(path, wait=wait):
+        remove_parts(path)
+        yield
 
 
 def load_index(path: str | os.PathLike) -> Index:
