@@ -1,10 +1,11 @@
 """Packed codes with the ids of their items, and the files that hold them. N items, K bits.
 
 A file is HDF5 (.h5, .hdf5) or .npz. Both hold `codes` (uint8 (N, ceil(K/8)), bit 0 the most significant of byte 0),
-`ids` (strings), `num_bits`, `fingerprint` of the model and `made_from` (JSON, for people); in HDF5 the last three are
-attributes. Files made elsewhere need `codes` and `num_bits` only.
+`ids` (strings), `num_bits`, `fingerprint` of the model, `made_from` (JSON, for people) and a `checksum` of all these;
+in HDF5 what is no array is an attribute. Files made elsewhere need `codes` and `num_bits` only.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from utils.files.hdf5 import read_whole
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # from 2 on with checksums
+MOST_BITS = 65_535  # distances are uint16
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class CodeSet:
 
     `fingerprint` tells the model that made the codes, "" where that is unknown; `made_from` tells it to people.
     `source` is what messages call this set: the path it was read from.
+
+    Raises:
+        UserError: K is above MOST_BITS.
     """
 
     bits: np.ndarray
@@ -37,6 +42,11 @@ class CodeSet:
     fingerprint: str = ""
     made_from: Mapping[str, object] = field(default_factory=dict)
     source: str = "the codes"
+
+    def __post_init__(self) -> None:
+        if self.num_bits > MOST_BITS:
+            raise UserError(f"{self.source}: codes of {self.num_bits} bits; at most {MOST_BITS} can be compared. "
+                            "Encode with a model of fewer bits.")
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -206,9 +216,31 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
                         "anew.") from error
 
 
+def check_sum(source: str, about: Mapping, name: str, found: str) -> None:
+    """Compares `found`, a checksum of what was read, with the one that the file `source` has in `about` under `name`.
+
+    Raises:
+        UserError: they differ, or it has none although files of its format do; older ones need none.
+    """
+    if name not in about and int(about.get("format_version", 0)) < 2:
+        return
+    if str(about.get(name)) != found:
+        raise UserError(f"{source}: damaged, its content does not fit its checksum. Make it anew.")
+
+
 def _about(codes: CodeSet) -> dict[str, object]:
-    return {"num_bits": codes.num_bits, "fingerprint": codes.fingerprint,
-            "made_from": json.dumps(dict(codes.made_from)), "format_version": FORMAT_VERSION}
+    about = {"num_bits": codes.num_bits, "fingerprint": codes.fingerprint,
+             "made_from": json.dumps(dict(codes.made_from)), "format_version": FORMAT_VERSION}
+    return about | {"checksum": _checksum(codes.bits, codes.ids, about)}
+
+
+def _checksum(bits: np.ndarray, ids: np.ndarray | None, about: Mapping) -> str:
+    """SHA-256 (hex) of what a file of codes holds."""
+    told = [int(about["num_bits"]), str(about.get("fingerprint")), str(about.get("made_from")), bits.shape]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    digest.update("\0".join(map(str, () if ids is None else ids)).encode("utf-8", "surrogatepass"))
+    digest.update(np.ascontiguousarray(bits).data.cast("B") if bits.size else b"")
+    return digest.hexdigest()
 
 
 def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mapping) -> CodeSet:
@@ -223,6 +255,7 @@ def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mappi
                         "of byte 0 and the last byte is filled up with zeros; pack them so.")
     if ids is not None:
         _check_ids(source, ids.shape, bits)
+    check_sum(source, about, "checksum", _checksum(bits, ids, about))
     ids = row_ids(len(bits)) if ids is None else np.array([str(item) for item in ids], object)
     return CodeSet(bits, ids, num_bits, str(about.get("fingerprint", "")),
                    dict(json.loads(str(about.get("made_from", "{}")))), source)
@@ -241,7 +274,8 @@ def _write_hdf5(part: Path, codes: CodeSet) -> None:
 def _write_npz(part: Path, codes: CodeSet) -> None:
     about = {name: np.array(value) for name, value in _about(codes).items()}
     with open(part, "wb") as file:  # a file, since savez would add .npz to a name
-        np.savez(file, codes=codes.bits, ids=codes.ids.astype(str), **about)  # type: ignore[arg-type]
+        # the codes last: where damage hides members behind it, they are missed first
+        np.savez(file, **about, ids=codes.ids.astype(str), codes=codes.bits)  # type: ignore[arg-type]
 
 
 def _read_hdf5(path: str | os.PathLike) -> CodeSet:

@@ -1,5 +1,6 @@
 """Codes under ids that can be searched, extended, thinned out and kept in one file. N items, Q queries, K bits."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -9,7 +10,7 @@ import h5py
 import numpy as np
 
 from inference import index_kinds
-from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, take_codes
+from inference.code_file import CodeSet, check_sum, check_unique_ids, put_codes, reading, take_codes
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
@@ -120,9 +121,10 @@ class Index:
         """
         with whole_file(path) as part, NewHdf5(part) as file:
             put_codes(file, self.codes)
-            file.attrs.update({"kind": self.kind, "settings": json.dumps(self.settings),
-                               "num_learned": self._num_learned})
-            for name, array in self._structure.state.items():
+            about = {"kind": self.kind, "settings": json.dumps(self.settings), "num_learned": self._num_learned}
+            state = self._structure.state
+            file.attrs.update({**about, "index_checksum": _checksum(about, state)})
+            for name, array in state.items():
                 file[f"state/{name}"] = array
 
 
@@ -150,7 +152,7 @@ def load_index(path: str | os.PathLike) -> Index:
     """The index in a file of `Index.save`.
 
     Raises:
-        UserError: missing, truncated, or no index.
+        UserError: missing, truncated, damaged, with an id twice, or no index.
     """
     with reading(path):
         if os.path.exists(path) and not h5py.is_hdf5(path):
@@ -159,7 +161,19 @@ def load_index(path: str | os.PathLike) -> Index:
             codes = take_codes(file, str(path))
             if "kind" not in file.attrs:
                 raise UserError(f"{path}: a file of codes, not an index. Make one of it with search.py index.")
+            check_unique_ids(codes)
             state = {name: read_whole(array, path) for name, array in file.get("state", {}).items()}
+            check_sum(str(path), file.attrs, "index_checksum", _checksum(file.attrs, state))
             kind = str(file.attrs["kind"])
             settings = index_kinds.stored_settings(kind, json.loads(file.attrs["settings"]))
             return Index._restored(codes, kind, settings, state, int(file.attrs["num_learned"]))
+
+
+def _checksum(about: Mapping, state: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of what an index file holds besides its codes."""
+    told = [str(about["kind"]), str(about["settings"]), int(about["num_learned"])]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for name in sorted(state):
+        array = np.asarray(state[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
