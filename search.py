@@ -11,6 +11,11 @@
 `search.py COMMAND --help` tells the options of a command.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import csv
 import io
@@ -161,7 +166,7 @@ def query(arguments: argparse.Namespace) -> None:
     check_comparable(queries, index.codes, any_model=arguments.any_model)
     ids, distances = index.search(queries.bits, arguments.topk)
     if not arguments.out:
-        print(_csv(queries.ids, ids, distances), end="")
+        _print_csv(_csv(queries.ids, ids, distances))
         return
     RESULTS[Path(arguments.out).suffix.lower()](arguments.out, queries.ids, ids, distances)
     print(f"written: {arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries")
@@ -225,6 +230,16 @@ class Encoder:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def _print_csv(table: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        table.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise UserError(f"standard output: its encoding, {encoding}, lacks {error.object[error.start]!a} of the ids. "
+                        "Set PYTHONIOENCODING=utf-8, or write a file with --out.") from error
+    print(table, end="")
 
 
 def _csv(query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> str:
