@@ -18,7 +18,7 @@ import numpy as np
 
 from dataset.raw_rows import TELLS_WHAT_IS_CACHED, all_finite, read_cached, read_fully, runs, widen
 from utils.errors import UserError
-from utils.files.hdf5 import check_sound
+from utils.files.hdf5 import check_sound, in_use
 from utils.files.outside import files_of, follow, lies_in
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
@@ -247,6 +247,8 @@ def _problem_and_fix(error: BaseException, reason: str) -> str:
         return "the file has disappeared. Put it back"
     if isinstance(error, PermissionError):
         return "no permission to read it. Change its permissions"
+    if busy := in_use(reason):
+        return busy
     if "truncated" in reason:
         return f"a truncated file ({reason}). Download or extract it again"
     if "signature not found" in reason:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
-from utils.files.hdf5 import read_whole
+from utils.files.hdf5 import in_use, read_whole
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
@@ -128,7 +128,7 @@ def read_ids(path: str | os.PathLike) -> list[str]:
         UserError: the file cannot be read, an id is empty or occurs twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}). Store the ids one "
                         "per line.") from error
@@ -212,8 +212,9 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise UserError(f"{path}: not what search.py writes ({' '.join(str(error.args[0]).split())}). Make it "
                         "anew.") from error
     except Exception as error:  # a damaged file makes h5py, numpy and zipfile raise nearly anything
-        raise UserError(f"{path}: cannot be read, truncated or damaged ({' '.join(str(error).split())}). Make it "
-                        "anew.") from error
+        reason = " ".join(str(error).split())
+        fix = in_use(reason) or f"cannot be read, truncated or damaged ({reason}). Make it anew"
+        raise UserError(f"{path}: {fix}.") from error
 
 
 def check_sum(source: str, about: Mapping, name: str, found: str) -> None:

@@ -30,6 +30,16 @@ def read_whole(node: object, path: str | os.PathLike) -> np.ndarray:
     return array
 
 
+def in_use(reason: str) -> str | None:
+    """What is wrong and the fix where `reason`, as HDF5 gives it, says that a file is being written; None elsewhere."""
+    if "unable to lock file" in reason:
+        return "open for writing in another program. Wait until that has closed it, or end it"
+    if "already open for write" in reason:
+        return ("not closed by the program that wrote it. Wait for it; if none is writing it any more, run h5clear -s "
+                "on the file, or make it again")
+    return None
+
+
 def check_sound(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
     """Refuses a dataset of the file `path` which, read, would crash HDF5 or fill the memory with what nobody stored.
 
