@@ -11,6 +11,11 @@
 `search.py COMMAND --help` tells the options of a command.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import csv
 import io
@@ -36,7 +41,7 @@ from inference.code_file import (
 )
 from inference.codes import binarize_up, pack
 from inference.export import export
-from inference.index import Index, load_index
+from inference.index import Index, load_index, sole_writer
 from inference.recall import compare_with_exact
 from utils.cli import choose_device, run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
@@ -109,21 +114,17 @@ def build_or_add(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.add
     if not out:
         raise UserError("no index named; give --out for a new one, or --add for one that is there.")
-    grown_in_place = arguments.add and Path(out).resolve() == Path(arguments.add).resolve()
-    if Path(out).exists() and not grown_in_place and not arguments.replace:
-        raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
     if arguments.add and (arguments.kind or arguments.set):
         raise UserError(f"{arguments.add}: an index keeps its kind and settings; drop --kind and --set.")
-    index = load_index(arguments.add) if arguments.add else None
     codes = read_codes(arguments.codes[0])
     for path in arguments.codes[1:]:
         codes = codes.joined(read_codes(path), any_model=arguments.any_model)
-    if index is None:
-        kind = arguments.kind or "flat"
-        index = Index(codes, kind, index_kinds.read_settings(kind, arguments.set))
-    else:
-        index.add(codes, any_model=arguments.any_model)
-    index.save(out)
+    in_place = bool(arguments.add) and Path(out).resolve() == Path(arguments.add).resolve()
+    with sole_writer(out, _tell, changes=in_place):
+        if Path(out).exists() and not in_place and not arguments.replace:
+            raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
+        index = _built_or_grown(arguments, codes)
+        index.save(out)
     print(f"written: {out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits")
     if not index.exact:
         found = compare_with_exact(index, k=RECALL_AT)
@@ -131,13 +132,24 @@ def build_or_add(arguments: argparse.Namespace) -> None:
               f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
 
 
+def _built_or_grown(arguments: argparse.Namespace, codes: CodeSet) -> Index:
+    """The index of --add with `codes` added, or a new one."""
+    if not arguments.add:
+        kind = arguments.kind or "flat"
+        return Index(codes, kind, index_kinds.read_settings(kind, arguments.set))
+    index = load_index(arguments.add)
+    index.add(codes, any_model=arguments.any_model)
+    return index
+
+
 def remove(arguments: argparse.Namespace) -> None:
     """Items out of an index."""
     ids = arguments.ids if arguments.ids is not None else read_ids(arguments.ids_file)
-    index = load_index(arguments.index)
-    before = len(index)
-    index.remove(ids)
-    index.save(arguments.index)
+    with sole_writer(arguments.index, _tell):
+        index = load_index(arguments.index)
+        before = len(index)
+        index.remove(ids)
+        index.save(arguments.index)
     print(f"written: {arguments.index}, {before - len(index)} items removed, {len(index)} left")
 
 
@@ -155,7 +167,7 @@ def query(arguments: argparse.Namespace) -> None:
     check_comparable(queries, index.codes, any_model=arguments.any_model)
     ids, distances = index.search(queries.bits, arguments.topk)
     if not arguments.out:
-        print(_csv(queries.ids, ids, distances), end="")
+        _print_csv(_csv(queries.ids, ids, distances))
         return
     RESULTS[Path(arguments.out).suffix.lower()](arguments.out, queries.ids, ids, distances)
     print(f"written: {arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries")
@@ -218,6 +230,20 @@ class Encoder:
             raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
                             "order of the features.")
         return np.array(ids, object)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print_csv(table: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        table.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise UserError(f"standard output: its encoding, {encoding}, lacks {error.object[error.start]!a} of the ids. "
+                        "Set PYTHONIOENCODING=utf-8, or write a file with --out.") from error
+    print(table, end="")
 
 
 def _csv(query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> str:

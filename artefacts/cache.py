@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artefacts.artefact import Artefact, Making, closure, digest_of, made_from
-from artefacts.store import PREPROCESS, digest, inspect_artefact, read_artefact, write_artefact
+from artefacts.store import PREPROCESS, digest, inspect_artefact, read_artefact, recorded_features, write_artefact
 from dataset.features import VideoFeatures
 from dataset.protocol import read_train_labels
 from utils.errors import UserError
@@ -49,7 +49,7 @@ def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command
     labels = digest(read_train_labels(config, len(split))) if uses_labels(listed) else None
     return {one.name: one.read(read_artefact(
         one.path(config), one.arrays(config, split), command=command, log=log,
-        expected=made_from(one, config, split.fingerprint(), labels))) for one in listed}
+        expected=made_from(one, config, _features_of(one.path(config), split), labels))) for one in listed}
 
 
 def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> None:
@@ -67,6 +67,12 @@ def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> 
 def uses_labels(artefacts: Iterable[Artefact]) -> bool:
     """Whether one of the artefacts, or of what they need, is made from the labels of the training split."""
     return any(artefact.uses_labels for artefact in closure(artefacts))
+
+
+def _features_of(path: str, split: VideoFeatures) -> str:
+    """The fingerprint of `split` as the artefact at `path` records it, where it does, else as it is made now."""
+    recorded = recorded_features(path)
+    return recorded if recorded is not None and split.matches(recorded) else split.fingerprint()
 
 
 class _Cache:
@@ -88,27 +94,30 @@ class _Cache:
         Raises:
             UserError: a file that no preprocess wrote does not fit: it is not overwritten without `force`.
         """
-        path, origin = artefact.path(self.config), self._origin(artefact)
+        path = artefact.path(self.config)
         making = Making(self.config, self.split, self.device, self.log, lambda: self.labels, self._value,
                         partial(self._train, Path(f"{path}.run")))
-        if not self._reuse(artefact, path, origin, making):
+        if not self._reuse(artefact, path, making):
             with Lock(Path(path).with_name(f".{Path(path).name}.lock"), wait=self.log):
-                if not self._reuse(artefact, path, origin, making):  # else made by another while we waited
-                    self._make(artefact, path, origin, making)
+                if not self._reuse(artefact, path, making):  # else made by another while we waited
+                    self._make(artefact, path, making)
 
-    def _make(self, artefact: Artefact, path: str, origin: Mapping[str, Any], making: Making) -> None:
-        if not self.force and (reason := inspect_artefact(path, origin).reason):
+    def _make(self, artefact: Artefact, path: str, making: Making) -> None:
+        if not self.force and Path(path).exists() and (reason := inspect_artefact(path, self._origin(artefact)).reason):
             self.log(f"{path}: made for other settings ({reason}); rebuilding.")
         remove_parts(path)
         made = artefact.make(making)
-        write_artefact(path, made.arrays, origin, made.attributes)
+        write_artefact(path, made.arrays, self._origin(artefact), made.attributes)
         self._arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
         self.log(f"{path}: written.")
 
-    def _reuse(self, artefact: Artefact, path: str, origin: Mapping[str, Any], making: Making) -> bool:
+    def _reuse(self, artefact: Artefact, path: str, making: Making) -> bool:
         """Whether the artefact at `path` fits; its arrays are then at hand."""
-        state = None if self.force else inspect_artefact(path, origin)
-        if state is None or state.kind not in ("fresh", "foreign"):
+        if self.force or not Path(path).exists():  # what the features are is not asked before their first pass
+            return False
+        origin = self._origin(artefact)
+        state = inspect_artefact(path, origin)
+        if state.kind not in ("fresh", "foreign"):
             return False
         arrays = read_artefact(path, artefact.arrays(self.config, self.split), expected=origin, command=self.command,
                                log=self.log)
@@ -122,7 +131,8 @@ class _Cache:
     def _origin(self, artefact: Artefact) -> dict[str, Any]:
         """What the artefact is made from, the very arrays of its needs included."""
         labels = digest(self.labels) if uses_labels([artefact]) else None
-        return made_from(artefact, self.config, self.split.fingerprint(), labels) | {
+        features = _features_of(artefact.path(self.config), self.split)
+        return made_from(artefact, self.config, features, labels) | {
             need.name: digest_of(self._arrays[need.name]) for need in artefact.needs}
 
     def _value(self, artefact: Artefact) -> Any:

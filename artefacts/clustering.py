@@ -28,7 +28,7 @@ def frame_means(features, progress=None, out: np.ndarray | None = None) -> np.nd
     `progress(num_videos)` is told of each block. `out` is filled and returned where it is given.
     """
     means = np.empty((features.shape[0], frame_layout(features.shape)[1])) if out is None else out
-    for start, block in features.blocks(ROWS_PER_BLOCK):
+    for start, block in features.blocks(ROWS_PER_BLOCK, fingerprint=True):
         as_frames(block).mean(axis=1, dtype=np.float64, out=means[start:start + len(block)])
         if progress is not None:
             progress(len(block))

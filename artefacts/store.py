@@ -76,6 +76,16 @@ def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactStat
     return ArtefactState("stale", reason) if reason else ArtefactState("fresh")
 
 
+def recorded_features(path: str | os.PathLike) -> str | None:
+    """The fingerprint of the features that the artefact at `path` says it was made from, if it says so."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = json.loads(file.attrs["made_from"])["features"]
+    except Exception:  # not there, downloaded, or damaged, which makes h5py and json raise nearly anything
+        return None
+    return found if isinstance(found, str) else None
+
+
 def read_artefact(path: str | os.PathLike, wanted: Mapping[str, tuple[tuple[int | None, ...], Check]], *,
                   expected: Mapping, command: str = PREPROCESS,
                   log: Callable[[str], None] = print) -> dict[str, np.ndarray]:

@@ -105,14 +105,18 @@ def iterate_epoch(source: BatchSource, draws: EpochDraws, batch_size: int, drop_
         share_of: the share of this process in a batch of so many rows.
 
     Raises:
-        UserError: batch_size is below 2, or no batch results; while iterating, what reading a batch raises.
+        UserError: there is one video, batch_size is below 2, or no batch results; while iterating, what reading a
+            batch raises.
     """
     if len(source) != draws.num_videos:
         raise ValueError(f"the draws are for {draws.num_videos} videos, the source holds {len(source)}")
+    if len(source) < 2:
+        raise UserError("a single training video, which the losses have no other to compare with. Name training "
+                        "features of at least two.")
     smallest = batch_size if drop_last else 2
     if batch_size < 2 or len(source) < smallest:
         raise UserError(f"batch_size = {batch_size} makes no batch of two or more from {len(source)} "
-                        f"training videos. Set batch_size between 2 and {max(2, len(source))}.")
+                        f"training videos. Set batch_size between 2 and {len(source)}.")
     whole = [index for index in epoch_order(source, draws).split(batch_size) if len(index) >= smallest][first:]
     return _batches(source, draws, whole, labels, share_of)
 

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.io
 
 from utils.cli import run_script
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 RECIPE_VERSION = 1
@@ -224,7 +225,7 @@ def _labels_file(ids: np.ndarray) -> bytes:
 
 
 def _write_features(path: Path, shape: tuple[int, int, int], blocks: Iterator[np.ndarray], made_from: str) -> None:
-    with h5py.File(path, "w") as file:
+    with NewHdf5(path) as file:
         feats, start = file.create_dataset("feats", shape, np.uint8), 0
         for block in blocks:
             feats[start:start + len(block)] = block

@@ -7,7 +7,7 @@ survives fork and pickle.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +16,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
+from dataset.raw_rows import TELLS_WHAT_IS_CACHED, all_finite, read_cached, read_fully, runs, widen
 from utils.errors import UserError
-from utils.files.hdf5 import check_sound
+from utils.files.hdf5 import check_sound, in_use
+from utils.files.outside import files_of, follow, lies_in
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
-_TELLS_WHAT_IS_CACHED = hasattr(os, "RWF_NOWAIT") and hasattr(os, "posix_fadvise")
-_FIRST_NON_FINITE = {2: (0x7C00, 0xFC00), 4: (0x7F800000, 0xFF800000)}  # bits of +Inf and -Inf; NaNs lie above them
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,10 @@ class Layout:
     chunk_rows: int
 
 
+class ChangedError(UserError):
+    """A file was replaced or rewritten between two reads, so that they may be of different videos."""
+
+
 class FeatureFile:
     """The dataset `key` of the HDF5 file `path`: (N, T, F), of a dtype in SUPPORTED_DTYPES, or pictures of uint8.
 
@@ -53,8 +56,13 @@ class FeatureFile:
         self.path = str(path)
         self.key, self._item_axes = key, item_axes
         _require_file(self.path, role)
-        self._identity = _identity(self.path)
-        self._layout = self._inspect()
+        self.role = role
+        opened = self._stamp([self.path])
+        self._layout, self._files = self._inspect()
+        self.stamp = self._stamp(self._files)
+        if self.stamp[:1] != opened:
+            raise ChangedError(f"{self.path}: this file was replaced or rewritten while it was opened. Start the "
+                               "command again when it is complete.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,8 +93,9 @@ class FeatureFile:
         `rows` ascends and may hold duplicates; `out` is C-contiguous (any, T, F), float32 or of the type stored.
 
         Raises:
-            UserError: the file cannot be read, its layout has changed since it was opened, or a row holds NaN
-                or Inf: each is looked at when it is first read from the file as it is.
+            ChangedError: the file is not the one that was opened, or was written to since, at latest by the end of
+                this call.
+            UserError: the file cannot be read, or a row holds NaN or Inf: each is looked at when it is first read.
         """
         with _reading(self.path):
             self._refuse_changed_file()
@@ -94,13 +103,30 @@ class FeatureFile:
                 self._read_by_h5py(rows, out, slots)
             else:
                 self._read_contiguous(self._layout.offset, rows, out, slots)
+            self._refuse_changed_file()
 
-    def _inspect(self) -> Layout:
+    @property
+    def changed(self) -> bool:
+        """Whether inode, size or time of a file that the features lie in are others than when it was opened."""
+        return [mark[:3] for mark in self._stamp(self._files)] != [mark[:3] for mark in self.stamp]
+
+    def accept(self, again: "FeatureFile") -> None:
+        """Goes on with the file as `again` has found it, of which the caller knows that it holds the same videos."""
+        self._layout, self._files, self.stamp = again._layout, again._files, again.stamp
+
+    def _stamp(self, files: Sequence[str]) -> list[tuple[int, int, int, int]]:
+        """(inode, size, time of writing, of change; in ns) of each of `files`."""
+        with _reading(self.path):
+            found = map(os.stat, files)
+            return [(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in found]
+
+    def _inspect(self) -> tuple[Layout, list[str]]:
+        """How the features lie, and the files that they lie in."""
         with _reading(self.path), h5py.File(self.path, "r") as file:
             if self.key not in file:
                 raise UserError(f"{self.path}: no dataset '{self.key}' in this file, which holds "
                                 f"{_names(file)}. Set feat_key to the one with the features.")
-            dataset = file[self.key]
+            dataset = follow(file, self.key, self.path)
             if not isinstance(dataset, h5py.Dataset):
                 raise UserError(f"{self.path}: '{self.key}' is a group, not an array; it holds "
                                 f"{_names(dataset)}. Set feat_key to the array, like '{self.key}/...'.")
@@ -116,18 +142,14 @@ class FeatureFile:
             if self._item_axes == 3 and dtype != np.uint8:
                 raise UserError(f"{self.path}: '{self.key}' has the type {dtype}; pictures are uint8. Store them so.")
             check_sound(dataset, self.path)
-            return Layout(dataset.shape, dtype, _contiguous_offset(dataset),
-                          dataset.chunks[0] if dataset.chunks else 1)
+            offset = _contiguous_offset(dataset) if lies_in(dataset, self.path) else None
+            return (Layout(dataset.shape, dtype, offset, dataset.chunks[0] if dataset.chunks else 1),
+                    files_of(dataset, self.path))
 
     def _refuse_changed_file(self) -> None:
-        identity = _identity(self.path)
-        if identity == self._identity:
-            return
-        if self._inspect() != self._layout:
-            raise UserError(f"{self.path}: this file was replaced by one of another layout while in use. "
-                            "Start the command again.")
-        self._identity = identity
-        self._known_finite[:] = False
+        if self.changed:
+            raise ChangedError(f"{self.path}: this file was replaced or rewritten while in use, so what was read "
+                               "before may belong to other videos. Put the old one back, or start the command again.")
 
     def _read_contiguous(self, offset: int, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         """In steps that stay in the processor's cache until they are converted and checked.
@@ -145,23 +167,23 @@ class FeatureFile:
             if not fill(file, raw, offset + row * row_bytes):
                 return False
             if not direct:
-                _widen(raw, target)
+                widen(raw, target)
             if check:
                 self._refuse_non_finite(slice(row, row + count), target)
             return True
 
         with open(self.path, "rb", buffering=0) as file:
-            scattered = _TELLS_WHAT_IS_CACHED and rows[-1] - rows[0] >= 2 * len(rows)
+            scattered = TELLS_WHAT_IS_CACHED and rows[-1] - rows[0] >= 2 * len(rows)
             if scattered:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # else it fetches several times as much
-            for run in _runs(rows, slots, max(1, _READ_BYTES // row_bytes)):
-                if not read(*run, _read_cached if scattered else _read_fully):
+            for run in runs(rows, slots, max(1, _READ_BYTES // row_bytes)):
+                if not read(*run, read_cached if scattered else read_fully):
                     row, count, _ = run
                     os.posix_fadvise(file.fileno(), offset + row * row_bytes, count * row_bytes,
                                      os.POSIX_FADV_WILLNEED)
                     uncached.append(run)
             for run in uncached:
-                read(*run, _read_fully)
+                read(*run, read_fully)
 
     def _read_by_h5py(self, rows: np.ndarray, out: np.ndarray, slots: np.ndarray) -> None:
         unique, inverse = np.unique(rows, return_inverse=True)
@@ -173,7 +195,7 @@ class FeatureFile:
                 raw = dataset[unique]
         in_place = len(unique) == len(rows) and (np.diff(slots) == 1).all()
         block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, out.dtype)
-        _widen(raw, block)
+        widen(raw, block)
         if not self._known_finite[unique].all():
             self._refuse_non_finite(unique, block)
         if not in_place:
@@ -181,7 +203,7 @@ class FeatureFile:
 
     def _refuse_non_finite(self, rows: np.ndarray | slice, block: np.ndarray) -> None:
         """Looks at block[i], which is row rows[i] of the file."""
-        if self.dtype.kind == "f" and not _all_finite(block):
+        if self.dtype.kind == "f" and not all_finite(block):
             row = np.arange(self.shape[0])[rows][np.argmin(np.isfinite(block).reshape(len(block), -1).all(axis=1))]
             raise UserError(f"{self.path}: row {row} of '{self.key}' (counted from 0) holds NaN, Inf or a "
                             "value beyond float32. Extract the features of this video again, or drop the "
@@ -201,58 +223,6 @@ def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
     return offset if offset is not None and dataset.id.get_storage_size() == size > 0 else None
 
 
-def _runs(rows: np.ndarray, slots: np.ndarray, most: int) -> Iterator[tuple[int, int, int]]:
-    """(first row, rows, first slot) of each stretch of at most `most` consecutive in the file and in the output."""
-    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(slots) != 1)) + 1
-    starts = np.concatenate([[0], breaks])
-    lengths = np.diff(np.append(starts, len(rows)))
-    for row, length, slot in zip(rows[starts].tolist(), lengths.tolist(), slots[starts].tolist(), strict=True):
-        for done in range(0, length, most):
-            yield row + done, min(most, length - done), slot + done
-
-
-def _read_cached(file: FileIO, out: np.ndarray, offset: int) -> bool:
-    """Fills `out` if the system has all of it in memory, and says whether it had."""
-    try:
-        return os.preadv(file.fileno(), [out.data], offset, os.RWF_NOWAIT) == out.nbytes
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system that cannot tell
-        return _read_fully(file, out, offset)
-
-
-def _read_fully(file: FileIO, out: np.ndarray, offset: int) -> bool:
-    """Fills `out`; one read returns at most 2 GiB on Linux."""
-    view = out.reshape(-1).view(np.uint8).data
-    file.seek(offset)
-    while len(view):
-        count = file.readinto(view)
-        if not count:
-            raise OSError("truncated file: it ends inside the features")
-        view = view[count:]
-    return True
-
-
-def _all_finite(block: np.ndarray) -> bool:
-    """Whether `block` of float16 or float32 holds no NaN or Inf: by its bits, for numpy takes float16 one by one."""
-    size = block.dtype.itemsize
-    positive, negative = _FIRST_NON_FINITE[size]
-    return block.size == 0 or bool(block.view(f"i{size}").max() < positive and block.view(f"u{size}").max() < negative)
-
-
-def _widen(raw: np.ndarray, out: np.ndarray) -> None:
-    """out = `raw` in its type; uint8 are pixels, value / 255. A float64 beyond float32 becomes Inf."""
-    if raw.dtype == out.dtype:
-        out[...] = raw
-    elif raw.dtype == np.uint8:
-        np.divide(raw, np.float32(255), out=out)
-    elif raw.dtype == np.float16 and raw.dtype.isnative:
-        torch.from_numpy(out).copy_(torch.from_numpy(raw))  # ten times as fast as numpy's, and other threads run on
-    else:
-        with np.errstate(over="ignore"):
-            out[...] = raw
-
-
 def _require_file(path: str, role: str) -> None:
     if os.path.isdir(path):
         raise UserError(f"{path}: a folder, not an HDF5 file of {role} features. Name the .h5 file in it.")
@@ -260,14 +230,6 @@ def _require_file(path: str, role: str) -> None:
         raise UserError(f"{path}: no such file; the {role} features are expected at {Path(path).absolute()}. "
                         "Put the file there (README.md lists the feature files) or correct the path in the "
                         "config.")
-
-
-def _identity(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _names(group: h5py.Group) -> str:
@@ -292,6 +254,8 @@ def _problem_and_fix(error: BaseException, reason: str) -> str:
         return "the file has disappeared. Put it back"
     if isinstance(error, PermissionError):
         return "no permission to read it. Change its permissions"
+    if busy := in_use(reason):
+        return busy
     if "truncated" in reason:
         return f"a truncated file ({reason}). Download or extract it again"
     if "signature not found" in reason:

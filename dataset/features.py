@@ -7,14 +7,19 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
+from threading import Lock
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from dataset.feature_file import FeatureFile
+from dataset.digests import SCHEME, Digest, kept_digest
+from dataset.feature_file import ChangedError, FeatureFile
+from utils.ahead import read_ahead
 from utils.errors import UserError
 
-FINGERPRINT_ROWS = 256
+FINGERPRINT_ROWS = 256  # that the fingerprint was made of before
+_ROWS_PER_BLOCK = 256
+_comparing = Lock()
 
 
 def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, item_shape: Sequence[int],
@@ -50,6 +55,7 @@ class VideoFeatures:
         self.role = role
         self._files = list(files)
         self._starts = np.cumsum([0, *(file.shape[0] for file in self._files)])
+        self._fingerprint: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,13 +131,29 @@ class VideoFeatures:
         for number, file in enumerate(self._files):
             first, last = cuts[number], cuts[number + 1]
             if first < last:
-                file.read(rows[first:last] - self._starts[number], out, slots[first:last])
+                wanted = rows[first:last] - self._starts[number], out, slots[first:last]
+                try:
+                    file.read(*wanted)
+                except ChangedError:
+                    self._refuse_other_content()
+                    file.read(*wanted)
 
-    def blocks(self, num_rows: int = 1024, dtype: DTypeLike | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """(start, (up to num_rows, T, F)) over the whole split in order, float32, uint8 (pictures) or `batch_dtype`."""
+    def blocks(self, num_rows: int = 1024, dtype: DTypeLike | None = None, *,
+               fingerprint: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, (up to num_rows, T, F)) over the whole split in order, float32, uint8 (pictures) or
+        `batch_dtype`.
+
+        With `fingerprint`, who takes all of them has made it by the way, so that no pass of its own is needed.
+        """
+        digest = Digest(self.shape, self.dtype) if fingerprint and self._fingerprint is None else None
         for start in range(0, len(self), num_rows):
             index = np.arange(start, min(start + num_rows, len(self)))
-            yield start, self.rows(index, np.empty((len(index), *self.shape[1:]), dtype or self._read_dtype))
+            block = self.rows(index, np.empty((len(index), *self.shape[1:]), dtype or self._read_dtype))
+            if digest is not None:
+                digest.add(block)
+            yield start, block
+        if digest is not None:
+            self._fingerprint = digest.keep(self._files)
 
     def chunk_blocks(self, least: int, most: int) -> list[tuple[int, int]]:
         """(start, stop) of blocks that together are all videos, each of one file and of whole chunks of it.
@@ -154,10 +176,37 @@ class VideoFeatures:
         return out
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over shape, stored type and up to 256 evenly spaced videos.
+        """"all:" and the SHA-256 (hex) over every video, see `Digest`, as the files were when they were opened.
 
-        It depends on the content alone: paths, dates, compression and the division into files do not enter.
+        It is read from the user's cache where that knows these files by inode, size and times, else made of all videos,
+        unless `blocks` has made it.
+
+        Raises:
+            UserError: a file has become unreadable or was rewritten, or a video holds NaN or Inf.
         """
+        if self._fingerprint is None:
+            self._fingerprint = kept_digest(self._files)
+        if self._fingerprint is None:
+            for _ in read_ahead(self.blocks(_ROWS_PER_BLOCK, self.batch_dtype, fingerprint=True)):
+                pass
+        assert self._fingerprint is not None
+        return self._fingerprint
+
+    def matches(self, fingerprint: str) -> bool:
+        """Whether `fingerprint`, as an artefact or a checkpoint has recorded it, is of these videos.
+
+        One recorded before fingerprints were of every video is of 256 of them, so that others may differ unseen.
+        """
+        own = self.fingerprint() if fingerprint.startswith(SCHEME) else self.legacy_fingerprint()
+        return fingerprint == own
+
+    def same_videos(self, other: "VideoFeatures") -> bool:
+        """Whether `other` holds the same videos in the same order; all are read only where a few do not tell."""
+        return (self.shape == other.shape and self.legacy_fingerprint() == other.legacy_fingerprint()
+                and self.fingerprint() == other.fingerprint())
+
+    def legacy_fingerprint(self) -> str:
+        """SHA-256 (hex) over shape, stored type and up to 256 evenly spaced videos: what `fingerprint` was before."""
         picked = np.unique(np.linspace(0, len(self) - 1, FINGERPRINT_ROWS).round().astype(np.int64))
         digest = hashlib.sha256(f"{self.shape} {self.dtype.name}".encode())
         for some in np.array_split(picked, 8):
@@ -168,6 +217,23 @@ class VideoFeatures:
     @property
     def _read_dtype(self) -> np.dtype:
         return self.batch_dtype if self.pictures else np.dtype(np.float32)
+
+    def _refuse_other_content(self) -> None:
+        """Goes on where files that were replaced or rewritten hold the same videos, which only a fingerprint can show.
+
+        Raises:
+            UserError: they do not, or no fingerprint was made before.
+        """
+        with _comparing:
+            if not any(file.changed for file in self._files):
+                return  # another thread has compared
+            again = VideoFeatures([FeatureFile(file.path, file.key, self.role) for file in self._files], self.role)
+            if self._fingerprint is None or again.fingerprint() != self._fingerprint:
+                names = ", ".join(file.path for file in self._files if file.changed)
+                raise ChangedError(f"{names}: replaced or rewritten while in use, and not known to hold the same "
+                                   f"{self.role} videos as before. Put the old file back, or start the command again.")
+            for file, found in zip(self._files, again._files, strict=True):
+                file.accept(found)
 
 
 def frame_layout(shape: Sequence[int]) -> tuple[int, int]:

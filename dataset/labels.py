@@ -16,7 +16,7 @@ import scipy.io
 from scipy import sparse
 
 from utils.errors import UserError
-from utils.files.hdf5 import read_whole
+from utils.files.hdf5 import in_use, read_whole
 from utils.files.mat import check_types
 
 KEYS = ("labels", "re_label", "q_label")
@@ -60,7 +60,7 @@ def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_vide
 
 
 def read_class_names(path: str | os.PathLike | None, num_classes: int) -> list[str]:
-    """The name of each class: the lines of the text file `path`, or the classes' numbers where it is None.
+    """The name of each class: the lines of the text file `path` (UTF-8), or the classes' numbers where it is None.
 
     Raises:
         UserError: the file cannot be read as UTF-8, or has not one line per class.
@@ -68,7 +68,7 @@ def read_class_names(path: str | os.PathLike | None, num_classes: int) -> list[s
     if path is None:
         return [str(number) for number in range(num_classes)]
     try:
-        names = Path(path).read_text(encoding="utf-8").splitlines()
+        names = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as names of classes ({error}). Correct class_name_path, or set it to "
                         "None.") from error
@@ -93,6 +93,8 @@ def _variables(path: str, role: str) -> dict[str, Any]:
         raise UserError(f"{path}: no permission to read it. Change its permissions.") from error
     except Exception as error:  # a damaged file makes these readers raise nearly anything
         reason = " ".join(str(error).split())
+        if busy := in_use(reason):
+            raise UserError(f"{path}: {busy}.") from error
         raise UserError(f"{path}: not a readable .mat, HDF5 or .npy file ({reason}). Download or save it "
                         "again.") from error
     return {name: value for name, value in found.items() if _is_numeric(value)}
@@ -194,9 +196,12 @@ def _one_hot(ids: np.ndarray, num_classes: int | None, where: str) -> np.ndarray
     values = np.unique(ids)
     if not len(values):
         raise UserError(f"{where}: no labels. Save them as a matrix (videos, classes) of 0 and 1.")
+    if len(values) == 1 and num_classes is None:
+        raise UserError(f"{where}: a single column with the value {values[0]:g} alone, so that all videos are relevant "
+                        "to each other or none is. Name labels of at least two classes, with a column each.")
     if len(values) <= 2 and num_classes is None:
-        raise UserError(f"{where}: a single column with the values {values.tolist()}; neither class ids nor "
-                        "a column per class. Save the labels as a matrix (videos, classes) of 0 and 1.")
+        raise UserError(f"{where}: a single column with the values {values.tolist()}; ids of two "
+                        "classes, or one class alone? Save a column for each of at least two classes, of 0 and 1.")
     if not np.isfinite(values).all() or (values != np.round(values)).any() or values[0] < 0:
         raise UserError(f"{where}: a single column whose values are no class ids (integers from 0). Save the "
                         "labels as a matrix (videos, classes) of 0 and 1.")

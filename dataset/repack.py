@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from dataset.feature_file import FeatureFile
 from dataset.features import VideoFeatures, open_features
 from utils.cli import run_script
 from utils.errors import UserError
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 DTYPES = ("float16", "float32")
@@ -68,12 +68,14 @@ def _blocks(features: VideoFeatures) -> Iterator[tuple[int, np.ndarray]]:
 def _write(features: VideoFeatures, part: Path, key: str, target: np.dtype, progress: Progress) -> list[int]:
     """Writes the features to `part`; returns the checksum of each block."""
     sums = []
-    with h5py.File(part, "w") as file:
+    new = NewHdf5(part)
+    with new as file:
         dataset = file.create_dataset(key, features.shape, target)
         for start, block in _blocks(features):
             converted = _convert(block, target)
             _refuse_loss(features, start, block, converted)
             dataset[start:start + len(block)] = converted
+            new.check()
             sums.append(zlib.crc32(converted.data))
             progress(len(block))
     return sums

@@ -1,10 +1,11 @@
 """Packed codes with the ids of their items, and the files that hold them. N items, K bits.
 
 A file is HDF5 (.h5, .hdf5) or .npz. Both hold `codes` (uint8 (N, ceil(K/8)), bit 0 the most significant of byte 0),
-`ids` (strings), `num_bits`, `fingerprint` of the model and `made_from` (JSON, for people); in HDF5 the last three are
-attributes. Files made elsewhere need `codes` and `num_bits` only.
+`ids` (strings), `num_bits`, `fingerprint` of the model, `made_from` (JSON, for people) and a `checksum` of all these;
+in HDF5 what is no array is an attribute. Files made elsewhere need `codes` and `num_bits` only.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,10 +17,12 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
-from utils.files.hdf5 import read_whole
+from utils.files.hdf5 import in_use, read_whole
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # from 2 on with checksums
+MOST_BITS = 65_535  # distances are uint16
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class CodeSet:
 
     `fingerprint` tells the model that made the codes, "" where that is unknown; `made_from` tells it to people.
     `source` is what messages call this set: the path it was read from.
+
+    Raises:
+        UserError: K is above MOST_BITS.
     """
 
     bits: np.ndarray
@@ -36,6 +42,11 @@ class CodeSet:
     fingerprint: str = ""
     made_from: Mapping[str, object] = field(default_factory=dict)
     source: str = "the codes"
+
+    def __post_init__(self) -> None:
+        if self.num_bits > MOST_BITS:
+            raise UserError(f"{self.source}: codes of {self.num_bits} bits; at most {MOST_BITS} can be compared. "
+                            "Encode with a model of fewer bits.")
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -118,7 +129,7 @@ def read_ids(path: str | os.PathLike) -> list[str]:
         UserError: the file cannot be read, an id is empty or occurs twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}). Store the ids one "
                         "per line.") from error
@@ -202,13 +213,36 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise UserError(f"{path}: not what search.py writes ({' '.join(str(error.args[0]).split())}). Make it "
                         "anew.") from error
     except Exception as error:  # a damaged file makes h5py, numpy and zipfile raise nearly anything
-        raise UserError(f"{path}: cannot be read, truncated or damaged ({' '.join(str(error).split())}). Make it "
-                        "anew.") from error
+        reason = " ".join(str(error).split())
+        fix = in_use(reason) or f"cannot be read, truncated or damaged ({reason}). Make it anew"
+        raise UserError(f"{path}: {fix}.") from error
+
+
+def check_sum(source: str, about: Mapping, name: str, found: str) -> None:
+    """Compares `found`, a checksum of what was read, with the one that the file `source` has in `about` under `name`.
+
+    Raises:
+        UserError: they differ, or it has none although files of its format do; older ones need none.
+    """
+    if name not in about and int(about.get("format_version", 0)) < 2:
+        return
+    if str(about.get(name)) != found:
+        raise UserError(f"{source}: damaged, its content does not fit its checksum. Make it anew.")
 
 
 def _about(codes: CodeSet) -> dict[str, object]:
-    return {"num_bits": codes.num_bits, "fingerprint": codes.fingerprint,
-            "made_from": json.dumps(dict(codes.made_from)), "format_version": FORMAT_VERSION}
+    about = {"num_bits": codes.num_bits, "fingerprint": codes.fingerprint,
+             "made_from": json.dumps(dict(codes.made_from)), "format_version": FORMAT_VERSION}
+    return about | {"checksum": _checksum(codes.bits, codes.ids, about)}
+
+
+def _checksum(bits: np.ndarray, ids: np.ndarray | None, about: Mapping) -> str:
+    """SHA-256 (hex) of what a file of codes holds."""
+    told = [int(about["num_bits"]), str(about.get("fingerprint")), str(about.get("made_from")), bits.shape]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    digest.update("\0".join(map(str, () if ids is None else ids)).encode("utf-8", "surrogatepass"))
+    digest.update(np.ascontiguousarray(bits).data.cast("B") if bits.size else b"")
+    return digest.hexdigest()
 
 
 def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mapping) -> CodeSet:
@@ -223,6 +257,7 @@ def _checked(source: str, bits: np.ndarray, ids: np.ndarray | None, about: Mappi
                         "of byte 0 and the last byte is filled up with zeros; pack them so.")
     if ids is not None:
         _check_ids(source, ids.shape, bits)
+    check_sum(source, about, "checksum", _checksum(bits, ids, about))
     ids = row_ids(len(bits)) if ids is None else np.array([str(item) for item in ids], object)
     return CodeSet(bits, ids, num_bits, str(about.get("fingerprint", "")),
                    dict(json.loads(str(about.get("made_from", "{}")))), source)
@@ -234,14 +269,15 @@ def _check_ids(source: str, shape: tuple[int, ...], bits: np.ndarray) -> None:
 
 
 def _write_hdf5(part: Path, codes: CodeSet) -> None:
-    with h5py.File(part, "w") as file:
+    with NewHdf5(part) as file:
         put_codes(file, codes)
 
 
 def _write_npz(part: Path, codes: CodeSet) -> None:
     about = {name: np.array(value) for name, value in _about(codes).items()}
     with open(part, "wb") as file:  # a file, since savez would add .npz to a name
-        np.savez(file, codes=codes.bits, ids=codes.ids.astype(str), **about)  # type: ignore[arg-type]
+        # the codes last: where damage hides members behind it, they are missed first
+        np.savez(file, **about, ids=codes.ids.astype(str), codes=codes.bits)  # type: ignore[arg-type]
 
 
 def _read_hdf5(path: str | os.PathLike) -> CodeSet:

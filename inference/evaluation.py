@@ -89,7 +89,7 @@ def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str,
 
 def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:
     """The rows of `inference.baselines.baseline_table` for this task, fit on the `train` features."""
-    shared = train.fingerprint() == retrieval.database.fingerprint()
+    shared = train.same_videos(retrieval.database)
     return baseline_table(train, train if shared else retrieval.database, retrieval.queries,
                           retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
                           map_at=config.map_at, normaliser=config.ap_normaliser,

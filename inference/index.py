@@ -1,18 +1,22 @@
 """Codes under ids that can be searched, extended, thinned out and kept in one file. N items, Q queries, K bits."""
 
+import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
 
 from inference import index_kinds
-from inference.code_file import CodeSet, check_unique_ids, put_codes, reading, take_codes
+from inference.code_file import CodeSet, check_sum, check_unique_ids, put_codes, reading, take_codes
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
-from utils.files.writing import whole_file
+from utils.files.lock import lock_beside
+from utils.files.new_hdf5 import NewHdf5
+from utils.files.writing import remove_parts, whole_file
 from utils.registry import INDEX_KINDS
 
 
@@ -111,22 +115,45 @@ class Index:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the index to one HDF5 file, whole or not at all: the codes and ids, kind, settings, what was learned.
 
+        Who changes a file that others may change does it within `sole_writer`.
+
         Raises:
             UserError: the operating system refused to write.
         """
-        with whole_file(path) as part, h5py.File(part, "w") as file:
+        with whole_file(path) as part, NewHdf5(part) as file:
             put_codes(file, self.codes)
-            file.attrs.update({"kind": self.kind, "settings": json.dumps(self.settings),
-                               "num_learned": self._num_learned})
-            for name, array in self._structure.state.items():
+            about = {"kind": self.kind, "settings": json.dumps(self.settings), "num_learned": self._num_learned}
+            state = self._structure.state
+            file.attrs.update({**about, "index_checksum": _checksum(about, state)})
+            for name, array in state.items():
                 file[f"state/{name}"] = array
+
+
+@contextmanager
+def sole_writer(path: str | os.PathLike, wait: Callable[[str], object], *, changes: bool = True) -> Iterator[None]:
+    """A block in which no other process is in such a block for the index file `path`.
+
+    It is waited for, and `wait` told of it in a line. What killed writers have left beside the file is removed.
+
+    Args:
+        changes: whether the file is to be there already.
+
+    Raises:
+        UserError: it is not, or the lock cannot be written.
+    """
+    if changes:
+        with reading(path):
+            os.stat(path)
+    with lock_beside(path, wait=wait):
+        remove_parts(path)
+        yield
 
 
 def load_index(path: str | os.PathLike) -> Index:
     """The index in a file of `Index.save`.
 
     Raises:
-        UserError: missing, truncated, or no index.
+        UserError: missing, truncated, damaged, with an id twice, or no index.
     """
     with reading(path):
         if os.path.exists(path) and not h5py.is_hdf5(path):
@@ -135,7 +162,19 @@ def load_index(path: str | os.PathLike) -> Index:
             codes = take_codes(file, str(path))
             if "kind" not in file.attrs:
                 raise UserError(f"{path}: a file of codes, not an index. Make one of it with search.py index.")
+            check_unique_ids(codes)
             state = {name: read_whole(array, path) for name, array in file.get("state", {}).items()}
+            check_sum(str(path), file.attrs, "index_checksum", _checksum(file.attrs, state))
             kind = str(file.attrs["kind"])
             settings = index_kinds.stored_settings(kind, json.loads(file.attrs["settings"]))
             return Index._restored(codes, kind, settings, state, int(file.attrs["num_learned"]))
+
+
+def _checksum(about: Mapping, state: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of what an index file holds besides its codes."""
+    told = [str(about["kind"]), str(about["settings"]), int(about["num_learned"])]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for name in sorted(state):
+        array = np.asarray(state[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

@@ -25,12 +25,13 @@ def hamming(query_bits: np.ndarray, database_bits: np.ndarray, *, memory_limit: 
             The default keeps them in a core's cache, which is faster than more.
 
     Raises:
-        ValueError: the codes have different widths.
+        ValueError: the codes have different widths, or more bits than uint16 counts.
     """
     query_bits, database_bits = np.asarray(query_bits), np.asarray(database_bits)
     if query_bits.shape[1] != database_bits.shape[1]:
         raise ValueError(f"query codes have {query_bits.shape[1]} bytes, "
                          f"database codes {database_bits.shape[1]}.")
+    _refuse_overflow(8 * query_bits.shape[1] - 7)
     query, database = _words(query_bits), _words(database_bits)
     dtype = np.uint8 if query_bits.shape[1] <= 31 else np.uint16
     distances = np.empty((len(query), len(database)), dtype)
@@ -50,11 +51,21 @@ def hamming_reference(query_code: np.ndarray, database_code: np.ndarray) -> np.n
 
 
 def doubled_distances(query_codes: np.ndarray, database_codes: np.ndarray) -> np.ndarray:
-    """K - query . item, uint16 (q, N) in 0..2K, of codes in {-1, 0, +1}; holds one float32 (q, N) besides."""
+    """K - query . item, uint16 (q, N) in 0..2K, of codes in {-1, 0, +1}; holds one float32 (q, N) besides.
+
+    Raises:
+        ValueError: 2K is more than uint16 counts.
+    """
     num_bits = query_codes.shape[1]
+    _refuse_overflow(2 * num_bits)
     # float32 products of small integers are exact below 2**24.
     dot = query_codes.astype(np.float32) @ database_codes.astype(np.float32).T
     return np.subtract(num_bits, dot, out=dot).astype(np.uint16)
+
+
+def _refuse_overflow(most: int) -> None:
+    if most > np.iinfo(np.uint16).max:
+        raise ValueError(f"distances up to {most} are more than 65535, the most that is counted here.")
 
 
 def iterate_blocks(query_codes: np.ndarray, database_codes: np.ndarray,
@@ -65,12 +76,13 @@ def iterate_blocks(query_codes: np.ndarray, database_codes: np.ndarray,
         query_codes, database_codes: int8 (Q, K) and (N, K), values -1 and +1, or with zeros.
 
     Raises:
-        ValueError: the codes are not 2-D, differ in K, or hold other values.
+        ValueError: the codes are not 2-D, differ in K, hold other values, or are longer than uint16 counts.
     """
     query_codes, database_codes = check_codes(query_codes), check_codes(database_codes)
     if query_codes.shape[1] != database_codes.shape[1]:
         raise ValueError(f"query codes have {query_codes.shape[1]} bits, "
                          f"database codes {database_codes.shape[1]}.")
+    _refuse_overflow(query_codes.shape[1])
     packed = levels_per_bit(query_codes, database_codes) == 1
     if packed:
         query_codes, database_codes = pack(query_codes), pack(database_codes)

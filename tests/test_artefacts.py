@@ -28,7 +28,10 @@ class FakeFeatures:
     def __len__(self):
         return len(self.array)
 
-    def blocks(self, num_rows):
+    def matches(self, fingerprint):
+        return fingerprint == self.name
+
+    def blocks(self, num_rows, fingerprint=False):
         self.passes += 1
         for start in range(0, len(self.array), num_rows):
             yield start, self.array[start:start + num_rows]

@@ -17,7 +17,7 @@ class FakeFeatures:
     def __init__(self, array):
         self.array, self.shape = array, array.shape
 
-    def blocks(self, num_rows):
+    def blocks(self, num_rows, fingerprint=False):
         for start in range(0, len(self.array), num_rows):
             yield start, self.array[start:start + num_rows]
 

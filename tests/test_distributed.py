@@ -169,7 +169,8 @@ def test_processes_of_one_machine_divide_its_memory(monkeypatch):
 
 
 def test_every_process_takes_its_own_gpu(monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "4"}.items():
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "4",
+                        "LOCAL_WORLD_SIZE": "4", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     assert "Leave --gpu out" in message_of(lambda: join("1"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -234,6 +235,42 @@ def test_milvus_leaves_nothing_half_done(milvus):
     assert "not written" in message_of(lambda: export(code_set(5, 16, 1), "milvus", "http://[", "videos"))
     long = CodeSet(np.zeros((1, 2), np.uint8), np.array(["x" * 70_000], object), 16)
     assert "65535" in message_of(lambda: export(long, "milvus", milvus, "videos"))
+
+
+@on_milvus
+def test_a_killed_export_to_milvus_is_marked(milvus):
+    """The server is the test's and goes on; the export is a program of its own."""
+    codes = code_set(700, 16, 1)
+    script = f"""if True:
+        import os, signal
+        from inference.export import export, milvus
+        from tests.test_export import code_set
+        insert, milvus.ROWS_PER_CALL = milvus._insert, 100
+        def cut(client, name, codes):
+            insert(client, name, type(codes)(codes.bits[:300], codes.ids[:300], codes.num_bits))
+            os.kill(os.getpid(), signal.SIGKILL)
+        milvus._insert = cut
+        export(code_set(700, 16, 1), "milvus", {uri_of(milvus)!r}, "videos")
+        """
+    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, capture_output=True, text=True,
+                            timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with client_of(milvus) as client:
+        assert sorted(client.list_collections()) == ["videos", "videos_incomplete"]
+    text = message_of(lambda: export(codes, "milvus", milvus, "videos"))
+    assert "a part of the codes" in text
+    assert "--replace" in text
+    export(codes, "milvus", milvus, "videos", replace=True)
+    check_collection(milvus, codes, codes, 5)
+    with client_of(milvus) as client:
+        assert client.list_collections() == ["videos"]
+
+
+def uri_of(milvus):
+    """Where the server of that file listens."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    return server_manager_instance.start_and_get_uri(milvus)
 
 
 @on_milvus

@@ -112,8 +112,9 @@ def test_fingerprint_is_of_the_content_alone(tmp_path):
     assert read_back(halves[::-1]).fingerprint() != whole
     assert read_back(write(tmp_path / "d.h5", stored.astype("float64"))).fingerprint() != whole
     assert read_back(write(tmp_path / "e.h5", stored[:-1])).fingerprint() != whole
-    stored[599, 0, 0] += 1
-    assert read_back(write(tmp_path / "f.h5", stored)).fingerprint() != whole
+    half = values("float16", 600)
+    assert (read_back(write(tmp_path / "f.h5", half)).fingerprint()
+            != read_back(write(tmp_path / "g.h5", half.astype("float32"))).fingerprint())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -203,17 +204,6 @@ def test_a_damaged_chunk_is_a_user_error(tmp_path):
         file.write(b"\0" * chunk.size)
     features = read_back(path)
     assert path in message_of(lambda: features.rows([1]))
-
-
-def test_a_file_replaced_while_in_use(tmp_path):
-    path = write(tmp_path / "a.h5", values("float32"))
-    features = read_back(path)
-    write(tmp_path / "new.h5", values("float32", seed=1))
-    os.replace(tmp_path / "new.h5", path)
-    np.testing.assert_array_equal(features.load(), values("float32", seed=1))
-    write(tmp_path / "new.h5", values("float16"))
-    os.replace(tmp_path / "new.h5", path)
-    assert "replaced" in message_of(features.load)
 
 
 def _row_sum(features):

@@ -110,8 +110,8 @@ def test_scattered_rows_are_the_same_whether_cached_or_not(tmp_path, monkeypatch
         refused.append(offset)
         return False
 
-    for read_cached in (feature_file._read_cached, refuse):
-        monkeypatch.setattr(feature_file, "_read_cached", read_cached)
+    for read_cached in (feature_file.read_cached, refuse):
+        monkeypatch.setattr(feature_file, "read_cached", read_cached)
         np.testing.assert_array_equal(features.rows(index), stored[index])
     assert len(refused) == 5
 
@@ -126,7 +126,7 @@ def test_a_file_system_that_cannot_tell_what_is_cached_is_read_all_the_same(tmp_
     np.testing.assert_array_equal(write(tmp_path, stored).rows(index), stored[index].astype(np.float32))
 
 
-def test_a_video_that_goes_bad_between_two_reads_is_refused(tmp_path):
+def test_a_video_that_is_written_to_between_two_reads_is_refused(tmp_path):
     stored = values("float16")
     features = write(tmp_path, stored)
     source = FileSource(features)
@@ -134,7 +134,7 @@ def test_a_video_that_goes_bad_between_two_reads_is_refused(tmp_path):
     stored[31, 2, 3] = np.nan
     with h5py.File(features.paths[0], "r+") as file:
         file["feats"][31] = stored[31]
-    assert "row 31" in message_of(lambda: epoch(source))
+    assert "rewritten while in use" in message_of(lambda: epoch(source))
 
 
 def test_every_float16_widens_to_its_value(tmp_path):

@@ -13,9 +13,11 @@ know, and any number of processes can go on from it. Only the first writes, eval
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from itertools import accumulate
 from typing import TypeVar
 
@@ -28,13 +30,37 @@ from dataset.batches import AllRows
 from utils.cli import choose_device
 from utils.errors import UserError
 
+_NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+_AGENT_SECONDS = 60
 PATIENCE = timedelta(days=1)  # the others wait while the first evaluates; torchrun ends them where one has died
 Value = TypeVar("Value")
 
 
 def launched() -> bool:
-    """Whether torchrun started this process."""
-    return dist.is_available() and dist.is_torchelastic_launched()
+    """Whether torchrun started this process.
+
+    Raises:
+        UserError: some of its variables are set, but not all that it sets, or it is gone, as where an earlier one's are
+            left in the environment: this process would wait for others that never come.
+    """
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return False
+    if bad := [name for name in _NUMBERS if not os.environ.get(name, "").isdecimal()]:
+        raise UserError(f"TORCHELASTIC_RUN_ID is set, but no number for {', '.join(bad)}: left over from a torchrun? "
+                        "Unset TORCHELASTIC_RUN_ID, or start with torchrun.")
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        _require_agent(os.environ.get("MASTER_ADDR", ""), int(os.environ["MASTER_PORT"]))
+    return True
+
+
+@cache
+def _require_agent(host: str, port: int) -> None:
+    """Raises UserError where no torchrun listens there."""
+    try:
+        socket.create_connection((host, port), timeout=_AGENT_SECONDS).close()
+    except OSError as error:
+        raise UserError(f"TORCHELASTIC_RUN_ID is set, but no torchrun answers at {host}:{port} ({error}): left over "
+                        "from one that has ended? Unset TORCHELASTIC_RUN_ID, or start with torchrun.") from error
 
 
 def rank() -> int:

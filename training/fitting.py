@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from artefacts.cache import Fit, provide
+from dataset.features import VideoFeatures
 from dataset.protocol import open_train
 from model.contract import HashingMethod
 from training.checkpoints import LAST, read_checkpoint
@@ -41,7 +42,7 @@ def _fit(config, device: torch.device, command: str, force: bool, log: Callable[
     split, artefacts = open_train(own), METHODS.load(own.method).artefacts(own)
     provide(artefacts, own, split, device=device, fit=fitting(own, device, command, log=log), command=command, log=log)
     trainer = Trainer(own, device, preprocess=command, resume=lambda: command)
-    restart = force or _is_other(folder / LAST, own, trainer.fingerprint)
+    restart = force or _is_other(folder / LAST, own, trainer.features)
     log(f"{folder}: training {plain_name(method)}")
     with open_run(own, resume=not restart, restart=restart) as run:
         trainer.fit(run)
@@ -57,7 +58,7 @@ def _own_config(config, method: str, overrides: Mapping[str, object], folder: Pa
     return resolved(kept | given, defaultdict(lambda: source), source)
 
 
-def _is_other(path: Path, config, features: str) -> bool:
+def _is_other(path: Path, config, features: VideoFeatures) -> bool:
     """Whether the run whose last checkpoint is at `path` cannot be continued."""
     if not path.exists():
         return False
@@ -65,4 +66,5 @@ def _is_other(path: Path, config, features: str) -> bool:
         state = read_checkpoint(path)
     except UserError:
         return True
-    return state.get("features") != features or bool(changed_settings(state.get("config", {}), config))
+    other = not features.matches(str(state.get("features"))) or changed_settings(state.get("config", {}), config)
+    return bool(other)

@@ -65,8 +65,8 @@ class Trainer:
         learning_rate(config.schedule, 0, config.num_epochs, config.lr, config.min_lr)  # its name, before any work
         features, method = open_train(config), method_class(config)
         check_split(method.artefacts(config), config, features)
-        self.fingerprint = features.fingerprint()
-        check_same_everywhere(self.fingerprint, "training features")
+        self.features = features
+        check_same_everywhere(features.fingerprint(), "training features")
         artefacts = load(method.artefacts(config), config, features, command=preprocess, log=log.info)
         self.labels = (torch.from_numpy(read_train_labels(config, len(features)))
                        if method.uses_labels or config.train_label_path else None)
@@ -218,7 +218,7 @@ class Trainer:
 
     def _state(self, epoch: int) -> dict:
         state = {"model_state_dict": self.model.state_dict(), "epoch": epoch, "config": plain_settings(self.config),
-                 "features": self.fingerprint}
+                 "features": self.features.fingerprint()}
         return state if self.optimizer is None else state | {"optimizer_state_dict": self.optimizer.state_dict()}
 
     def _shared_state(self, epoch: int) -> dict:
@@ -229,7 +229,7 @@ class Trainer:
         whether the run is finished."""
         if not run.state:
             return float("-inf"), 0, False
-        if run.state["features"] != self.fingerprint:
+        if not self.features.matches(run.state["features"]):
             raise UserError(f"{run.checkpoints}: this run was trained on other features than "
                             f"{self.config.train_feat_path}. Restore them, or set run_name to begin another run.")
         self._check_measure(run.state, run.checkpoints)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
-from utils.signals import stopping_at_once
+from utils.signals import line_of, stopping_at_once
 
 if TYPE_CHECKING:
     import torch
@@ -21,16 +21,21 @@ _USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno
 
 def run_script(main: Callable[[], object]) -> None:
     """Calls `main`. What a user can mend ends in one line on stderr and exit status 2; an interrupt in 130, SIGTERM in
-    143.
+    143; a reader of the output that has gone (`| head`) in 141, without a word.
 
     The former is a UserError, or an OSError of the file system: disk full, no permission, nothing there. All other
-    exceptions are faults of the program and keep their traceback.
+    exceptions are faults of the program and keep their traceback. What the terminal's encoding lacks is shown as \\x...
     """
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stopping_at_once():
-            main()
+            _run_and_flush(main)
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        _forget_output()
+        raise SystemExit(128 + getattr(signal, "SIGPIPE", 13)) from None
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if error.errno not in _USERS_OS_ERRORS or (error.filename is None and not is_full):
@@ -40,7 +45,7 @@ def run_script(main: Callable[[], object]) -> None:
     except KeyboardInterrupt as stop:
         signum = getattr(stop, "signum", signal.SIGINT)
         with suppress(OSError):  # a closed terminal
-            print("interrupted" if signum == signal.SIGINT else f"ended by {stop}", file=sys.stderr)
+            print(line_of(signum), file=sys.stderr)
         raise SystemExit(128 + signum) from None
 
 
@@ -76,6 +81,31 @@ def choose_device(gpu: str | int | None) -> "torch.device":
         raise UserError(f"--gpu {gpu}: {found} GPU{'' if found == 1 else 's'} found; choose "
                         f"{f'0 to {found - 1}' if found > 1 else '0' if found else '--gpu cpu'}.")
     return torch.device("cuda", int(wanted))
+
+
+def _run_and_flush(main: Callable[[], object]) -> None:
+    """Calls `main`; output that cannot be written any more raises here, not when the interpreter ends."""
+    try:
+        main()
+    except SystemExit:  # of --help
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _forget_output() -> None:
+    """Turns the output whose reader has gone to nowhere, as the interpreter writes the rest of it when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        except (AttributeError, ValueError):  # none, or closed
+            pass
 
 
 def _fail(message: str) -> None:

@@ -1,9 +1,11 @@
 """SIGINT, SIGTERM and SIGHUP as exceptions: raised at once, or noted until the work done so far is kept."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -15,6 +17,30 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, signum: int):
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+
+
+def end_in_one_line() -> None:
+    """From here on each of the signals ends the program with one line and the status that it has in `run_script`.
+
+    For a script's first statement, as the imports take seconds, in which Ctrl-C would show a traceback and SIGTERM say
+    nothing. Does nothing where another program runs the script, as the tests do.
+    """
+    if sys.orig_argv[-len(sys.argv):] != sys.argv:
+        return
+    for signum in SIGNALS:
+        if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+            signal.signal(signum, _end)
+
+
+def line_of(signum: int) -> str:
+    """What a program says that a signal has ended."""
+    return "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    with suppress(OSError):  # a closed terminal
+        os.write(2, f"{line_of(signum)}\n".encode())
+    os._exit(128 + signum)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 ROWS_PER_CALL = 10_000  # a call may take 64 MiB
+INCOMPLETE = "_incomplete"  # ends the name of the collection that marks another
 MAX_ID_BYTES = 65_535  # of a VARCHAR
 
 
@@ -27,7 +28,8 @@ class Engine:
 
     def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
         """Stores `codes`. Milvus has no transactions: a collection to replace is dropped before the new one is filled;
-        one that could not be filled is dropped again."""
+        one that could not be filled is dropped again. Until it is filled, an empty collection `name`_incomplete stands
+        beside it, which is all that tells it from a whole one after a kill."""
         from pymilvus import MilvusClient
 
         for logger in ("pymilvus", "pymilvus.milvus_client"):
@@ -38,16 +40,46 @@ class Engine:
         with _told_in_a_line(name):
             client = MilvusClient(where)
             try:
-                if client.has_collection(name):
-                    if not replace:
-                        raise UserError(f"{name}: this collection exists already. Name another, or discard it with "
-                                        "--replace.")
-                    client.drop_collection(name)
-                with _dropped_on_failure(client, name):
-                    _create(client, name, codes, longest, *self.INDEXES[index])
-                    _insert(client, name, codes)
+                _refuse_to_overwrite(client, name, replace)
+                with _marked_incomplete(client, name):
+                    if client.has_collection(name):
+                        client.drop_collection(name)
+                    with _dropped_on_failure(client, name):
+                        _create(client, name, codes, longest, *self.INDEXES[index])
+                        _insert(client, name, codes)
             finally:
                 client.close()
+
+
+def _refuse_to_overwrite(client: "MilvusClient", name: str, replace: bool) -> None:
+    if replace or not client.has_collection(name):
+        return
+    if client.has_collection(name + INCOMPLETE):
+        raise UserError(f"{name}: this collection holds a part of the codes, as an earlier export was cut short. "
+                        "Export them anew with --replace.")
+    raise UserError(f"{name}: this collection exists already. Name another, or discard it with --replace.")
+
+
+@contextmanager
+def _marked_incomplete(client: "MilvusClient", name: str) -> Iterator[None]:
+    """A block in which the collection that marks `name` is there; it stays where the block does not end, or leaves
+    `name` without its rows."""
+    from pymilvus import DataType, MilvusException
+
+    mark = name + INCOMPLETE
+    if not client.has_collection(mark):
+        schema = client.create_schema(description=f"the export into {name} is not complete")
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("code", DataType.BINARY_VECTOR, dim=8)  # a collection without vectors cannot be
+        client.create_collection(mark, schema=schema)
+    try:
+        yield
+    except BaseException:
+        with suppress(MilvusException):
+            if not client.has_collection(name):
+                client.drop_collection(mark)
+        raise
+    client.drop_collection(mark)
 
 
 def _create(client: "MilvusClient", name: str, codes: CodeSet, longest_id: int, index_type: str,

@@ -123,7 +123,7 @@ def _constant(file: h5py.File, name: str, rng: random.Random) -> None:
 def _attribute(file: h5py.File, name: str, rng: random.Random) -> None:
     node = rng.choice((file, file, file[name]))
     keys = [*node.attrs, "made_from", "format_version", "num_bits", "MATLAB_sparse", "MATLAB_class", "kind", "settings",
-            "num_learned", "fingerprint"]
+            "num_learned", "fingerprint", "checksum", "index_checksum"]
     key = rng.choice(keys)
     if rng.random() < 0.2:
         del node.attrs[key]

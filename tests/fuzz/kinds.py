@@ -1,6 +1,7 @@
 """The kinds of input: small valid files of each, what may happen to them, and the readers that they go through."""
 
 import random
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from inference.code_file import CodeSet, read_codes, read_ids, write_codes
 from inference.index import Index, load_index
 from model import build_model, load_weights
 from model.fingerprint import model_fingerprint
-from tests.fuzz import archives, content
+from tests.fuzz import archives, content, libraries
 from tests.fuzz.damage import damaged
+from tests.fuzz.elsewhere import move_out
 from tests.fuzz.hdf5 import restructure
 from training.checkpoints import read_checkpoint, write_checkpoint
 from utils.config import Config, load_config
@@ -35,6 +37,7 @@ from utils.config.schema import check_values
 
 N, T, F, CLASSES, BITS = 12, 3, 5, 4, 12
 FINGERPRINT = "f" * 64
+_VALUES = np.random.default_rng(0).normal(size=(N, T, F))
 
 Mutation = Callable[[Path, random.Random], None]
 
@@ -47,6 +50,8 @@ class Kind:
     readers: Sequence[Callable[[Path], object]]
     mutations: Sequence[Mutation] = ()
     """What may happen to a sample besides what can happen to any file of its format."""
+    any_damage: bool = True
+    """Whether what can happen to any file of its format happens to it too; else only `mutations`."""
     program: bool = False
     """The file is run by design, so how long it runs is its own affair."""
 
@@ -55,10 +60,13 @@ def mutate(kind: Kind, samples: list[Path], case: Path, rng: random.Random) -> N
     """Writes `case` from one of `samples`, damaged byte by byte or in its structure."""
     sample = rng.choice(samples)
     case.write_bytes(sample.read_bytes())
+    if not kind.any_damage:
+        rng.choice(kind.mutations)(case, rng)
+        return
     others = [path.read_bytes() for path in samples]
     ways: list[Mutation] = [lambda path, rng: _damage_bytes(path, others, rng)] * 2 + list(kind.mutations)
     if h5py.is_hdf5(sample):
-        ways += [restructure] * 4
+        ways += [restructure] * 4 + [move_out] * 2
     if zipfile.is_zipfile(sample):
         ways += [archives.rearrange] * 3
     rng.choice(ways)(case, rng)
@@ -89,6 +97,18 @@ def _read_features(path: Path) -> None:
     assert torch.isfinite(FileSource(features).batch(index)).all()
     if len(features) < 1000:
         assert HostResident(features).shape == (len(features), T, F)
+
+
+def _read_known_features(path: Path) -> None:
+    """What is accepted is what was stored."""
+    features = open_features(path, item_shape=(T, F), role="training")
+    np.testing.assert_array_equal(features.load(), _VALUES.astype(features.dtype).astype(np.float32))
+
+
+def _make_known_features(folder: Path) -> None:
+    for name, dtype in (("single", "f4"), ("half", "f2"), ("double", "f8")):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["feats"] = _VALUES.astype(dtype)
 
 
 def _make_labels(folder: Path) -> None:
@@ -147,6 +167,9 @@ class _Split:
     def fingerprint(self) -> str:
         return FINGERPRINT
 
+    def matches(self, fingerprint: str) -> bool:
+        return fingerprint == FINGERPRINT
+
 
 def _read_artefact(artefact: Artefact, path: Path) -> np.ndarray:
     return load([artefact], _preprocessed(path), _Split(), log=_take_line)[artefact.name]
@@ -176,9 +199,21 @@ def _codes() -> CodeSet:
 def _make_codes(folder: Path) -> None:
     write_codes(folder / "codes.h5", _codes())
     write_codes(folder / "codes.npz", _codes())
+    write_codes(folder / "before.h5", _codes())
+    _forget_checksums(folder / "before.h5")
+    about = {name: np.array(value) for name, value in (("num_bits", BITS), ("fingerprint", FINGERPRINT))}
+    np.savez(folder / "before.npz", codes=_codes().bits, ids=_codes().ids.astype(str), **about)
     with h5py.File(folder / "foreign.h5", "w") as file:
         file["codes"] = _codes().bits
         file.attrs["num_bits"] = BITS
+
+
+def _forget_checksums(path: Path) -> None:
+    """Makes a file as it was before there were any: its damage reaches what comes behind them."""
+    with h5py.File(path, "r+") as file:
+        for name in ("checksum", "index_checksum"):
+            file.attrs.pop(name, None)
+        file.attrs["format_version"] = 1
 
 
 def _read_codes(path: Path) -> None:
@@ -189,7 +224,9 @@ def _read_codes(path: Path) -> None:
 
 def _make_indexes(folder: Path) -> None:
     for kind, settings in (("flat", {}), ("flat", {"engine": "faiss"}), ("ivf", {"nlist": 3}), ("multihash", {})):
-        Index(_codes(), kind, settings).save(folder / f"{kind}{len(settings)}.h5")
+        path = folder / f"{kind}{len(settings)}.h5"
+        Index(_codes(), kind, settings).save(path)
+        _forget_checksums(shutil.copy(path, path.with_stem(f"{path.stem}_before")))
 
 
 def _read_index(path: Path) -> None:
@@ -258,6 +295,9 @@ def _make_text(folder: Path) -> None:
 
 KINDS = {
     "features": Kind(_make_features, [_read_features]),
+    "elsewhere": Kind(_make_known_features, [_read_known_features], [partial(move_out, damage=False)],
+                      any_damage=False),
+    "libraries": Kind(libraries.make_libraries, [libraries.read_library]),
     "labels": Kind(_make_labels, [_read_labels, partial(_read_labels, key="labels", num_classes=CLASSES)],
                    [content.change_labels] * 3),
     "artefacts": Kind(_make_artefacts, [_read_pseudo_labels, _read_centers]),

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
+from utils.files.outside import files_of, parts_of
 
 MOST_DECLARED = 1 << 12  # bytes per byte stored; what compression makes of zeros stays below (deflate: 1,032)
 MOST_MISSING = 1 << 16  # chunks that were never stored; each costs HDF5 a search
@@ -29,34 +30,31 @@ def read_whole(node: object, path: str | os.PathLike) -> np.ndarray:
     return array
 
 
+def in_use(reason: str) -> str | None:
+    """What is wrong and the fix where `reason`, as HDF5 gives it, says that a file is being written; None elsewhere."""
+    if "unable to lock file" in reason:
+        return "open for writing in another program. Wait until that has closed it, or end it"
+    if "already open for write" in reason:
+        return ("not closed by the program that wrote it. Wait for it; if none is writing it any more, run h5clear -s "
+                "on the file, or make it again")
+    return None
+
+
 def check_sound(dataset: h5py.Dataset, path: str | os.PathLike) -> None:
     """Refuses a dataset of the file `path` which, read, would crash HDF5 or fill the memory with what nobody stored.
 
     Raises:
-        UserError: a virtual dataset that is part of itself, more declared than stored, or a chunk of a wrong size.
+        UserError: see `files_of`; more declared than stored, or a chunk of a wrong size.
     """
-    sources = _virtual_sources(dataset, path)
-    if any(os.path.realpath(source) == os.path.realpath(path) for source in sources):
-        raise UserError(f"{path}: '{dataset.name}' is a virtual dataset over its own file. Store the array itself.")
-    outside = sources | {_beside(path, name) for name, _, _ in dataset.external or ()}
-    stored = sum(os.path.getsize(file) for file in {str(path), *outside} if os.path.isfile(file))
+    stored = sum(os.path.getsize(file) for file in files_of(dataset, path))
     declared = dataset.dtype.itemsize * math.prod(dataset.shape or ())
     if declared > MOST_DECLARED * stored or _num_missing(dataset) > MOST_MISSING:
         raise UserError(f"{path}: '{dataset.name}' declares {dataset.shape}, {declared / 2**30:,.1f} GiB, of which "
                         "much was never stored. Make or download the file again.")
     _check_chunks(dataset, path)
-
-
-def _virtual_sources(dataset: h5py.Dataset, path: str | os.PathLike) -> set[str]:
-    """The files that a virtual dataset is made of."""
-    if not dataset.is_virtual:
-        return set()
-    return {str(path) if source.file_name == "." else _beside(path, source.file_name)
-            for source in dataset.virtual_sources()}
-
-
-def _beside(path: str | os.PathLike, name: str) -> str:
-    return os.path.join(os.path.dirname(path), name)
+    for part, key in parts_of(dataset, path):
+        with h5py.File(part, "r") as file:
+            _check_chunks(file[key], part)
 
 
 def _num_missing(dataset: h5py.Dataset) -> int:

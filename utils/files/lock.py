@@ -23,6 +23,12 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 log = logging.getLogger("lock")
 
 
+def lock_beside(path: str | os.PathLike, advice: str = "", wait: Callable[[str], object] | None = None) -> "Lock":
+    """The `Lock` of who writes the file `path`, or what a symbolic link of this name leads to."""
+    target = Path(os.path.realpath(path))
+    return Lock(target.with_name(f".{target.name}.lock"), advice, wait)
+
+
 class Lock:
     """The only one of its `path` among all processes, until `release` or the end of this process.
 

@@ -3,9 +3,10 @@
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -32,20 +33,22 @@ def make_folder(path: str | os.PathLike) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike, like: str | os.PathLike | None = None) -> Iterator[Path]:
     """A temporary path beside `path`; on a clean exit it is synced to disk and renamed to `path`.
 
-    If the block or the sync fails the temporary file is removed and `path` stays as it was.
+    If the block or the sync fails the temporary file is removed and `path` stays as it was. Where `path` is a symbolic
+    link, the file that it leads to is replaced. Owner and permissions are those of the file `like`, where it is named,
+    else of the file that is replaced, if there is one.
 
     Raises:
-        UserError: the operating system refused to write (disk full, read-only folder).
+        UserError: the operating system refused to write (disk full, read-only folder), or `path` is no file.
     """
-    target = Path(path)
+    target = _followed(path)
     make_folder(target.parent)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     except OSError as error:
-        raise UserError(f"{target}: cannot write ({error.strerror}). Free some space or name another "
+        raise UserError(f"{path}: cannot write ({error.strerror}). Free some space or name another "
                         "output folder in the config.") from error
     os.close(handle)
     part = Path(name)
@@ -53,20 +56,20 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         yield part
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(part, 0o666 & ~_umask())
+        _take_access(part, target if like is None else Path(like))
         os.replace(part, target)
         _sync_folder(target.parent)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, (OSError, RuntimeError)) and _is_write_failure(error):
-            raise UserError(f"{target}: cannot write ({error}). Free some space or name another output "
+            raise UserError(f"{path}: cannot write ({error}). Free some space or name another output "
                             "folder in the config; nothing was changed.") from error
         raise
 
 
 def remove_parts(path: str | os.PathLike) -> None:
     """Removes what killed writers of `path` left beside it; only for who knows that nobody is writing it."""
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     for part in target.parent.glob(f".{escape(target.name)}.*.part"):
         part.unlink(missing_ok=True)
 
@@ -82,10 +85,10 @@ def keep_as(path: str | os.PathLike, second: str | os.PathLike) -> None:
     source, target = Path(path), Path(second)
     if not source.exists() or (target.exists() and source.samefile(target)):  # renaming would leave the part there
         return
-    with whole_file(target) as part:
+    with whole_file(target, like=source) as part:
         part.unlink()
         try:
-            os.link(source, part)
+            os.link(os.path.realpath(source), part)  # a link to a link would change with what it leads to
         except OSError:
             shutil.copyfile(source, part)
 
@@ -133,6 +136,27 @@ def _is_write_failure(error: BaseException) -> bool:
     text = str(error).lower()
     return any(word in text for word in ("no space", "write failed", "unable to write", "file write",
                                          "unexpected pos", "errno = 28"))
+
+
+def _followed(path: str | os.PathLike) -> Path:
+    """The file that `path` leads to, there or not. Raises UserError where it is something else: a folder, a device."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path}: cannot write (not a file, and so not to be replaced). Name another output.")
+    return target
+
+
+def _take_access(part: Path, like: Path) -> None:
+    """Gives `part` the owner, where that is allowed, and permissions of `like`, or those of a new file without it."""
+    try:
+        status = os.stat(like)
+    except FileNotFoundError:
+        os.chmod(part, 0o666 & ~_umask())
+        return
+    if os.name == "posix" and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        with suppress(OSError):  # only root may give files away
+            os.chown(part, status.st_uid, status.st_gid)
+    os.chmod(part, stat.S_IMODE(status.st_mode))
 
 
 def _umask() -> int:

@@ -1,8 +1,7 @@
 """The C++ kernels of this folder: compiled at their first use, loaded and called through ctypes.
 
-The library is kept in a per-user cache (`$VIDEO_HASHING_CACHE`, else `$XDG_CACHE_HOME/video-hashing`, else
-`~/.cache/video-hashing`) under a name made of its sources, flags, compiler and machine. `$VIDEO_HASHING_SCAN_ISA`
-forces an instruction set: avx512, avx2 or plain.
+The library is kept in the user's cache, see `utils.native`. `$VIDEO_HASHING_SCAN_ISA` forces an instruction set:
+avx512, avx2 or plain.
 """
 
 import ctypes
