@@ -179,6 +179,8 @@ def _dense(value: Any, num_videos: int, role: str, path: str) -> np.ndarray:
         return value
     try:
         columns = value.tocsc(copy=False) if value.format == "coo" else value
+        if hasattr(columns, "indptr") and not 0 <= columns.indptr[-1] <= len(columns.indices):
+            raise ValueError(f"{columns.indptr[-1]} entries declared, {len(columns.indices)} stored")
         columns.check_format(full_check=True)  # scipy writes wherever unchecked positions point to
     except ValueError as error:
         raise UserError(f"{path}: a damaged sparse matrix ({error}). Download or save it again.") from error

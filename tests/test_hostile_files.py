@@ -139,6 +139,14 @@ def sparse_pointing_outside(path):
     path.write_bytes(buffer.getvalue().replace(rows, outside))
 
 
+def sparse_starts_that_end_below_zero(path):
+    """Behind which scipy checks nothing."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("labels")
+        group.attrs["MATLAB_sparse"] = np.uint64(N)
+        group["jc"], group["ir"], group["data"] = np.array([0, 70_000, 6, 9, -1]), np.arange(N) % N, np.ones(N)
+
+
 def npy(array):
     def make(path):
         with open(path, "wb") as file:
@@ -148,6 +156,7 @@ def npy(array):
 
 LABELS = {
     "sparse positions outside": (sparse_pointing_outside, "sparse"),
+    "sparse starts below zero": (sparse_starts_that_end_below_zero, "-1 entries declared"),
     "sparse of a huge shape": (lambda path: scipy.io.savemat(path, {"labels": scipy.sparse.csc_matrix((10**6, 10**6))}),
                                "(1000000, 1000000)"),
     "no axis at all": (npy(np.float64(3)), "Numeric variables found: none"),
