@@ -68,7 +68,7 @@ class WarpedGraphCode(nn.Module):
 
     def _warped_trajectories(self, x: Tensor) -> Tensor:
         """(B,W,P): g of each warp, the video itself first."""
-        num_warps, num_segments, num_cells = self.warps.shape
+        num_warps, _, num_cells = self.warps.shape
         if num_cells != x.shape[1]:
             x = self.cell_averages @ x
         cells = (x - self.frame_mean) @ self.frame_axes
