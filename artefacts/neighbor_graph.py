@@ -23,8 +23,9 @@ from artefacts.clustering import cluster, unit_rows
 from artefacts.trajectories import TrajectoryMap, trajectories
 from utils.errors import UserError
 
-NUM_NEIGHBORS, NUM_COLUMNS, COMPARED = 10, 128, 128
-NUM_ANCHORS, ANCHOR_NEIGHBORS = 2000, 10
+NUM_NEIGHBORS, NUM_COLUMNS, COMPARED = 7, 128, 128
+SHARPNESS = 2.0  # of a video's weights to the nodes: its exponents in the graph, times this
+NUM_ANCHORS = 2000
 DENSE_LIMIT = 6000
 LEAST_VIDEOS = 10
 SOLVE_DENSE = 800  # up to that many nodes all eigenpairs are as fast as the leading ones
@@ -138,10 +139,14 @@ def anchor_graph(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, nu
 
 
 def node_weights(similarities: np.ndarray, widths: np.ndarray, num_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-    """ids (B,k) and weights (B,k) that sum to 1, of the k nodes nearest to each video; `similarities` (B,M)."""
+    """ids (B,k) and weights (B,k) that sum to 1, of the k nodes nearest to each video; `similarities` (B,M).
+
+    Weights are exp(-2 d_ij^2 / (d_i d_j)), d_i the distance to the k-th node, over their sum. The factor is ours: in the
+    graph a video has no edge to itself, here its nearest node may be itself or its twin, which ought to count most.
+    """
     ids, distances = nearest(similarities, num_neighbors)
     own = np.maximum(distances[:, -1:], TINY)
-    exponents = distances ** 2 / (own * widths[ids])
+    exponents = SHARPNESS * distances ** 2 / (own * widths[ids])
     weights = np.exp(exponents.min(axis=1, keepdims=True) - exponents)
     return ids, weights / weights.sum(axis=1, keepdims=True)
 

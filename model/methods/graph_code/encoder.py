@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from artefacts.neighbor_graph import TINY, Graph
+from artefacts.neighbor_graph import SHARPNESS, TINY, Graph
 from artefacts.trajectories import TrajectoryMap
 from model.methods.graph_code.rotation import Rotation
 
-VIDEOS_ON_CPU, VIDEOS_ELSEWHERE = 16, 256
+VIDEOS_ON_CPU, VIDEOS_ELSEWHERE = 32, 256
 
 
 class WarpedGraphCode(nn.Module):
@@ -24,7 +24,7 @@ class WarpedGraphCode(nn.Module):
     g is the half-whitened trajectory of `artefacts.trajectories`, E the place among the nodes of
     `artefacts.neighbor_graph`, found by the similarity of the video's warps.
 
-    The videos are taken by 16 (256 beside the CPU), the last ones filled up with zeros: products of matrices of one
+    The videos are taken by 32 (256 beside the CPU), the last ones filled up with zeros: products of matrices of one
     shape round in one way, so the code of a video is the same alone and in a batch.
 
     Args:
@@ -76,12 +76,12 @@ class WarpedGraphCode(nn.Module):
         return (segments.reshape(len(x), num_warps, -1) - self.segment_mean) @ self.segment_axes
 
     def _place(self, g: Tensor) -> Tensor:
-        """E (B,C): the weighted mean of the places of the k nearest nodes, exp(-d^2 / (d_k d_j)) their weights."""
+        """E (B,C): the weighted mean of the places of the k nearest nodes (`neighbor_graph.node_weights`)."""
         compared = g[..., :self.nodes.shape[1]]
         units = compared / torch.linalg.vector_norm(compared, dim=2, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
         similarities, ids = (units @ self.nodes.T).amax(dim=1).topk(self.num_neighbors, dim=1)
         distances = (1 - similarities).clamp(min=0)
-        exponents = distances ** 2 / (distances[:, -1:].clamp(min=TINY) * self.widths[ids])
+        exponents = SHARPNESS * distances ** 2 / (distances[:, -1:].clamp(min=TINY) * self.widths[ids])
         weights = torch.softmax(-exponents, dim=1)
         return (weights[:, :, None] * self.places[ids]).sum(dim=1)
 
