@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 import scipy.sparse
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
 from artefacts.clustering import cluster, unit_rows
@@ -99,8 +99,9 @@ def warped_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndar
 def dense_graph(nodes: np.ndarray, similarities: np.ndarray, num_neighbors: int, num_columns: int) -> Graph:
     """The graph among N videos; `nodes` (N,Q) are kept in it, `similarities` (N,N) are symmetric.
 
-    E: from the leading eigenpairs (w, v) of D^-1/2 W D^-1/2 but the first, the columns D^-1/2 v at unit standard
-    deviation, times w.
+    E: from the leading eigenpairs (w, v) of D^-1/2 W D^-1/2 but the trivial one, the columns D^-1/2 v times w, of unit
+    deviation before that where each video counts by its degree: a rotation among equal eigenvalues, as separate parts
+    of a graph have them, is then a rotation of E.
     """
     ids, distances = nearest(similarities, num_neighbors, exclude_self=True)
     widths = np.maximum(distances[:, -1], TINY)
@@ -110,8 +111,10 @@ def dense_graph(nodes: np.ndarray, similarities: np.ndarray, num_neighbors: int,
     graph = graph.maximum(graph.T)
     root = np.sqrt(graph.sum(axis=1))
     normalized = scipy.sparse.diags_array(1 / root) @ graph @ scipy.sparse.diags_array(1 / root)
-    values, vectors = leading_eigenpairs(normalized, min(num_columns + 1, len(nodes)))
-    return _graph(nodes, widths, vectors[:, 1:] / root[:, None], values[1:], num_neighbors)
+    length = np.linalg.norm(root)
+    values, vectors = leading_eigenpairs(normalized, root / length, min(num_columns, len(nodes) - 1))
+    places = vectors * (np.maximum(values, 0) * length) / root[:, None]
+    return _graph(nodes, widths, places, values, num_neighbors)
 
 
 def anchor_graph(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, num_neighbors: int, num_columns: int,
@@ -119,7 +122,7 @@ def anchor_graph(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, nu
     """The graph of videos over `nodes` (M,Q): Z D^-1 Z^T, Z (N,M) each video's weights of its k nearest nodes.
 
     Its eigenvectors are Z D^-1/2 u with (w, u) those of D^-1/2 Z^T Z D^-1/2 (M x M), D the column sums of Z, so that a
-    node's place is D^-1/2 u and a video's the mean of its nodes' places.
+    node's place is D^-1/2 u and a video's the mean of its nodes' places; columns as in `dense_graph`.
     """
     _, distances = nearest(nodes @ nodes.T, num_neighbors, exclude_self=True)
     widths = np.maximum(distances[:, -1], TINY)
@@ -134,15 +137,17 @@ def anchor_graph(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, nu
     z = scipy.sparse.vstack(parts, format="csr")
     root = np.sqrt(np.maximum(z.sum(axis=0), TINY))
     scaled = z @ scipy.sparse.diags_array(1 / root)
-    values, vectors = leading_eigenpairs(scaled.T @ scaled, min(num_columns + 1, len(nodes)))
-    return _graph(nodes, widths, vectors[:, 1:] / root[:, None], values[1:], num_neighbors, z)
+    trivial = root / np.linalg.norm(root)
+    values, vectors = leading_eigenpairs(scaled.T @ scaled, trivial, min(num_columns, len(nodes) - 1))
+    places = vectors * np.sqrt(np.maximum(values, 0) * len(cells)) / root[:, None]
+    return _graph(nodes, widths, places, values, num_neighbors)
 
 
 def node_weights(similarities: np.ndarray, widths: np.ndarray, num_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
     """ids (B,k) and weights (B,k) that sum to 1, of the k nodes nearest to each video; `similarities` (B,M).
 
-    Weights are exp(-2 d_ij^2 / (d_i d_j)), d_i the distance to the k-th node, over their sum. The factor is ours: in the
-    graph a video has no edge to itself, here its nearest node may be itself or its twin, which ought to count most.
+    Weights are exp(-2 d_ij^2 / (d_i d_j)), d_i the distance to the k-th node, over their sum. The factor is ours: in
+    the graph a video has no edge to itself, here its nearest node may be itself or its twin, which ought to count most.
     """
     ids, distances = nearest(similarities, num_neighbors)
     own = np.maximum(distances[:, -1:], TINY)
@@ -186,27 +191,25 @@ def nearest(similarities: np.ndarray, num_neighbors: int, exclude_self: bool = F
     return ids, np.maximum(distances, 0)
 
 
-def leading_eigenpairs(matrix, num_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+def leading_eigenpairs(matrix, trivial: np.ndarray, num_pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues (C,) of a sparse symmetric `matrix` (M,M), falling, and their vectors (M,C), float64.
 
-    Of each vector the largest entry is positive.
+    `trivial` (M,), an eigenvector of unit length, is left out. Of each vector the largest entry is positive.
     """
-    size = matrix.shape[0]
+    size = len(trivial)
     with threadpool_limits(1, user_api="blas"):  # bound by memory, see `artefacts.trajectories`
         if size <= SOLVE_DENSE or num_pairs >= size - 1:
-            values, vectors = scipy.linalg.eigh(matrix.toarray(), subset_by_index=(size - num_pairs, size - 1))
+            values, vectors = scipy.linalg.eigh(matrix.toarray() - np.outer(trivial, trivial),
+                                                subset_by_index=(size - num_pairs, size - 1))
         else:
             start = np.random.default_rng(0).standard_normal(size)
-            values, vectors = eigsh(matrix, num_pairs, which="LA", v0=start)
+            others = LinearOperator(matrix.shape, lambda x: matrix @ x - trivial * (trivial @ x), dtype=np.float64)
+            values, vectors = eigsh(others, num_pairs, which="LA", v0=start)
     order = np.argsort(-values, kind="stable")
     values, vectors = values[order], vectors[:, order]
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     return values, vectors * np.where(largest < 0, -1, 1)
 
 
-def _graph(nodes, widths, columns, eigenvalues, num_neighbors, z=None) -> Graph:
-    """Columns are brought to unit standard deviation over the videos, then weighted by their eigenvalues."""
-    spread = (columns if z is None else z @ columns).std(axis=0)
-    eigenvalues = np.maximum(eigenvalues, 0)
-    places = columns * (eigenvalues / np.maximum(spread, TINY * spread.max()))
+def _graph(nodes, widths, places, eigenvalues, num_neighbors: int) -> Graph:
     return Graph(*(array.astype(np.float32) for array in (nodes, widths, places, eigenvalues)), num_neighbors)

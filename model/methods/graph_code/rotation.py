@@ -54,15 +54,16 @@ def fit_rotation(g: np.ndarray, embedding: np.ndarray, num_bits: int, *, weight:
     mean = x.mean(axis=0, dtype=np.float64)
     x -= mean.astype(np.float32)
     axes = _principal_axes(x, num_bits)
-    rotation = _itq(x @ axes.astype(np.float32), num_bits, seed)
-    directions = axes @ rotation
+    v = x @ axes.astype(np.float32)
+    signs = np.where((v ** 3).sum(axis=0, dtype=np.float64) < 0, -1, 1)  # by the data: the columns of E may be rotated
+    directions = axes * signs @ _itq(v * signs.astype(np.float32), num_bits, seed)
     offset = mean @ directions
     directions[g.shape[1]:] *= scale
     return Rotation(directions.astype(np.float32), offset.astype(np.float32))
 
 
 def _principal_axes(x: np.ndarray, num_bits: int) -> np.ndarray:
-    """The leading axes (X,r) float64 of centered `x` (N,X), r = min(K, rank); largest entries are positive."""
+    """The leading axes (X,r) float64 of centered `x` (N,X), r = min(K, rank)."""
     covariance = np.zeros((x.shape[1], x.shape[1]))
     for start in range(0, len(x), ROWS_PER_BLOCK):
         block = x[start:start + ROWS_PER_BLOCK].astype(np.float64)
@@ -73,8 +74,7 @@ def _principal_axes(x: np.ndarray, num_bits: int) -> np.ndarray:
     if not variances[0] > 0:
         raise UserError("training features: all videos have the same trajectory, so no code can tell them apart; check "
                         "the file in train_feat_path.")
-    axes = axes[:, variances > LEAST_VARIANCE * variances[0]][:, :num_bits]
-    return axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) < 0, -1, 1)
+    return axes[:, variances > LEAST_VARIANCE * variances[0]][:, :num_bits]
 
 
 def _itq(v: np.ndarray, num_bits: int, seed: int) -> np.ndarray:
