@@ -14,7 +14,7 @@ from utils.errors import UserError
 ITERATIONS = 50
 ROWS_PER_BLOCK = 4096
 LEAST_VARIANCE = 1e-6
-WEIGHT_OF_ONE_BIT = 8.0
+WEIGHT_OF_ONE_BIT = 9.0
 
 
 class Rotation(NamedTuple):
@@ -25,7 +25,7 @@ class Rotation(NamedTuple):
 
 
 def default_weight(num_bits: int) -> float:
-    """The standard deviation of E over that of g: 8 / sqrt(K), 2 at 16 bits and 1 at 64.
+    """The standard deviation of E over that of g: 9 / sqrt(K), 2.25 at 16 bits and 1.125 at 64.
 
     Few bits are best spent on the groups that E tells apart, many on the differences within them.
     """
