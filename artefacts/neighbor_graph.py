@@ -1,0 +1,215 @@
+"""A self-tuning neighbor graph over trajectories, and the place of a video in it: its spectral embedding E.
+
+Letters: N videos, M nodes, Q components compared, C columns of E, W warps, k neighbors.
+
+Similarity of two videos is the cosine of the first Q components of g, its maximum over the warps of one of them
+(`artefacts.trajectories`); d = 1 - similarity. Weights are those of Zelnik-Manor & Perona (2004, "Self-tuning spectral
+clustering"): exp(-d_ij^2 / (d_i d_j)), d_i the distance to the k-th neighbor, between k nearest neighbors.
+
+Up to DENSE_LIMIT videos the nodes are the videos. Beyond, they are k-means centroids of g, videos are joined by the
+nodes they share (Liu et al. 2011, "Hashing with graphs"), and the work is N M in place of N^2. Either way the place of
+a new video is the weighted mean of the places of its k nearest nodes, so an encoder needs a `Graph` alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from scipy.sparse.linalg import LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
+
+from artefacts.clustering import cluster, unit_rows
+from artefacts.trajectories import TrajectoryMap, trajectories
+from utils.errors import UserError
+
+NUM_NEIGHBORS, NUM_COLUMNS, COMPARED = 7, 128, 128
+SHARPNESS = 2.0  # of a video's weights to the nodes: its exponents in the graph, times this
+NUM_ANCHORS = 2000
+DENSE_LIMIT = 6000
+LEAST_VIDEOS = 10
+SOLVE_DENSE = 800  # up to that many nodes all eigenpairs are as fast as the leading ones
+ROWS_PER_BLOCK = 512
+TINY = 1e-6  # of a distance in [0, 2], float32 round-off
+
+
+class Graph(NamedTuple):
+    """The nodes of a graph and their places, float32: what an encoder needs."""
+
+    nodes: np.ndarray  # (M,Q), rows of unit length
+    widths: np.ndarray  # (M,), d_j of each node
+    places: np.ndarray  # (M,C), columns by falling eigenvalue
+    eigenvalues: np.ndarray  # (C,)
+    num_neighbors: int  # k, of a video among the nodes
+
+
+def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int = NUM_NEIGHBORS,
+              num_columns: int = NUM_COLUMNS, compared: int = COMPARED, dense_limit: int = DENSE_LIMIT,
+              num_anchors: int = NUM_ANCHORS, seed: int = 0, progress=None) -> Graph:
+    """The graph of the training videos whose `cells` are (N,R,D); see the head of this file.
+
+    Args:
+        num_neighbors, num_columns, compared: k, C and Q; fewer where there are fewer nodes or components.
+        dense_limit: the largest N for which every video is a node. num_anchors: M beyond; at most N / 2.
+        seed: of the k-means.
+        progress: is called with the number of videos whose similarities are done, N in all.
+
+    Raises:
+        UserError: there are fewer than ten videos.
+    """
+    num_videos = len(cells)
+    if num_videos < LEAST_VIDEOS:
+        raise UserError(f"training features: there are {num_videos} videos, and a graph of neighbors needs at least "
+                        f"{LEAST_VIDEOS}; name a larger file in train_feat_path.")
+    if num_videos <= dense_limit:
+        similarities = symmetric_similarities(fitted, cells, compared, progress)
+        nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
+        return dense_graph(nodes, similarities, min(num_neighbors, num_videos - 1), num_columns)
+    nodes = unit_rows(cluster(unit_rows(trajectories(fitted, cells)[:, :compared]), min(num_anchors, num_videos // 2),
+                              seed, restarts=1, max_iterations=20, key="num_anchors"))
+    return anchor_graph(fitted, cells, nodes, min(num_neighbors, len(nodes) - 1), num_columns, progress)
+
+
+def symmetric_similarities(fitted: TrajectoryMap, cells: np.ndarray, compared: int = COMPARED,
+                           progress=None) -> np.ndarray:
+    """(N,N) float32: for each pair the larger of the similarities either way, a warp being of the first."""
+    nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
+    similarities = np.empty((len(cells), len(cells)), np.float32)
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        rows = slice(start, start + ROWS_PER_BLOCK)
+        similarities[rows] = warped_similarities(fitted, cells[rows], nodes)
+        if progress is not None:
+            progress(len(cells[rows]))
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        rows, later = slice(start, start + ROWS_PER_BLOCK), slice(start, None)
+        larger = np.maximum(similarities[rows, later], similarities[later, rows].T)
+        similarities[rows, later], similarities[later, rows] = larger, larger.T
+    return similarities
+
+
+def warped_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """(B,M) float32: the largest cosine of each node with any warp of each video; `cells` (B,R,D), `nodes` (M,Q)."""
+    best = np.full((len(cells), len(nodes)), -np.inf, np.float32)
+    for warp in range(len(fitted.warps)):
+        g = unit_rows(trajectories(fitted, cells, warp)[:, :nodes.shape[1]])
+        np.maximum(best, g @ nodes.T, out=best)
+    return best
+
+
+def dense_graph(nodes: np.ndarray, similarities: np.ndarray, num_neighbors: int, num_columns: int) -> Graph:
+    """The graph among N videos; `nodes` (N,Q) are kept in it, `similarities` (N,N) are symmetric.
+
+    E: from the leading eigenpairs (w, v) of D^-1/2 W D^-1/2 but the trivial one, the columns D^-1/2 v times w, of unit
+    deviation before that where each video counts by its degree: a rotation among equal eigenvalues, as separate parts
+    of a graph have them, is then a rotation of E.
+    """
+    ids, distances = nearest(similarities, num_neighbors, exclude_self=True)
+    widths = np.maximum(distances[:, -1], TINY)
+    weights = np.exp(-distances ** 2 / (widths[:, None] * widths[ids]))
+    rows = np.repeat(np.arange(len(nodes)), num_neighbors)
+    graph = scipy.sparse.csr_array((weights.ravel(), (rows, ids.ravel())), shape=similarities.shape)
+    graph = graph.maximum(graph.T)
+    root = np.sqrt(graph.sum(axis=1))
+    normalized = scipy.sparse.diags_array(1 / root) @ graph @ scipy.sparse.diags_array(1 / root)
+    length = np.linalg.norm(root)
+    values, vectors = leading_eigenpairs(normalized, root / length, min(num_columns, len(nodes) - 1))
+    places = vectors * (np.maximum(values, 0) * length) / root[:, None]
+    return _graph(nodes, widths, places, values, num_neighbors)
+
+
+def anchor_graph(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, num_neighbors: int, num_columns: int,
+                 progress=None) -> Graph:
+    """The graph of videos over `nodes` (M,Q): Z D^-1 Z^T, Z (N,M) each video's weights of its k nearest nodes.
+
+    Its eigenvectors are Z D^-1/2 u with (w, u) those of D^-1/2 Z^T Z D^-1/2 (M x M), D the column sums of Z, so that a
+    node's place is D^-1/2 u and a video's the mean of its nodes' places; columns as in `dense_graph`.
+    """
+    _, distances = nearest(nodes @ nodes.T, num_neighbors, exclude_self=True)
+    widths = np.maximum(distances[:, -1], TINY)
+    parts = []
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        block = cells[start:start + ROWS_PER_BLOCK]
+        ids, weights = node_weights(warped_similarities(fitted, block, nodes), widths, num_neighbors)
+        rows = np.repeat(np.arange(len(block)), num_neighbors)
+        parts.append(scipy.sparse.csr_array((weights.ravel(), (rows, ids.ravel())), shape=(len(block), len(nodes))))
+        if progress is not None:
+            progress(len(block))
+    z = scipy.sparse.vstack(parts, format="csr")
+    root = np.sqrt(np.maximum(z.sum(axis=0), TINY))
+    scaled = z @ scipy.sparse.diags_array(1 / root)
+    trivial = root / np.linalg.norm(root)
+    values, vectors = leading_eigenpairs(scaled.T @ scaled, trivial, min(num_columns, len(nodes) - 1))
+    places = vectors * np.sqrt(np.maximum(values, 0) * len(cells)) / root[:, None]
+    return _graph(nodes, widths, places, values, num_neighbors)
+
+
+def node_weights(similarities: np.ndarray, widths: np.ndarray, num_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    """ids (B,k) and weights (B,k) that sum to 1, of the k nodes nearest to each video; `similarities` (B,M).
+
+    Weights are exp(-2 d_ij^2 / (d_i d_j)), d_i the distance to the k-th node, over their sum. The factor is ours: in
+    the graph a video has no edge to itself, here its nearest node may be itself or its twin, which ought to count most.
+    """
+    ids, distances = nearest(similarities, num_neighbors)
+    own = np.maximum(distances[:, -1:], TINY)
+    exponents = SHARPNESS * distances ** 2 / (own * widths[ids])
+    weights = np.exp(exponents.min(axis=1, keepdims=True) - exponents)
+    return ids, weights / weights.sum(axis=1, keepdims=True)
+
+
+def embed(fitted: TrajectoryMap, graph: Graph, cells: np.ndarray, progress=None) -> np.ndarray:
+    """E (N,C) float32 of any videos, `cells` (N,R,D): the weighted mean of the places of their k nearest nodes.
+
+    A training video is met like a new one. Where the videos are the nodes, it is the nearest of its own.
+    """
+    embedding = np.empty((len(cells), graph.places.shape[1]), np.float32)
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        block = cells[start:start + ROWS_PER_BLOCK]
+        ids, weights = node_weights(warped_similarities(fitted, block, graph.nodes), graph.widths, graph.num_neighbors)
+        embedding[start:start + len(block)] = np.einsum("bk,bkc->bc", weights, graph.places[ids])
+        if progress is not None:
+            progress(len(block))
+    return embedding
+
+
+def nearest(similarities: np.ndarray, num_neighbors: int, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """ids (B,k) and distances 1 - similarity (B,k) float64 of the k most similar columns of each row, nearest first.
+
+    `exclude_self`: column i is not a neighbor of row i.
+    """
+    ids = np.empty((len(similarities), num_neighbors), np.int64)
+    distances = np.empty(ids.shape)
+    for start in range(0, len(ids), ROWS_PER_BLOCK):
+        block = similarities[start:start + ROWS_PER_BLOCK]
+        if exclude_self:
+            block = block.copy()
+            block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf
+        found = np.argpartition(block, -num_neighbors, axis=1)[:, -num_neighbors:]
+        values = np.take_along_axis(block, found, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        ids[start:start + len(block)] = np.take_along_axis(found, order, axis=1)
+        distances[start:start + len(block)] = 1 - np.take_along_axis(values, order, axis=1).astype(np.float64)
+    return ids, np.maximum(distances, 0)
+
+
+def leading_eigenpairs(matrix, trivial: np.ndarray, num_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues (C,) of a sparse symmetric `matrix` (M,M), falling, and their vectors (M,C), float64.
+
+    `trivial` (M,), an eigenvector of unit length, is left out. Of each vector the largest entry is positive.
+    """
+    size = len(trivial)
+    with threadpool_limits(1, user_api="blas"):  # bound by memory, see `artefacts.trajectories`
+        if size <= SOLVE_DENSE or num_pairs >= size - 1:
+            values, vectors = scipy.linalg.eigh(matrix.toarray() - np.outer(trivial, trivial),
+                                                subset_by_index=(size - num_pairs, size - 1))
+        else:
+            start = np.random.default_rng(0).standard_normal(size)
+            others = LinearOperator(matrix.shape, lambda x: matrix @ x - trivial * (trivial @ x), dtype=np.float64)
+            values, vectors = eigsh(others, num_pairs, which="LA", v0=start)
+    order = np.argsort(-values, kind="stable")
+    values, vectors = values[order], vectors[:, order]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return values, vectors * np.where(largest < 0, -1, 1)
+
+
+def _graph(nodes, widths, places, eigenvalues, num_neighbors: int) -> Graph:
+    return Graph(*(array.astype(np.float32) for array in (nodes, widths, places, eigenvalues)), num_neighbors)

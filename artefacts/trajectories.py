@@ -1,0 +1,212 @@
+"""Trajectories: the means of a video's segments, in time order, on half-whitened principal components.
+
+Letters: N videos, T frames, F features, D frame components, R cells, S segments, W warps, P components of g.
+
+A frame is first put on D principal components of all frames. A video is then the S means of its segments, side by side
+(S D numbers), on their P principal components, component i divided by lambda_i^(a/2), lambda_i its variance. a = 0 is
+plain PCA, a = 1 full whitening; a = 1/2, the default, tames the few directions of large variance without lifting the
+noise of the many small ones. Each step is affine in the frames. So is a warp, and g of a warped video costs no second
+look at its features.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from threadpoolctl import threadpool_limits
+
+from utils.errors import UserError
+
+FRAME_DIMS, NUM_COMPONENTS, EXPONENT = 128, 256, 0.5
+MOST_SEGMENTS, CELLS_PER_SEGMENT = 12, 4
+WARP_STEP = 0.06
+ROWS_PER_BLOCK = 256
+# A direction with less of the leading direction's variance is float32 round-off.
+LEAST_VARIANCE = 1e-6
+
+
+class TrajectoryMap(NamedTuple):
+    """What takes a video (T,F) to g (P,): all an encoder needs. Arrays are float32, components the largest first."""
+
+    frame_mean: np.ndarray  # (F,)
+    frame_axes: np.ndarray  # (F,D)
+    frame_variances: np.ndarray  # (D,)
+    cell_averages: np.ndarray  # (R,T)
+    warps: np.ndarray  # (W,S,R), the one that leaves a video as it is first
+    segment_mean: np.ndarray  # (S D,)
+    segment_axes: np.ndarray  # (S D,P)
+    scales: np.ndarray  # (P,), 1 / lambda^(a/2)
+
+
+def default_segments(num_frames: int) -> int:
+    """Half the frames, at most 12 and at least 1."""
+    return max(1, min(MOST_SEGMENTS, num_frames // 2))
+
+
+def fit_trajectories(features, *, num_segments: int | None = None, frame_dims: int = FRAME_DIMS,
+                     num_components: int = NUM_COMPONENTS, exponent: float = EXPONENT, warp_step: float = WARP_STEP,
+                     progress=None) -> tuple[TrajectoryMap, np.ndarray]:
+    """The map learned from `features` (N,T,F), and the cells (N,R,D) float32 of its videos.
+
+    Two passes over `features`; beside the cells, memory is taken for a block of videos, F x F and S D x S D numbers.
+
+    Args:
+        num_segments: S <= T; None for `default_segments`.
+        frame_dims, num_components: D and P; fewer where the data have a lower rank.
+        exponent: a, in [0, 1].
+        warp_step: what a warp moves start and end by, as a share of the length; 0: videos are not warped (W = 1).
+        progress: is called with the number of videos of each block, twice for each video.
+
+    Raises:
+        UserError: there is one video, all are equal, or one holds NaN or Inf.
+    """
+    num_videos, num_frames, _ = features.shape
+    if num_videos < 2:
+        raise UserError("training features: there is 1 video, and components need at least two that differ; name a "
+                        "larger file in train_feat_path.")
+    num_segments = min(num_segments or default_segments(num_frames), num_frames)
+    cells_of, expand = time_cells(num_frames, num_segments)
+    warps = (warp_operators(num_frames, num_segments, warp_step) @ expand).astype(np.float32)
+    mean, scatter = _frame_moments(features, progress)
+    variances, axes = _leading_axes(scatter, frame_dims)
+    cells = _cells(features, mean.astype(np.float32), axes.astype(np.float32), cells_of, progress)
+    segment_mean, scatter = _segment_moments(cells, warps[0])
+    segment_variances, segment_axes = _leading_axes(scatter, min(num_components, num_videos - 1))
+    fitted = TrajectoryMap(mean, axes, variances, cells_of, warps, segment_mean, segment_axes,
+                           segment_variances ** (-exponent / 2))
+    return TrajectoryMap(*(array.astype(np.float32) for array in fitted)), cells
+
+
+def frame_whitening(fitted: TrajectoryMap, exponent: float = EXPONENT) -> tuple[np.ndarray, np.ndarray]:
+    """(mean (F,), matrix (F,D)), both float32: (frame - mean) @ matrix is the half-whitened frame, for any method.
+
+    The leading component has variance 1, so that the scale of the features does not matter.
+    """
+    scales = fitted.frame_variances[0] ** ((exponent - 1) / 2) * fitted.frame_variances ** (-exponent / 2)
+    return fitted.frame_mean, fitted.frame_axes * scales
+
+
+def trajectories(fitted: TrajectoryMap, cells: np.ndarray, warp: int = 0) -> np.ndarray:
+    """g (N,P) float32 of videos whose `cells` (N,R,D) are given, under the warp of that number."""
+    g = np.empty((len(cells), len(fitted.scales)), np.float32)
+    axes = fitted.segment_axes * fitted.scales
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        block = cells[start:start + ROWS_PER_BLOCK]
+        segments = np.matmul(fitted.warps[warp], block).reshape(len(block), -1)
+        g[start:start + len(block)] = (segments - fitted.segment_mean) @ axes
+    return g
+
+
+def segment_averages(num_frames: int, num_segments: int) -> np.ndarray:
+    """(S,T) float64: row s averages the frames of segment s; the frames are cut as np.array_split does."""
+    averages = np.zeros((num_segments, num_frames))
+    for row, frames in zip(averages, np.array_split(np.arange(num_frames), num_segments), strict=True):
+        row[frames] = 1 / len(frames)
+    return averages
+
+
+def time_cells(num_frames: int, num_segments: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R,T) that averages frames to cells, and (T,R) that gives each frame its cell's value back.
+
+    Up to 4 S frames a cell is a frame. Beyond, each segment is cut into four cells, so that what is kept of a long
+    video is bounded; segment means stay exact, and warps see time in steps of a cell.
+    """
+    if num_frames <= CELLS_PER_SEGMENT * num_segments:
+        return np.eye(num_frames), np.eye(num_frames)
+    cuts = [cell for segment in np.array_split(np.arange(num_frames), num_segments)
+            for cell in np.array_split(segment, CELLS_PER_SEGMENT) if len(cell)]
+    expand = np.zeros((num_frames, len(cuts)))
+    for number, frames in enumerate(cuts):
+        expand[frames, number] = 1
+    return (expand / expand.sum(axis=0)).T, expand
+
+
+def warp_operators(num_frames: int, num_segments: int, step: float = WARP_STEP) -> np.ndarray:
+    """(W,S,T) float64: segment means of the nine warps of a video, the identity first; of that alone if `step` is 0.
+
+    Start and end are each moved by -step, 0 or +step of the length; frames in between are taken by linear
+    interpolation, and those outside are the first or the last.
+    """
+    last = num_frames - 1
+    shifts = (0, -step, step) if step else (0,)
+    moves = [(start, end) for start in shifts for end in shifts]
+    averages = segment_averages(num_frames, num_segments)
+    operators = np.empty((len(moves), num_segments, num_frames))
+    for operator, (start, end) in zip(operators, moves, strict=True):
+        at = np.clip(np.linspace(start * last, (1 + end) * last, num_frames), 0, last)
+        operator[:] = averages @ np.maximum(0, 1 - np.abs(at[:, None] - np.arange(num_frames)))
+    return operators
+
+
+def _frame_moments(features, progress) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (F,) and covariance (F,F; its upper half) of all frames, float64, in one pass.
+
+    Sums are taken in float32 inside a block, around a frame near the mean, and in float64 over blocks.
+    """
+    num_videos, num_frames, num_features = features.shape
+    total, scatter, shift = np.zeros(num_features), np.zeros((num_features, num_features)), None
+    for start, block in features.blocks(ROWS_PER_BLOCK):
+        _check_finite(block, start)
+        frames = block.reshape(-1, num_features)
+        shift = frames.mean(axis=0) if shift is None else shift
+        frames = frames - shift
+        total += frames.sum(axis=0, dtype=np.float64)
+        scatter += scipy.linalg.blas.ssyrk(1.0, frames.T)
+        if progress is not None:
+            progress(len(block))
+    mean = total / (num_videos * num_frames)
+    return mean + shift, scatter / (num_videos * num_frames) - np.outer(mean, mean)
+
+
+def _cells(features, mean: np.ndarray, axes: np.ndarray, cells_of: np.ndarray, progress) -> np.ndarray:
+    """(N,R,D) float32: the cells of each video on the frame components, in one pass."""
+    averages = cells_of.astype(np.float32)
+    cells = np.empty((features.shape[0], len(cells_of), axes.shape[1]), np.float32)
+    for start, block in features.blocks(ROWS_PER_BLOCK):
+        averaged = block if block.shape[1] == len(averages) else np.matmul(averages, block)
+        frames = (averaged - mean).reshape(-1, len(mean))  # one product: numpy would make one of each video
+        cells[start:start + len(block)] = (frames @ axes).reshape(len(block), len(averages), -1)
+        if progress is not None:
+            progress(len(block))
+    return cells
+
+
+def _segment_moments(cells: np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (S D,) and covariance (S D,S D; its upper half) of the segment means of all videos, float64."""
+    size = len(averages) * cells.shape[2]
+    total, scatter = np.zeros(size), np.zeros((size, size))
+    for start in range(0, len(cells), ROWS_PER_BLOCK):
+        block = cells[start:start + ROWS_PER_BLOCK]
+        segments = np.matmul(averages, block).reshape(len(block), size)
+        total += segments.sum(axis=0, dtype=np.float64)
+        scatter += scipy.linalg.blas.ssyrk(1.0, segments.T)
+    mean = total / len(cells)
+    return mean, scatter / len(cells) - np.outer(mean, mean)
+
+
+def _leading_axes(covariance: np.ndarray, num_dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances (D,) and eigenvectors (F,D), largest first, of the upper half of `covariance`; D <= num_dims.
+
+    Directions of rounding are left out. Of each vector the largest entry is positive.
+
+    Raises:
+        UserError: nothing varies.
+    """
+    size = len(covariance)
+    with threadpool_limits(1, user_api="blas"):  # bound by memory: threads gain little, and spin where cores are shared
+        variances, axes = scipy.linalg.eigh(covariance, lower=False, overwrite_a=True, check_finite=False,
+                                            subset_by_index=(max(0, size - num_dims), size - 1))
+    variances, axes = variances[::-1], axes[:, ::-1]
+    if not variances[0] > 0:
+        raise UserError("training features: all videos are the same, so there is nothing to tell them apart by; check "
+                        "the file in train_feat_path.")
+    kept = variances > LEAST_VARIANCE * variances[0]
+    axes = axes[:, kept]
+    return variances[kept], axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0) < 0, -1, 1)
+
+
+def _check_finite(block: np.ndarray, start: int) -> None:
+    bad = ~np.isfinite(block).all(axis=(1, 2))
+    if bad.any():
+        raise UserError(f"training features: video {start + int(bad.argmax())} holds NaN or Inf; extract its features "
+                        "again, or leave it out.")
