@@ -11,16 +11,21 @@ nodes they share (Liu et al. 2011, "Hashing with graphs"), and the work is N M i
 a new video is the weighted mean of the places of its k nearest nodes, so an encoder needs a `Graph` alone.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
+from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.clustering import cluster, unit_rows
-from artefacts.trajectories import TrajectoryMap, trajectories
+from artefacts.store import finite, ids_below
+from artefacts.trajectories import TRAJECTORIES, TrajectoryMap, trajectories
+from utils.config.keys import AT_LEAST_1, Interval, Key
 from utils.errors import UserError
 
 NUM_NEIGHBORS, NUM_COLUMNS, COMPARED = 7, 128, 128
@@ -212,4 +217,53 @@ def leading_eigenpairs(matrix, trivial: np.ndarray, num_pairs: int) -> tuple[np.
 
 
 def _graph(nodes, widths, places, eigenvalues, num_neighbors: int) -> Graph:
-    return Graph(*(array.astype(np.float32) for array in (nodes, widths, places, eigenvalues)), num_neighbors)
+    return Graph(nodes.astype(np.float32), widths.astype(np.float32), places.astype(np.float32),
+                 eigenvalues.astype(np.float32), num_neighbors)
+
+
+class NeighborGraph(Artefact):
+    """`graph`, a `Graph`, and `embedding` (N,C) float32: E of the training videos, met like new ones."""
+
+    name = "neighbor_graph"
+    path_key = "neighbor_graph_path"
+    KEYS = (
+        Key("num_neighbors", "int", NUM_NEIGHBORS, "k, nearest neighbors that the graph joins", AT_LEAST_1,
+            shapes_codes=True),
+        Key("embedding_dims", "int", NUM_COLUMNS, "columns of the spectral embedding", AT_LEAST_1),
+        Key("compared_dims", "int", COMPARED, "leading components of trajectories that are compared", AT_LEAST_1),
+        Key("dense_limit", "int", DENSE_LIMIT, "training videos up to which each is a node of its own", AT_LEAST_1),
+        Key("num_graph_anchors", "int", NUM_ANCHORS, "nodes beyond that", Interval(10)),
+        Key("neighbor_graph_path", "path", None, "graph of the training videos and its embedding",
+            file="neighbor_graph.h5", free=True),
+    )
+    needs = (TRAJECTORIES,)
+    shaped_by = ("num_neighbors", "embedding_dims", "compared_dims", "dense_limit", "num_graph_anchors",
+                 "preprocess_seed")
+
+    def arrays(self, config, split) -> dict[str, Array]:
+        return {"nodes": Array((None, None), finite), "widths": Array((None,), finite),
+                "places": Array((None, None), finite), "eigenvalues": Array((None,), finite),
+                "num_neighbors": Array((1,), ids_below(len(split))), "embedding": Array((len(split), None), finite)}
+
+    def make(self, making: Making) -> Made:
+        config, (fitted, cells) = making.config, making.value(TRAJECTORIES).values()
+        with tqdm(total=2 * len(cells), desc="neighbor graph", disable=None, leave=False) as bar:
+            graph = fit_graph(fitted, cells, num_neighbors=config.num_neighbors, num_columns=config.embedding_dims,
+                              compared=config.compared_dims, dense_limit=config.dense_limit,
+                              num_anchors=config.num_graph_anchors, seed=config.preprocess_seed, progress=bar.update)
+            embedding = embed(fitted, graph, cells, bar.update)
+        return Made(graph._asdict() | {"num_neighbors": np.array([graph.num_neighbors]), "embedding": embedding})
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        graph = Graph(arrays["nodes"], arrays["widths"], arrays["places"], arrays["eigenvalues"],
+                      int(arrays["num_neighbors"][0]))
+        return {"graph": graph, "embedding": arrays["embedding"]}
+
+    def complaint(self, config, num_videos: int) -> str | None:
+        if num_videos >= LEAST_VIDEOS:
+            return None
+        return (f"{num_videos} training videos make no graph of neighbors, which needs at least {LEAST_VIDEOS}. Name a "
+                "larger file in train_feat_path.")
+
+
+NEIGHBOR_GRAPH = NeighborGraph()

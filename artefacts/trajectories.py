@@ -9,12 +9,18 @@ noise of the many small ones. Each step is affine in the frames. So is a warp, a
 look at its features.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
+from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.store import finite
+from dataset.features import as_frames, frame_layout
+from utils.config.keys import AT_LEAST_1, UNIT, Interval, Key
 from utils.errors import UserError
 
 FRAME_DIMS, NUM_COMPONENTS, EXPONENT = 128, 256, 0.5
@@ -60,7 +66,7 @@ def fit_trajectories(features, *, num_segments: int | None = None, frame_dims: i
     Raises:
         UserError: there is one video, all are equal, or one holds NaN or Inf.
     """
-    num_videos, num_frames, _ = features.shape
+    num_videos, (num_frames, _) = features.shape[0], frame_layout(features.shape)
     if num_videos < 2:
         raise UserError("training features: there is 1 video, and components need at least two that differ; name a "
                         "larger file in train_feat_path.")
@@ -143,9 +149,10 @@ def _frame_moments(features, progress) -> tuple[np.ndarray, np.ndarray]:
 
     Sums are taken in float32 inside a block, around a frame near the mean, and in float64 over blocks.
     """
-    num_videos, num_frames, num_features = features.shape
+    num_videos, (num_frames, num_features) = features.shape[0], frame_layout(features.shape)
     total, scatter, shift = np.zeros(num_features), np.zeros((num_features, num_features)), None
-    for start, block in features.blocks(ROWS_PER_BLOCK):
+    for start, items in features.blocks(ROWS_PER_BLOCK, fingerprint=True):
+        block = as_frames(items)
         _check_finite(block, start)
         frames = block.reshape(-1, num_features)
         shift = frames.mean(axis=0) if shift is None else shift
@@ -162,7 +169,8 @@ def _cells(features, mean: np.ndarray, axes: np.ndarray, cells_of: np.ndarray, p
     """(N,R,D) float32: the cells of each video on the frame components, in one pass."""
     averages = cells_of.astype(np.float32)
     cells = np.empty((features.shape[0], len(cells_of), axes.shape[1]), np.float32)
-    for start, block in features.blocks(ROWS_PER_BLOCK):
+    for start, items in features.blocks(ROWS_PER_BLOCK):
+        block = as_frames(items)
         averaged = block if block.shape[1] == len(averages) else np.matmul(averages, block)
         frames = (averaged - mean).reshape(-1, len(mean))  # one product: numpy would make one of each video
         cells[start:start + len(block)] = (frames @ axes).reshape(len(block), len(averages), -1)
@@ -210,3 +218,41 @@ def _check_finite(block: np.ndarray, start: int) -> None:
     if bad.any():
         raise UserError(f"training features: video {start + int(bad.argmax())} holds NaN or Inf; extract its features "
                         "again, or leave it out.")
+
+
+class Trajectories(Artefact):
+    """`map`, a `TrajectoryMap`, and `cells` (N,R,D) float32, of which g of a training video is made, under any warp."""
+
+    name = "trajectories"
+    path_key = "trajectory_path"
+    KEYS = (
+        Key("num_segments", "int", None, "S, segments of a trajectory; None: half the frames, at most 12", AT_LEAST_1),
+        Key("frame_dims", "int", FRAME_DIMS, "D, principal components of the frames", AT_LEAST_1),
+        Key("trajectory_dims", "int", NUM_COMPONENTS, "P, principal components of a trajectory", AT_LEAST_1),
+        Key("whitening", "float", EXPONENT, "a: component i is divided by its variance to the power a / 2", UNIT),
+        Key("warp", "float", WARP_STEP, "share of the length by which a warp moves start and end; 0: no warps",
+            Interval(0, 0.5)),
+        Key("trajectory_path", "path", None, "trajectories of the training videos", file="trajectories.h5", free=True),
+    )
+    shaped_by = ("num_segments", "frame_dims", "trajectory_dims", "whitening", "warp")
+
+    def arrays(self, config, split) -> dict[str, Array]:
+        num_frames, num_features = frame_layout(split.shape)
+        shapes = dict.fromkeys(TrajectoryMap._fields, (None,)) | {
+            "frame_mean": (num_features,), "frame_axes": (num_features, None), "cell_averages": (None, num_frames),
+            "warps": (None, None, None), "segment_axes": (None, None), "cells": (len(split), None, None)}
+        return {name: Array(shape, finite) for name, shape in shapes.items()}
+
+    def make(self, making: Making) -> Made:
+        config, split = making.config, making.split
+        with tqdm(total=2 * len(split), desc="trajectories", disable=None, leave=False) as bar:
+            fitted, cells = fit_trajectories(
+                split, num_segments=config.num_segments, frame_dims=config.frame_dims, exponent=config.whitening,
+                num_components=config.trajectory_dims, warp_step=config.warp, progress=bar.update)
+        return Made({**fitted._asdict(), "cells": cells})
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {"map": TrajectoryMap(*(arrays[name] for name in TrajectoryMap._fields)), "cells": arrays["cells"]}
+
+
+TRAJECTORIES = Trajectories()

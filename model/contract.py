@@ -92,6 +92,10 @@ class HashingMethod(nn.Module):
         return {name: value for name, value in self.state_dict().items()
                 if name not in self.resident_state and not name.startswith(self.training_only)}
 
+    def prepare(self, state: Mapping[str, Tensor]) -> None:
+        """Makes room for `state`, which is about to be loaded, where shapes depend on the training data. Does nothing
+        here."""
+
     def draws(self) -> Draws:
         """What is drawn for each item of a batch: views, frame masks or none, uniforms."""
         return Draws()

@@ -22,6 +22,7 @@ def load_weights(model: HashingMethod, state: dict[str, Tensor], source: str, *,
     Raises:
         UserError: a tensor is missing, of another size or unknown; `source` is named.
     """
+    model.prepare(state)
     own = model.state_dict()
     if own_targets:
         kept = {*model.resident_state, *model.optional_state}
@@ -44,6 +45,7 @@ def restore_state(model: HashingMethod, state: dict[str, Tensor], source: str) -
     Raises:
         UserError: a tensor is missing, of another size or unknown; `source` is named.
     """
+    model.prepare(state)
     own = model.state_dict()
     _check_names([name for name in own if name not in state], [name for name in state if name not in own], source)
     _check_tensors(state, own, source)

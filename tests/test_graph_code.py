@@ -6,7 +6,7 @@ import torch
 
 from artefacts.neighbor_graph import embed, fit_graph
 from artefacts.trajectories import fit_trajectories, trajectories
-from inference.codes import binarize
+from inference.codes import binarize_up
 from inference.metrics import evaluate
 from model.methods.graph_code.encoder import VIDEOS_ON_CPU, WarpedGraphCode, buffers_of
 from model.methods.graph_code.rotation import default_weight, fit_rotation
@@ -86,7 +86,7 @@ def test_autocast_leaves_the_code_alone(fit, videos):
 @pytest.mark.parametrize("num_bits", [8, 16, 100, 1024])
 def test_any_number_of_bits(videos, num_bits):
     code = fit_code(videos[:60], num_bits)[-1]
-    h = binarize(code.encode(torch.from_numpy(videos)).numpy())
+    h = binarize_up(code.encode(torch.from_numpy(videos)).numpy())
     assert h.shape == (140, num_bits) == (140, code.num_bits)
     assert len(np.unique(h, axis=0)) > 4
 
@@ -108,10 +108,10 @@ def test_anchors_keep_no_training_video(videos):
 
 def test_order_of_the_training_videos_and_scale_do_not_matter(videos):
     x = torch.from_numpy(videos)
-    first = binarize(fit_code(videos[:100])[-1].encode(x).numpy())
+    first = binarize_up(fit_code(videos[:100])[-1].encode(x).numpy())
     order = np.random.default_rng(2).permutation(100)
-    other = binarize(fit_code(videos[:100][order])[-1].encode(x).numpy())
-    louder = binarize(fit_code(16 * videos[:100])[-1].encode(16 * x).numpy())
+    other = binarize_up(fit_code(videos[:100][order])[-1].encode(x).numpy())
+    louder = binarize_up(fit_code(16 * videos[:100])[-1].encode(16 * x).numpy())
     # Signs of values within rounding of zero may differ, and ITQ carries them on.
     assert (first == other).mean() > 0.99
     assert (first == louder).mean() > 0.99
@@ -147,7 +147,7 @@ def test_without_weight_the_place_is_left_out(videos):
 def test_videos_of_one_class_are_found():
     videos, classes = moving_videos(num_videos=140, num_frames=12)
     code = fit_code(videos[:100])[-1]
-    h = binarize(code.encode(torch.from_numpy(videos)).numpy())
+    h = binarize_up(code.encode(torch.from_numpy(videos)).numpy())
     labels = np.eye(4, dtype=np.uint8)[classes]
     assert evaluate(h[100:], h[:100], labels[100:], labels[:100], map_at=(5,)).map_at["expected"][5] > 0.9
 

@@ -108,7 +108,9 @@ class Trainer:
         """The closed form: one row, one checkpoint. What a signal interrupts is begun again."""
         started = time.perf_counter()
         with stop.at_once():
-            self._on_rank_zero(self.model.fit)
+            state = from_rank_zero(self._fitted)
+        if rank():
+            restore_state(self.model, state, "the first process")
         row = {"epoch": 1, **self.model.tracked(), "seconds": round(time.perf_counter() - started, 3)}
         row |= from_rank_zero(lambda: self._evaluate(stop))
         log.info(_line(row, 1))
@@ -116,6 +118,12 @@ class Trainer:
         if self.model.training_only:
             run.save(self._shared_state(0), MODEL)
         run.save(self._state(0) | {"best": row.get(self._first_metric, 0.0), "stale": 0, "finished": True})
+
+    def _fitted(self) -> dict[str, torch.Tensor]:
+        self.model.eval()
+        with torch.no_grad():
+            self.model.fit(SourceItems(self.source, self.labels, self.device))
+        return {name: value.cpu() for name, value in self.model.state_dict().items()}
 
     def _epochs(self, run: Run, stop: StopRequest, best: float, stale: int) -> None:
         config = self.config

@@ -56,7 +56,7 @@ class Registry:
         """
         if name.endswith(".py"):
             return self._of_file(os.path.expanduser(name))
-        if name not in self.names():
+        if _canonical(name) not in self.names():
             raise UserError(f"{self.noun} '{name}' is unknown: {self.package.replace('.', '/')}/ has "
                             f"{', '.join(self.names())}. Set {self.named_by} to one of these, or to a file's path.")
         return getattr(importlib.import_module(f"{self.package}.{name.replace('-', '_')}"), self.attribute)
@@ -102,8 +102,8 @@ def chosen_names(get: Callable[[str], Any]) -> tuple[str, str]:
             hint = f"did you mean '{near[0]}'? " if near else f"there are {', '.join(known)}. "
             raise UserError(f"model_name '{shown}' is no method or mixer; {hint}Set model_name to one of these, or set "
                             "method and mixer beside a name of your own.")
-    return (method or (by_name if by_name in METHODS.names() else METHODS.default),
-            mixer or (by_name if by_name in MIXERS.names() else MIXERS.default))
+    return (_canonical(method) if method else (by_name if by_name in METHODS.names() else METHODS.default),
+            _canonical(mixer) if mixer else (by_name if by_name in MIXERS.names() else MIXERS.default))
 
 
 def method_class(config) -> Any:
@@ -114,6 +114,11 @@ def method_class(config) -> Any:
 def mixer_class(config) -> Any:
     """The class `Mixer` that a config names, a `model.contract.SequenceMixer`. Raises UserError if there is none."""
     return MIXERS.load(chosen_names(lambda name: getattr(config, name, None))[1])
+
+
+def _canonical(name: str) -> str:
+    """A name as `Registry.names` gives it: words parted by "-". The path of a file is left alone."""
+    return name if name.endswith(".py") else name.replace("_", "-")
 
 
 def plain_name(name: str) -> str:

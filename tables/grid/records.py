@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from model import method_class
 from tables.grid.cells import Cell, evaluation
 from tables.grid.networks import before_training, shallow_codes, untrained_network
 from tables.grid.published import DIFFERENCE, PUBLISHED, published_records
@@ -35,9 +36,10 @@ def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.devic
     records = []
     for group in groups.values():
         done = [cell for cell in group if cell not in failed]
+        networks = [cell for cell in done if not method_class(cell.config).closed_form]
         untrained = {cell: before_training(cell, device)
-                     for cell in tqdm(done, desc="untrained networks", leave=False, disable=None)}
-        times = _times(done, device, timing_seconds / len(groups)) if timing_seconds else {}
+                     for cell in tqdm(networks, desc="untrained networks", leave=False, disable=None)}
+        times = _times(networks, device, timing_seconds / len(groups)) if timing_seconds and networks else {}
         for seeds in rows_of(group):
             own = [cell_record(cell, untrained.get(cell), times.get(cell.row.name)) for cell in seeds]
             records += own + published_records(seeds[0], by_index(own))

@@ -1,0 +1,6 @@
+# GraphCode on ActivityNet, at any number of bits:
+#     python preprocess.py --config configs/GraphCode/act.py
+#     python train.py --config configs/GraphCode/act.py
+#     python eval.py --config configs/GraphCode/act.py --baselines
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/graph_code.py', '../_base_/datasets/act.py']

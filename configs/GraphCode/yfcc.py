@@ -1,0 +1,6 @@
+# GraphCode on YFCC, at any number of bits:
+#     python preprocess.py --config configs/GraphCode/yfcc.py
+#     python train.py --config configs/GraphCode/yfcc.py
+#     python eval.py --config configs/GraphCode/yfcc.py --baselines
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/graph_code.py', '../_base_/datasets/yfcc.py']
