@@ -28,10 +28,12 @@ from artefacts.trajectories import TRAJECTORIES, TrajectoryMap, trajectories
 from utils.config.keys import AT_LEAST_1, Interval, Key
 from utils.errors import UserError
 
-NUM_NEIGHBORS, NUM_COLUMNS, COMPARED = 7, 128, 128
+NUM_NEIGHBORS, NUM_COLUMNS = 7, 128  # where videos are the nodes
+NUM_ANCHORS, ANCHOR_NEIGHBORS, ANCHOR_COLUMNS = 2000, 3, 192  # where anchors are
+COMPARED = 128
 SHARPNESS = 2.0  # of a video's weights to the nodes: its exponents in the graph, times this
-NUM_ANCHORS = 2000
 DENSE_LIMIT = 6000
+ANCHOR_ITERATIONS = 20
 LEAST_VIDEOS = 10
 SOLVE_DENSE = 800  # up to that many nodes all eigenpairs are as fast as the leading ones
 ROWS_PER_BLOCK = 512
@@ -48,14 +50,17 @@ class Graph(NamedTuple):
     num_neighbors: int  # k, of a video among the nodes
 
 
-def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int = NUM_NEIGHBORS,
-              num_columns: int = NUM_COLUMNS, compared: int = COMPARED, dense_limit: int = DENSE_LIMIT,
+def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int | None = None,
+              num_columns: int | None = None, compared: int = COMPARED, dense_limit: int = DENSE_LIMIT,
               num_anchors: int = NUM_ANCHORS, seed: int = 0, progress=None) -> Graph:
     """The graph of the training videos whose `cells` are (N,R,D); see the head of this file.
 
     Args:
-        num_neighbors, num_columns, compared: k, C and Q; fewer where there are fewer nodes or components.
-        dense_limit: the largest N for which every video is a node. num_anchors: M beyond; at most N / 2.
+        num_neighbors, num_columns: k and C; None for 7 and 128 among videos, 3 and 192 over anchors. Fewer where there
+            are fewer nodes.
+        compared: Q; fewer where g has fewer components.
+        dense_limit: the largest N for which every video is a node.
+        num_anchors: M beyond; at most N / 2.
         seed: of the k-means.
         progress: is called with the number of videos whose similarities are done, N in all.
 
@@ -66,13 +71,15 @@ def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int = 
     if num_videos < LEAST_VIDEOS:
         raise UserError(f"training features: there are {num_videos} videos, and a graph of neighbors needs at least "
                         f"{LEAST_VIDEOS}; name a larger file in train_feat_path.")
+    nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
     if num_videos <= dense_limit:
         similarities = symmetric_similarities(fitted, cells, compared, progress)
-        nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
-        return dense_graph(nodes, similarities, min(num_neighbors, num_videos - 1), num_columns)
-    nodes = unit_rows(cluster(unit_rows(trajectories(fitted, cells)[:, :compared]), min(num_anchors, num_videos // 2),
-                              seed, restarts=1, max_iterations=20, key="num_anchors"))
-    return anchor_graph(fitted, cells, nodes, min(num_neighbors, len(nodes) - 1), num_columns, progress)
+        return dense_graph(nodes, similarities, min(num_neighbors or NUM_NEIGHBORS, num_videos - 1),
+                           num_columns or NUM_COLUMNS)
+    nodes = unit_rows(cluster(nodes, min(num_anchors, num_videos // 2), seed, restarts=1,
+                              max_iterations=ANCHOR_ITERATIONS, key="num_anchors"))
+    return anchor_graph(fitted, cells, nodes, min(num_neighbors or ANCHOR_NEIGHBORS, len(nodes) - 1),
+                        num_columns or ANCHOR_COLUMNS, progress)
 
 
 def symmetric_similarities(fitted: TrajectoryMap, cells: np.ndarray, compared: int = COMPARED,

@@ -71,14 +71,14 @@ def fit_trajectories(features, *, num_segments: int | None = None, frame_dims: i
         raise UserError("training features: there is 1 video, and components need at least two that differ; name a "
                         "larger file in train_feat_path.")
     num_segments = min(num_segments or default_segments(num_frames), num_frames)
-    cells_of, expand = time_cells(num_frames, num_segments)
+    averages, expand = time_cells(num_frames, num_segments)
     warps = (warp_operators(num_frames, num_segments, warp_step) @ expand).astype(np.float32)
     mean, scatter = _frame_moments(features, progress)
     variances, axes = _leading_axes(scatter, frame_dims)
-    cells = _cells(features, mean.astype(np.float32), axes.astype(np.float32), cells_of, progress)
+    cells = _cells(features, mean.astype(np.float32), axes.astype(np.float32), averages.astype(np.float32), progress)
     segment_mean, scatter = _segment_moments(cells, warps[0])
     segment_variances, segment_axes = _leading_axes(scatter, min(num_components, num_videos - 1))
-    fitted = TrajectoryMap(mean, axes, variances, cells_of, warps, segment_mean, segment_axes,
+    fitted = TrajectoryMap(mean, axes, variances, averages, warps, segment_mean, segment_axes,
                            segment_variances ** (-exponent / 2))
     return TrajectoryMap(*(array.astype(np.float32) for array in fitted)), cells
 
@@ -90,6 +90,11 @@ def frame_whitening(fitted: TrajectoryMap, exponent: float = EXPONENT) -> tuple[
     """
     scales = fitted.frame_variances[0] ** ((exponent - 1) / 2) * fitted.frame_variances ** (-exponent / 2)
     return fitted.frame_mean, fitted.frame_axes * scales
+
+
+def cells_of(fitted: TrajectoryMap, features, progress=None) -> np.ndarray:
+    """The cells (N,R,D) float32 of any videos, `features` (N,T,F), in one pass."""
+    return _cells(features, fitted.frame_mean, fitted.frame_axes, fitted.cell_averages, progress)
 
 
 def trajectories(fitted: TrajectoryMap, cells: np.ndarray, warp: int = 0) -> np.ndarray:
@@ -151,7 +156,8 @@ def _frame_moments(features, progress) -> tuple[np.ndarray, np.ndarray]:
     """
     num_videos, (num_frames, num_features) = features.shape[0], frame_layout(features.shape)
     total, scatter, shift = np.zeros(num_features), np.zeros((num_features, num_features)), None
-    for start, items in features.blocks(ROWS_PER_BLOCK, fingerprint=True):
+    told = {"fingerprint": True} if hasattr(features, "fingerprint") else {}  # else by a pass of its own
+    for start, items in features.blocks(ROWS_PER_BLOCK, **told):
         block = as_frames(items)
         _check_finite(block, start)
         frames = block.reshape(-1, num_features)
@@ -165,10 +171,9 @@ def _frame_moments(features, progress) -> tuple[np.ndarray, np.ndarray]:
     return mean + shift, scatter / (num_videos * num_frames) - np.outer(mean, mean)
 
 
-def _cells(features, mean: np.ndarray, axes: np.ndarray, cells_of: np.ndarray, progress) -> np.ndarray:
+def _cells(features, mean: np.ndarray, axes: np.ndarray, averages: np.ndarray, progress) -> np.ndarray:
     """(N,R,D) float32: the cells of each video on the frame components, in one pass."""
-    averages = cells_of.astype(np.float32)
-    cells = np.empty((features.shape[0], len(cells_of), axes.shape[1]), np.float32)
+    cells = np.empty((features.shape[0], len(averages), axes.shape[1]), np.float32)
     for start, items in features.blocks(ROWS_PER_BLOCK):
         block = as_frames(items)
         averaged = block if block.shape[1] == len(averages) else np.matmul(averages, block)

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "utils": {"utils"}, "dataset": {"dataset", "utils"}, "Loss": {"Loss"}, "optim": {"optim", "utils"},
     "artefacts": {"artefacts", "dataset", "utils"}, "model": {"model", "artefacts", "Loss", "dataset", "utils"},
     "training": {"training", "model", "artefacts", "dataset", "optim", "utils"},
-    "inference": {"inference", "dataset", "utils"},
+    "inference": {"inference", "artefacts", "dataset", "utils"},
     "tables": {"tables", "training", "inference", "model", "optim", "artefacts", "dataset", "utils"},
 }
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}

@@ -431,7 +431,8 @@ def test_from_features_to_a_table(reproduced):
     assert float(forward["mAP@1"]) > float(forward["untrained"])
     assert int(still["encoder_params"]) > int(forward["encoder_params"])  # a norm more
     assert int(still["all_params"]) > int(still["encoder_params"])
-    assert [row["model"] for row in shallow] == ["random", "PCA sign, means", "ITQ, means", "ITQ, 5 segments"]
+    assert [row["model"] for row in shallow] == [
+        "random", "LSH, means", "PCA sign, means", "SH, means", "ITQ, means", "ITQ, 5 segments", "ITQ, half-whitened"]
     text = (reproduced.out / "pair.md").read_text()
     assert text.startswith("# A pair\n\n    python reproduce.py --table pair --configs ")
     for words in ("| at rest | 8 | ", "forward \\| only", "| mAP@1 by index | untrained |", "torch ", "1 thread"):

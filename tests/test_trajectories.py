@@ -7,6 +7,7 @@ import pytest
 
 from artefacts import trajectories as module
 from artefacts.trajectories import (
+    cells_of,
     default_segments,
     fit_trajectories,
     frame_whitening,
@@ -74,6 +75,13 @@ def test_warped_trajectories_follow_a_plain_loop():
     for warp, move in enumerate(moves):
         expected = naive_trajectories(videos, videos, 12, 5, 8, move=move)
         np.testing.assert_allclose(trajectories(fitted, cells, warp), expected, atol=2e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("num_frames", [9, 100])
+def test_other_videos_take_the_same_way(num_frames):
+    videos, _ = moving_videos(num_frames=num_frames)
+    fitted, cells = fit_trajectories(ArrayFeatures(videos))
+    np.testing.assert_array_equal(cells_of(fitted, ArrayFeatures(videos)), cells)
 
 
 def test_two_passes_and_their_progress():

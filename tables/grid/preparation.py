@@ -10,6 +10,7 @@ from pathlib import Path
 from artefacts.cache import check_split
 from dataset.digits import VARIANTS, write_digits
 from dataset.protocol import open_retrieval, open_train
+from dataset.watch import write_watch
 from model import method_class
 from tables.grid.artefacts import are_made, artefacts_of
 from tables.grid.cells import Cell, State
@@ -19,7 +20,7 @@ from utils.errors import UserError
 
 # Datasets that need no download, and what writes them into config.data_root.
 _SAMPLE_DATA: dict[str, Callable[[str], object]] = {
-    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()}
+    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()} | {"watch": write_watch}
 
 _DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "database features",
               "query_feat_path": "query features", "label_path": "database labels", "query_label_path": "query labels"}
