@@ -10,6 +10,11 @@ Writes map.txt and metrics.json into the run's log folder, with --on into its fo
 report.html, one page of curves, codes and rankings.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import logging
 import os

@@ -5,6 +5,11 @@
 Files that still fit are reused. --gpu is for artefacts that train a network.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import logging
 

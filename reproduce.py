@@ -11,6 +11,11 @@ folders of its own. Cells that are done are skipped, one that was cut short cont
 <out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import os
 import shlex

@@ -9,6 +9,11 @@ Checkpoints go to checkpoint/<dataset>/<model>_<nbits>bit/, the log and the metr
 logs/<dataset>/<model>_<nbits>bit/.
 """
 
+if __name__ == "__main__":  # the imports take a moment
+    from utils.signals import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 
 import torch

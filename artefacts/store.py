@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 
 from utils.errors import UserError
-from utils.files.hdf5 import read_whole
+from utils.files.hdf5 import in_use, read_whole
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 FORMAT_VERSION = 1
@@ -42,7 +43,7 @@ def write_artefact(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], ma
     Raises:
         UserError: the operating system refused to write.
     """
-    with whole_file(path) as part, h5py.File(part, "w") as file:
+    with whole_file(path) as part, NewHdf5(part) as file:
         for key, array in arrays.items():
             file.create_dataset(key, data=array).attrs[CHECKSUM] = digest(np.asarray(array))
         file.attrs["format_version"] = FORMAT_VERSION
@@ -181,6 +182,8 @@ def _shape_complaint(found: tuple[int, ...], shape: tuple[int | None, ...]) -> s
 
 def _unreadable(path, error: Exception) -> UserError:
     text = " ".join(str(error).split())
+    if busy := in_use(text):
+        return UserError(f"{path}: {busy}.")
     return UserError(f"{path}: cannot be read as an artefact ({text}). Delete it, or make it anew with "
                      f"`{PREPROCESS} --force`.")
 

@@ -104,6 +104,16 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
                 raise ValueError(f"'{name}' of parameter {number} is {tuple(moments[name].shape)}")
         if moments["step"].numel() != 1:
             raise ValueError(f"'step' of parameter {number} is no number")
-    for group in state["param_groups"]:
-        if not all(isinstance(group[name], int | float) for name in ("lr", "weight_decay", "eps")):
-            raise ValueError("a learning rate or a weight decay is no number")
+    for own, group in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        odd = [name for name, value in own.items() if name != "params" and not _alike(group[name], value)]
+        if odd:
+            raise ValueError(f"'{odd[0]}' is {group[odd[0]]!r}"[:80])
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether a setting of an optimiser is of the kind of its own one."""
+    if isinstance(own, tuple):
+        return isinstance(value, tuple | list) and len(value) == len(own) and all(map(_alike, value, own))
+    if own is None or isinstance(own, bool):
+        return type(value) is type(own)
+    return isinstance(value, int | float) and not isinstance(value, bool)

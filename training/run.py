@@ -204,7 +204,11 @@ def read_metrics(folder: str | os.PathLike) -> list[dict]:
     Raises:
         UserError: a line of it is no such row.
     """
-    path = Path(folder) / "metrics.jsonl"
+    return read_rows(Path(folder) / "metrics.jsonl")
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows in the file `path`, as `read_metrics`."""
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
         try:
@@ -270,9 +274,20 @@ class _LogFile(logging.FileHandler):
                         "continue with --resume.") from error
 
 
+class _Console(logging.StreamHandler):
+    """Lines whose reader has gone (`| head`) end the program as any other output does, instead of a traceback each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, BrokenPipeError):
+            super().handleError(record)
+            return
+        raise error
+
+
 def log_to_console() -> None:
     """Sends the log's lines to standard output as well."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Console(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)

@@ -14,6 +14,22 @@ _NOT_TENSORS = (None, 3, "text", [1.0], {}, torch.Size([3]), 1e400, b"bytes", ()
 _EPOCHS = ("ten", None, -5, 2.5, float("nan"), [1], 2**70, True, torch.tensor(3), torch.zeros(3))
 
 
+def change_run(path: Path, rng: random.Random) -> None:
+    """Saves the checkpoint of a run at `path` with an entry, at any depth, left out or changed."""
+    content = torch.load(path, weights_only=True)
+    node, key = content, rng.choice(list(content))
+    while isinstance(node[key], dict | list) and node[key] and rng.random() < 0.8:
+        node = node[key]
+        key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
+    if rng.random() < 0.3:
+        del node[key]
+    elif isinstance(node[key], torch.Tensor) and rng.random() < 0.5:
+        node[key] = _odd_tensor(node[key], rng)
+    else:
+        node[key] = rng.choice((*_NOT_TENSORS, torch.zeros(2), True, -1, [[]], {"a": {}}))
+    torch.save(content, path)
+
+
 def change_checkpoint(path: Path, rng: random.Random) -> None:
     """Saves the checkpoint at `path` with other content, or a pickle in its place."""
     if rng.random() < 0.25:

@@ -1,5 +1,6 @@
 """The kinds of input: small valid files of each, what may happen to them, and the readers that they go through."""
 
+import json
 import random
 import shutil
 import zipfile
@@ -27,11 +28,14 @@ from inference.code_file import CodeSet, read_codes, read_ids, write_codes
 from inference.index import Index, load_index
 from model import build_model, load_weights
 from model.fingerprint import model_fingerprint
+from model.weights import restore_state
+from optim import GroupedOptimizer
 from tests.fuzz import archives, content, libraries
 from tests.fuzz.damage import damaged
 from tests.fuzz.elsewhere import move_out
 from tests.fuzz.hdf5 import restructure
-from training.checkpoints import read_checkpoint, write_checkpoint
+from training.checkpoints import check_resumable, read_checkpoint, write_checkpoint
+from training.run import read_rows
 from utils.config import Config, load_config
 from utils.config.schema import check_values
 
@@ -256,6 +260,37 @@ def _make_checkpoints(folder: Path) -> None:
     torch.save({"model_state_dict": model.state_dict()}, folder / "legacy.pth", _use_new_zipfile_serialization=False)
 
 
+def _make_runs(folder: Path) -> None:
+    torch.manual_seed(0)
+    model, config = _model()
+    optimizer = GroupedOptimizer(model.parameter_groups(), config)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    write_checkpoint(folder / "last.pth", {
+        "model_state_dict": model.state_dict(), "epoch": 3, "config": {"nbits": 8}, "features": FINGERPRINT,
+        "best": 0.5, "stale": 0, "finished": False, "optimizer_state_dict": optimizer.state_dict(),
+        "unfinished": {"steps": 2, "order": "x", "seconds": 1.0, "generators": {"cpu": torch.get_rng_state()},
+                       "sums": {"total": torch.tensor(1.0)}}})
+
+
+def _resume(path: Path) -> None:
+    state = read_checkpoint(path)
+    check_resumable(state, path)
+    model, config = _model()
+    restore_state(model, state["model_state_dict"], str(path))
+    optimizer = GroupedOptimizer(model.parameter_groups(), config)
+    optimizer.load_state_dict(state.get("optimizer_state_dict") or {}, str(path))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+
+
+def _make_metrics(folder: Path) -> None:
+    rows = [{"epoch": epoch, "lr": 1e-3, "loss/total": 1 / epoch, "seconds": 2.5} for epoch in range(1, 6)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def _read_checkpoint(path: Path) -> None:
     checkpoint = read_checkpoint(path)
     model, config = _model()
@@ -304,6 +339,8 @@ KINDS = {
     "codes": Kind(_make_codes, [_read_codes]),
     "indexes": Kind(_make_indexes, [_read_index]),
     "checkpoints": Kind(_make_checkpoints, [_read_checkpoint], [content.change_checkpoint] * 6),
+    "runs": Kind(_make_runs, [_resume], [content.change_run] * 6),
+    "metrics": Kind(_make_metrics, [read_rows], [content.change_text]),
     "configs": Kind(_make_configs, [_read_config], [content.change_config] * 5, program=True),
     "text": Kind(_make_text, [read_ids, lambda path: read_class_names(path, 12)], [content.change_text]),
 }

@@ -30,7 +30,7 @@ _GROUPS = {
         Key("model_name", "name", None, "name of the model, for folders and tables; None: after method and mixer"),
         Key("method", "text", None, "training method, a file of model/methods/ or a path; None: as model_name says"),
         Key("mixer", "text", None, "sequence mixer, a file of model/mixers/ or a path; None: as model_name says"),
-        Key("nbits", "int", REQUIRED, "K, length of the hash code", AT_LEAST_1, shapes_codes=True),
+        Key("nbits", "int", REQUIRED, "K, length of the hash code", Interval(1, 65_535), shapes_codes=True),
         Key("feature_size", "int", None, "F, width of a frame; videos need it", AT_LEAST_1, shapes_codes=True),
         Key("max_frames", "int", None, "T, frames per video; videos need it", Interval(2), shapes_codes=True),
         Key("item_shape", "ints", None, "shape of items that are no videos: [rows, columns, channels] of uint8 "
