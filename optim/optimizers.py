@@ -100,14 +100,20 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
         raise ValueError("it is not of as many parameters")
     for number, moments in state["state"].items():
         for name in ("exp_avg", "exp_avg_sq"):
-            if moments[name].shape != parameters[number].shape or not moments[name].is_floating_point():
+            if moments[name].shape != parameters[number].shape or not _is_plain(moments[name], parameters[number].dtype):
                 raise ValueError(f"'{name}' of parameter {number} is {tuple(moments[name].shape)}")
-        if moments["step"].numel() != 1:
+        if moments["step"].numel() != 1 or not _is_plain(moments["step"], torch.float32):
             raise ValueError(f"'step' of parameter {number} is no number")
     for own, group in zip(optimizer.param_groups, state["param_groups"], strict=True):
         odd = [name for name, value in own.items() if name != "params" and not _alike(group[name], value)]
         if odd:
             raise ValueError(f"'{odd[0]}' is {group[odd[0]]!r}"[:80])
+
+
+def _is_plain(value: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether a fused kernel, which trusts what it is given, may have it."""
+    return (value.layout == torch.strided and value.dtype == dtype and value.device.type == "cpu"
+            and value.is_contiguous() and not value.is_neg() and not value.is_quantized)
 
 
 def _alike(value: Any, own: Any) -> bool:
