@@ -100,12 +100,13 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
         raise ValueError("it is not of as many parameters")
     for number, moments in state["state"].items():
         for name in ("exp_avg", "exp_avg_sq"):
-            if moments[name].shape != parameters[number].shape or not _is_plain(moments[name], parameters[number].dtype):
+            own = parameters[number]
+            if moments[name].shape != own.shape or not _is_plain(moments[name], own.dtype):
                 raise ValueError(f"'{name}' of parameter {number} is {tuple(moments[name].shape)}")
         if moments["step"].numel() != 1 or not _is_plain(moments["step"], torch.float32):
             raise ValueError(f"'step' of parameter {number} is no number")
-    for own, group in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        odd = [name for name, value in own.items() if name != "params" and not _alike(group[name], value)]
+    for group, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        odd = [name for name, value in ours.items() if name != "params" and not _alike(group[name], value)]
         if odd:
             raise ValueError(f"'{odd[0]}' is {group[odd[0]]!r}"[:80])
 

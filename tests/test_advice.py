@@ -11,7 +11,7 @@ from dataset.batches import iterate_epoch
 from dataset.features import open_features
 from dataset.labels import read_class_names, read_labels
 from dataset.sources import HostResident
-from dataset.views import EpochDraws
+from dataset.views import Draws, EpochDraws
 from inference.code_file import read_codes, read_ids
 from tests.pipeline import message_of
 
@@ -32,7 +32,7 @@ def open_one(path):
 
 def test_a_single_training_video(tmp_path):
     source = HostResident(open_one(write(tmp_path / "a.h5", 1)))
-    text = message_of(lambda: list(iterate_epoch(source, EpochDraws(1, 0, 1, T, 0.5, 6), 16)))
+    text = message_of(lambda: list(iterate_epoch(source, EpochDraws(1, 0, 1, Draws(num_frames=T, mask_ratio=0.5)), 16)))
     assert "a single training video" in text
     assert "batch_size" not in text
 

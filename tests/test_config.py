@@ -205,7 +205,7 @@ def test_an_unknown_key_names_its_source_the_nearest_and_its_owner(tmp_path, wro
 
 
 WRONG = [
-    ("nbits", 0, "whole number >= 1"), ("nbits", True, "whole number"), ("nbits", 16.0, "whole number"),
+    ("nbits", 0, "whole number in [1, 65535]"), ("nbits", True, "whole number"), ("nbits", 16.0, "whole number"),
     ("nbits", None, "whole number"), ("nbits", "many", "whole number"), ("lr", [1e-3], "a number > 0"),
     ("lr", 0, "> 0"), ("lr", float("nan"), "> 0"), ("lr", float("inf"), "> 0"), ("lr", False, "a number"),
     ("drop_path_rate", 1.0, "in [0, 1)"), ("mask_ratio", 1.0, "in (0, 1)"), ("mask_ratio", 0, "in (0, 1)"),
@@ -491,7 +491,7 @@ def test_help_lists_every_key_once_below_a_short_usage(capsys):
     for name in known_keys():
         assert table.count(f"\n  {name}  (") == 1
     assert "mask_ratio  (float in (0, 1), default 0.5)" in table
-    assert "nbits  (int >= 1, required)" in table
+    assert "nbits  (int in [1, 65535], required)" in table
 
 
 def raising(error: BaseException):

@@ -120,7 +120,8 @@ def test_metrics_json_keeps_what_it_held(project):
     assert list(metrics) == ["map_at", "precision_at", "recall_at", "normaliser", "num_queries", "num_database",
                              "num_bits", "num_without_relevant", "queries_are_database", "include_self", "gmap",
                              "rss_map", "details", "map_all", "confidence"]
-    assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "codes", "baselines"}
+    assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "config_sha256", "codes",
+                                        "baselines"}
 
 
 def test_rankings_are_in_order_and_their_hits_share_the_class(page):
@@ -155,7 +156,8 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
     shutil.copy(project.checkpoint, copy)
     folder = tmp_path / "logs"
     succeed("eval.py", "--config", project.config, "--report", "--checkpoint", copy, "--set", f"log_path={folder}")
-    page = xml.fromstring((folder / "report.html").read_text(encoding="utf-8"))
+    page, = folder.glob("of_*_copy/report.html")
+    page = xml.fromstring(page.read_text(encoding="utf-8"))
     assert "No metrics.jsonl" in words(section(page, "training"))
     assert not [*page.iter("img")]
     spans = {words(node) for row in section(page, "rankings").iter("tbody") for node in row.iter("span")}

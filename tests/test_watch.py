@@ -56,7 +56,7 @@ def test_features_are_standardized_by_the_training_people():
 def test_files_are_read_by_the_framework(source, tmp_path):
     assert watch.write_watch(tmp_path / "out", source) == {"train": 2, "test": 1}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == NAMES
-    features = open_features(tmp_path / "out/watch_train_feats.h5", feature_size=24, max_frames=25, role="training")
+    features = open_features(tmp_path / "out/watch_train_feats.h5", item_shape=(25, 24), role="training")
     np.testing.assert_array_equal(features.load(), watch.make_splits(small_recordings())["train"][0])
     assert read_labels(tmp_path / "out/watch_test_labels.mat", 1).tolist() == [[0, 0, 0, 0, 0, 0, 1]]
     assert (tmp_path / "out/classes.txt").read_text().splitlines()[6] == "upright row"
