@@ -36,7 +36,8 @@ from inference.page import Subject, write_page
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
 from training.checkpoints import chosen_checkpoint, read_checkpoint
-from training.run import log_to_console, read_metrics
+from training.logs import log_to_console
+from training.run import read_metrics
 from utils.cli import choose_device, run_script
 from utils.config import load_config
 from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
@@ -45,15 +46,7 @@ log = logging.getLogger("eval")
 
 
 def main() -> None:
-    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
-    parser.add_argument("--checkpoint", help="the file to evaluate in place of the run's own")
-    parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
-    parser.add_argument("--baselines", action="store_true",
-                        help="beside it, shallow codes of the same length fit on the training features")
-    parser.add_argument("--report", action="store_true",
-                        help="also draw report.html, a page of curves, codes and rankings; takes some seconds")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     trained = config = config_from_arguments(arguments)
     if arguments.on:
         config = on_other_data(trained, load_config(arguments.on), arguments.on)
@@ -65,8 +58,7 @@ def main() -> None:
                                    retrieval.database_labels.shape[1])
     own = chosen_checkpoint(trained)
     path = Path(arguments.checkpoint or own)
-    folder = config.log_path if path.absolute() == own.absolute() else os.path.join(
-        config.log_path, f"of_{path.absolute().parent.name}_{path.stem}")
+    folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
     checkpoint = read_checkpoint(path)
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
@@ -98,6 +90,23 @@ def main() -> None:
             training=_training(trained, path), baselines=rows if arguments.baselines else [],
             hash_centers=_hash_centers(checkpoint)))
         log.info("written: %s", page)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument("--checkpoint", help="the file to evaluate in place of the run's own")
+    parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
+    parser.add_argument("--baselines", action="store_true",
+                        help="beside it, shallow codes of the same length fit on the training features")
+    parser.add_argument("--report", action="store_true",
+                        help="also draw report.html, a page of curves, codes and rankings; takes some seconds")
+    return parser.parse_args()
+
+
+def _folder_of(config, path: Path) -> str:
+    """Where results of another checkpoint than the run's own go, named after its folder and file."""
+    return os.path.join(config.log_path, f"of_{path.absolute().parent.name}_{path.stem}")
 
 
 def _training(config, path: Path) -> list[dict]:

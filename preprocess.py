@@ -17,7 +17,7 @@ from artefacts.cache import provide
 from dataset.protocol import open_train
 from model import method_class
 from training.fitting import fitting
-from training.run import log_to_console
+from training.logs import log_to_console
 from utils.cli import choose_device, run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
 

@@ -22,7 +22,8 @@ from dataset.protocol import open_retrieval
 from inference.evaluation import evaluate_retrieval
 from model.costs.summary import summarise
 from training.distributed import join, rank_zero_speaks
-from training.run import log_to_console, open_run
+from training.logs import log_to_console
+from training.run import open_run
 from training.trainer import Trainer
 from utils.cli import run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments

@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from training.checkpoints import (
     write_checkpoint,
 )
 from training.distributed import from_rank_zero, rank
+from training.logs import LogFile
 from utils.config.schema import schema_of
 from utils.errors import UserError
 from utils.files.lock import Lock
@@ -84,7 +85,7 @@ class Run:
 
     def begin(self) -> None:
         """Opens log.txt, writes config.py, says where the run goes and what it runs on."""
-        handler = _LogFile(self.logs / "log.txt", encoding="utf-8")
+        handler = LogFile(self.logs / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logging.getLogger().addHandler(handler)
         self._held.callback(handler.close)
@@ -256,41 +257,6 @@ def peak_memory() -> float:
         return float("nan")
     units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
-
-
-class _LogFile(logging.FileHandler):
-    """A log whose failure to write is the user's to know, once, and not a traceback for every line."""
-
-    def close(self) -> None:
-        with suppress(OSError):  # of lines that were told to be lost already
-            super().close()
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-            return
-        raise UserError(f"{self.baseFilename}: cannot write ({error.strerror}). Mend that (free some space?) and "
-                        "continue with --resume.") from error
-
-
-class _Console(logging.StreamHandler):
-    """Lines whose reader has gone (`| head`) end the program as any other output does, instead of a traceback each."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, BrokenPipeError):
-            super().handleError(record)
-            return
-        raise error
-
-
-def log_to_console() -> None:
-    """Sends the log's lines to standard output as well."""
-    handler = _Console(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger().addHandler(handler)
-    logging.getLogger().setLevel(logging.INFO)
 
 
 def _tensorboard_writer(folder: Path):
