@@ -1,6 +1,8 @@
 """Damaged files of a run end in one line, and what is not the run's own never stands for it."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,17 +16,37 @@ from training.checkpoints import check_resumable, write_checkpoint
 from utils.config import load_config
 
 
-@pytest.fixture
-def project(tmp_path):
-    project = make_project(tmp_path)
+@pytest.fixture(scope="module")
+def preprocessed(tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("preprocessed"))
     succeed("preprocess.py", "--config", project.config)
     return project
 
 
-@pytest.fixture
-def trained(project):
+@pytest.fixture(scope="module")
+def run_of_two_epochs(preprocessed, tmp_path_factory):
+    project = copy_of(preprocessed, tmp_path_factory.mktemp("trained"))
     succeed("train.py", "--config", project.config, "--num_epochs", 2)
     return project
+
+
+@pytest.fixture
+def project(preprocessed, tmp_path):
+    return copy_of(preprocessed, tmp_path / "project")
+
+
+@pytest.fixture
+def trained(run_of_two_epochs, tmp_path):
+    return copy_of(run_of_two_epochs, tmp_path / "project")
+
+
+def copy_of(project, folder):
+    """The same project in another folder, with all that it has made."""
+    shutil.copytree(project.folder, folder, dirs_exist_ok=True)
+    config = folder / "config.py"
+    config.write_text(config.read_text().replace(str(project.folder), str(folder)))
+    places = {name: folder / path.relative_to(project.folder) for name, path in vars(project).items()}
+    return SimpleNamespace(**places)
 
 
 def refused(*command, words):
