@@ -203,8 +203,9 @@ class Encoder:
         state = checkpoint["model_state_dict"]
         self.model = build_model(config)
         load_weights(self.model, state, self.source)
-        shared = {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}
-        fingerprints = model_fingerprint(shared, config), earlier_fingerprint(shared, checkpoint.get("config"))
+        encoding = {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}
+        shared = {name: value for name, value in encoding.items() if name not in self.model.resident_state}
+        fingerprints = model_fingerprint(shared, config), earlier_fingerprint(encoding, checkpoint.get("config"))
         self.fingerprint = " ".join(filter(None, fingerprints))
 
     def encode(self, report_to=None) -> CodeSet:
