@@ -110,6 +110,10 @@ class FeatureFile:
         """Whether inode, size or time of a file that the features lie in are others than when it was opened."""
         return [mark[:3] for mark in self._stamp(self._files)] != [mark[:3] for mark in self.stamp]
 
+    def reopened(self) -> "FeatureFile":
+        """The same dataset as its file is now."""
+        return FeatureFile(self.path, self.key, self.role, self._item_axes)
+
     def accept(self, again: "FeatureFile") -> None:
         """Goes on with the file as `again` has found it, of which the caller knows that it holds the same videos."""
         self._layout, self._files, self.stamp = again._layout, again._files, again.stamp

@@ -227,7 +227,7 @@ class VideoFeatures:
         with _comparing:
             if not any(file.changed for file in self._files):
                 return  # another thread has compared
-            again = VideoFeatures([FeatureFile(file.path, file.key, self.role) for file in self._files], self.role)
+            again = VideoFeatures([file.reopened() for file in self._files], self.role)
             if self._fingerprint is None or again.fingerprint() != self._fingerprint:
                 names = ", ".join(file.path for file in self._files if file.changed)
                 raise ChangedError(f"{names}: replaced or rewritten while in use, and not known to hold the same "

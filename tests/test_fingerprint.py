@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dataset import digests, feature_file
+from dataset.features import open_features
 from tests.pipeline import message_of
 from tests.test_features import LAYOUTS, F, N, T, read_back, values, write
 
@@ -160,6 +161,17 @@ def test_a_file_replaced_by_an_equal_one_is_read_on(tmp_path):
         file.attrs["note"] = "text"
     np.testing.assert_array_equal(features.rows([3, 5]), stored[[3, 5]])
     assert "rewritten while in use" in message_of(lambda: unknown.rows([3]))
+
+
+def test_pictures_replaced_by_equal_ones_are_read_on(tmp_path):
+    stored = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+    path = write(tmp_path / "a.h5", stored)
+    features = open_features([path], item_shape=(4, 5, 3), role="training")
+    features.fingerprint()
+    _replace(path, stored)
+    np.testing.assert_array_equal(features.rows([3, 5]), stored[[3, 5]])
+    _replace(path, stored[::-1])
+    assert "rewritten while in use" in message_of(lambda: features.rows([3]))
 
 
 def test_a_part_rewritten_while_in_use_is_refused(tmp_path):
