@@ -7,7 +7,6 @@ motions. N videos, T frames.
 """
 
 import argparse
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.io
 
+from dataset.labels import one_hot_file
 from utils.cli import run_script
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
@@ -73,7 +72,8 @@ def write_digits(folder: str | os.PathLike, variant: Variant = RECIPE, *, seed: 
                  for split in SPLITS}
     texts = {"classes.txt": _class_names(variant.motions).encode()}
     for split in SPLITS:
-        texts[f"digits_{split}_labels.mat"] = _labels_file(class_ids(seed, split, num_per_class[split]))
+        ids = class_ids(seed, split, num_per_class[split])
+        texts[f"digits_{split}_labels.mat"] = one_hot_file(ids, NUM_CLASSES, "moving digits")
     if all(_holds(folder / name, content) for name, content in texts.items()) and all(
             _is_made_from(folder / f"digits_{split}_feats.h5", made_from[split]) for split in SPLITS):
         return False
@@ -215,13 +215,6 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
 
 def _class_names(motions: Sequence[str]) -> str:
     return "".join(f"{digit} {motion}\n" for digit in range(NUM_DIGITS) for motion in motions)
-
-
-def _labels_file(ids: np.ndarray) -> bytes:
-    """A MATLAB v5 file; its free text of 116 bytes would hold the date, so it is replaced."""
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, {"labels": np.eye(NUM_CLASSES, dtype=np.uint8)[ids]})
-    return b"MATLAB 5.0 MAT-file, moving digits".ljust(116) + buffer.getvalue()[116:]
 
 
 def _write_features(path: Path, shape: tuple[int, int, int], blocks: Iterator[np.ndarray], made_from: str) -> None:

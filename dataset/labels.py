@@ -4,6 +4,7 @@ MATLAB's v7.3 files are HDF5 and hold every array transposed; its sparse matrice
 columns.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -57,6 +58,16 @@ def read_labels(paths: str | os.PathLike | Sequence[str | os.PathLike], num_vide
         raise UserError(f"{where}: {labels.shape[1]} classes, but the database labels have {num_classes}. "
                         "Save both with the same columns.")
     return labels
+
+
+def one_hot_file(classes: np.ndarray, num_classes: int, about: str) -> bytes:
+    """A MATLAB v5 file of `labels`, one-hot uint8 (N, num_classes), for the class ids (N,): always the same bytes.
+
+    Its free text of 116 bytes would hold the date; it says `about` instead.
+    """
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"labels": np.eye(num_classes, dtype=np.uint8)[classes]})
+    return f"MATLAB 5.0 MAT-file, {about}".encode().ljust(116) + buffer.getvalue()[116:]
 
 
 def read_class_names(path: str | os.PathLike | None, num_classes: int) -> list[str]:

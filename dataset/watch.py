@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import h5py
 import numpy as np
-import scipy.io
 
+from dataset.labels import one_hot_file
 from utils.cli import run_script
 from utils.errors import UserError
+from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
 RECIPE_VERSION = 1
@@ -113,20 +113,13 @@ def write_watch(folder: str | os.PathLike, source: str | os.PathLike | None = No
     names = "".join(f"{EXERCISES[name]}\n" for name in recordings["y_labels"])
     with ExitStack() as stack:
         for split, (features, exercises) in splits.items():
-            with h5py.File(stack.enter_context(whole_file(folder / f"watch_{split}_feats.h5")), "w") as file:
+            with NewHdf5(stack.enter_context(whole_file(folder / f"watch_{split}_feats.h5"))) as file:
                 file.create_dataset("feats", data=features)
                 file.attrs["made_from"] = f"seglearn 1.2.5, recipe {RECIPE_VERSION}, {split}"
             labels = stack.enter_context(whole_file(folder / f"watch_{split}_labels.mat"))
-            labels.write_bytes(_labels_file(exercises))
+            labels.write_bytes(one_hot_file(exercises, len(EXERCISES), "smartwatch exercises"))
         stack.enter_context(whole_file(folder / "classes.txt")).write_bytes(names.encode())
     return {split: len(features) for split, (features, _) in splits.items()}
-
-
-def _labels_file(exercises: np.ndarray) -> bytes:
-    """A MATLAB v5 file; its free text of 116 bytes would hold the date, so it is replaced."""
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, {"labels": np.eye(len(EXERCISES), dtype=np.uint8)[exercises]})
-    return b"MATLAB 5.0 MAT-file, smartwatch exercises".ljust(116) + buffer.getvalue()[116:]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
