@@ -46,7 +46,7 @@ def project(means: np.ndarray, num_dims: int) -> np.ndarray:
     center = sum(block.sum(axis=0) for _, block in _blocks(means)) / num_videos
     solve = _axes_by_covariance if num_features <= 2 * num_videos else _axes_by_svd
     axes = solve(means, center, num_dims)
-    axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) < 0, -1.0, 1.0)
+    axes *= signs_of_largest(axes)
     latents = np.empty((num_videos, num_dims), np.float32)
     for start, block in _blocks(means):
         latents[start:start + len(block)] = (block - center) @ axes
@@ -73,6 +73,11 @@ def _axes_by_svd(means: np.ndarray, center: np.ndarray, num_dims: int) -> np.nda
     """The same where the videos are few, so that the means themselves are smaller than F x F."""
     _, _, axes = scipy.linalg.svd(means - center, full_matrices=False, overwrite_a=True, check_finite=False)
     return axes[:num_dims].T
+
+
+def signs_of_largest(vectors: np.ndarray) -> np.ndarray:
+    """(1,P) of +-1: the sign of each column's largest entry of (F,P), by which eigenvectors are made unique."""
+    return np.where(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0) < 0, -1.0, 1.0)
 
 
 def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int = RESTARTS,

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from artefacts.artefact import Array, Artefact, Made, Making
-from artefacts.clustering import cluster, unit_rows
+from artefacts.clustering import cluster, signs_of_largest, unit_rows
 from artefacts.store import finite, ids_below
 from artefacts.trajectories import TRAJECTORIES, TrajectoryMap, trajectories
 from utils.config.keys import AT_LEAST_1, Interval, Key
@@ -68,12 +68,11 @@ def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int | 
         UserError: there are fewer than ten videos.
     """
     num_videos = len(cells)
-    if num_videos < LEAST_VIDEOS:
-        raise UserError(f"training features: there are {num_videos} videos, and a graph of neighbors needs at least "
-                        f"{LEAST_VIDEOS}; name a larger file in train_feat_path.")
+    if too_few := _too_few(num_videos):
+        raise UserError(f"training features: {too_few}")
     nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
     if num_videos <= dense_limit:
-        similarities = symmetric_similarities(fitted, cells, compared, progress)
+        similarities = symmetric_similarities(fitted, cells, nodes, progress)
         return dense_graph(nodes, similarities, min(num_neighbors or NUM_NEIGHBORS, num_videos - 1),
                            num_columns or NUM_COLUMNS)
     nodes = unit_rows(cluster(nodes, min(num_anchors, num_videos // 2), seed, restarts=1,
@@ -82,10 +81,11 @@ def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int | 
                         num_columns or ANCHOR_COLUMNS, progress)
 
 
-def symmetric_similarities(fitted: TrajectoryMap, cells: np.ndarray, compared: int = COMPARED,
-                           progress=None) -> np.ndarray:
-    """(N,N) float32: for each pair the larger of the similarities either way, a warp being of the first."""
-    nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
+def symmetric_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, progress=None) -> np.ndarray:
+    """(N,N) float32: for each pair the larger of the similarities either way, a warp being of the first.
+
+    `nodes` (N,Q) are the videos as they are, rows of unit length.
+    """
     similarities = np.empty((len(cells), len(cells)), np.float32)
     for start in range(0, len(cells), ROWS_PER_BLOCK):
         rows = slice(start, start + ROWS_PER_BLOCK)
@@ -219,8 +219,14 @@ def leading_eigenpairs(matrix, trivial: np.ndarray, num_pairs: int) -> tuple[np.
             values, vectors = eigsh(others, num_pairs, which="LA", v0=start)
     order = np.argsort(-values, kind="stable")
     values, vectors = values[order], vectors[:, order]
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
-    return values, vectors * np.where(largest < 0, -1, 1)
+    return values, vectors * signs_of_largest(vectors)
+
+
+def _too_few(num_videos: int) -> str | None:
+    if num_videos >= LEAST_VIDEOS:
+        return None
+    return (f"there are {num_videos} videos, and a graph of neighbors needs at least {LEAST_VIDEOS}; name a larger "
+            "file in train_feat_path.")
 
 
 def _graph(nodes, widths, places, eigenvalues, num_neighbors: int) -> Graph:
@@ -267,10 +273,7 @@ class NeighborGraph(Artefact):
         return {"graph": graph, "embedding": arrays["embedding"]}
 
     def complaint(self, config, num_videos: int) -> str | None:
-        if num_videos >= LEAST_VIDEOS:
-            return None
-        return (f"{num_videos} training videos make no graph of neighbors, which needs at least {LEAST_VIDEOS}. Name a "
-                "larger file in train_feat_path.")
+        return _too_few(num_videos)
 
 
 NEIGHBOR_GRAPH = NeighborGraph()

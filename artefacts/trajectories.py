@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.clustering import signs_of_largest
 from artefacts.store import finite
 from dataset.features import as_frames, frame_layout
 from utils.config.keys import AT_LEAST_1, UNIT, Interval, Key
@@ -215,7 +216,7 @@ def _leading_axes(covariance: np.ndarray, num_dims: int) -> tuple[np.ndarray, np
                         "the file in train_feat_path.")
     kept = variances > LEAST_VARIANCE * variances[0]
     axes = axes[:, kept]
-    return variances[kept], axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0) < 0, -1, 1)
+    return variances[kept], axes * signs_of_largest(axes)
 
 
 def _check_finite(block: np.ndarray, start: int) -> None:
