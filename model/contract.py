@@ -45,6 +45,14 @@ class TrainingItems(Protocol):
         """(index (B,) int64, items (B, ...)) on the model's device, over all items in their order."""
 
 
+def videos_only(config) -> str | None:
+    """What is wrong, and the fix, where a config's items are no videos: for the `check` of methods over frames."""
+    if len(config.item_shape) == 2:
+        return None
+    return (f"item_shape = {config.item_shape}, but {config.method} hashes videos. Set max_frames and feature_size "
+            "instead, or choose another method.")
+
+
 class HashingMethod(nn.Module):
     """A network, or a code fitted in closed form, that hashes items; all that it learns or tracks is in its state dict.
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.centers.descent import STARTS, num_sweeps, solve_by_descent
 from artefacts.centers.measures import CenterMeasures
-from artefacts.centers.solver import GOLDEN_RATIO, HashCenters, solve_hash_centers
+from artefacts.centers.solver import GOLDEN_RATIO, HashCenters, solve_hash_centers, too_many_centers
 from artefacts.clusters import SEMANTICS
 from artefacts.store import plus_minus_one
 from utils.config.keys import NON_NEGATIVE, POSITIVE, Key, choice
@@ -54,10 +54,7 @@ class SolvedCenters(Artefact):
         return Made({"matrix": solved.codes}, _quality(solved))
 
     def complaint(self, config, num_videos: int) -> str | None:
-        if config.nclusters <= 2 ** (config.nbits - 1):
-            return None
-        return (f"nclusters = {config.nclusters} hash centers do not fit nbits = {config.nbits}; set nclusters to "
-                f"{2 ** (config.nbits - 1)} or less, or nbits higher.")
+        return too_many_centers(config.nclusters, config.nbits)
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         return arrays["matrix"].astype(np.int8)
@@ -80,7 +77,7 @@ def _quality(solved: HashCenters) -> dict:
 
 
 def _by_descent(config) -> bool:
-    return getattr(config, "center_solver", "admm") == "descent"
+    return config.center_solver == "descent"
 
 
 def _descend(config, semantics: np.ndarray) -> HashCenters:

@@ -72,11 +72,17 @@ def solve_hash_centers(semantics: np.ndarray, num_bits: int, *, seed: int, rho: 
 
 def check_settings(num_centers: int, num_bits: int, assign: str) -> None:
     """Raises UserError where `solve_hash_centers` would."""
-    if num_centers > 2 ** (num_bits - 1):
-        raise UserError(f"config: nclusters = {num_centers} hash centers do not fit nbits = {num_bits}; "
-                        f"set nclusters to {2 ** (num_bits - 1)} or less, or nbits higher.")
+    if complaint := too_many_centers(num_centers, num_bits):
+        raise UserError(f"config: {complaint}")
     if assign not in ASSIGNMENTS:
         raise UserError(f"config: hash_center_assign = {assign!r} is unknown; choose one of {ASSIGNMENTS}.")
+
+
+def too_many_centers(num_centers: int, num_bits: int) -> str | None:
+    """What is wrong, and the fix, where there are more centers than so many bits can tell apart well, 2^(K-1)."""
+    most = 2 ** (num_bits - 1)
+    return None if num_centers <= most else (f"nclusters = {num_centers} hash centers do not fit nbits = {num_bits}; "
+                                             f"set nclusters to at most {most}, or nbits higher.")
 
 
 def start_codes(num_centers: int, num_bits: int, rng: np.random.Generator,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from artefacts.artefact import Artefact, with_keys
 from artefacts.centers.artefact import HASH_CENTERS
+from artefacts.centers.solver import too_many_centers
 from artefacts.clusters import PSEUDO_LABELS
 from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
 from model.contract import Step
@@ -80,11 +81,7 @@ class Method(FrameHashing):
 
     @classmethod
     def check(cls, config) -> str | None:
-        nbits, nclusters = config.nbits, config.nclusters
-        if (nclusters - 1).bit_length() > nbits - 1:
-            return (f"nclusters = {nclusters} is more than nbits = {nbits} can keep apart; set nclusters to at most "
-                    f"{2 ** (nbits - 1)}, or more bits.")
-        return super().check(config)
+        return too_many_centers(config.nclusters, config.nbits) or super().check(config)
 
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:

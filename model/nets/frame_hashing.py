@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset.views import Draws
-from model.contract import HashingMethod
+from model.contract import HashingMethod, videos_only
 from model.nets.autoencoder import Decoder, Encoder, video_codes
 from model.nets.blocks import init_linears, mixer_factory
 from utils.config.keys import AT_LEAST_1, BELOW_1, INSIDE_UNIT, NON_NEGATIVE, POSITIVE, Key, choice
@@ -67,9 +67,8 @@ class FrameHashing(HashingMethod):
 
     @classmethod
     def check(cls, config) -> str | None:
-        if len(config.item_shape) != 2:
-            return (f"item_shape = {config.item_shape}, but {config.method} hashes videos. Set max_frames and "
-                    "feature_size instead, or choose another method.")
+        if complaint := videos_only(config):
+            return complaint
         frames, ratio = config.max_frames, config.mask_ratio
         if int(ratio * frames) < 1:  # it cannot reach `frames`: mask_ratio is below 1
             return (f"mask_ratio = {ratio} hides none of max_frames = {frames} frames; set mask_ratio to "

@@ -12,7 +12,7 @@ from torch import Tensor
 from artefacts.artefact import Artefact, with_keys
 from artefacts.neighbor_graph import NEIGHBOR_GRAPH
 from artefacts.trajectories import TRAJECTORIES, trajectories
-from model.contract import HashingMethod, TrainingItems
+from model.contract import HashingMethod, TrainingItems, videos_only
 from model.methods.graph_code.encoder import WarpedGraphCode, buffers_of
 from model.methods.graph_code.rotation import fit_rotation
 from utils.config.keys import NON_NEGATIVE, Key
@@ -45,10 +45,7 @@ class Method(HashingMethod):
 
     @classmethod
     def check(cls, config) -> str | None:
-        if len(config.item_shape) == 2:
-            return None
-        return (f"item_shape = {config.item_shape}, but {config.method} hashes videos. Set max_frames and feature_size "
-                "instead, or choose another method.")
+        return videos_only(config)
 
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:
