@@ -13,7 +13,7 @@ from artefacts.store import PREPROCESS, digest, inspect_artefact, read_artefact,
 from dataset.features import VideoFeatures
 from dataset.protocol import read_train_labels
 from utils.errors import UserError
-from utils.files.lock import Lock
+from utils.files.lock import lock_beside
 from utils.files.writing import remove_parts
 
 Log = Callable[[str], None]
@@ -98,7 +98,7 @@ class _Cache:
         making = Making(self.config, self.split, self.device, self.log, lambda: self.labels, self._value,
                         partial(self._train, Path(f"{path}.run")))
         if not self._reuse(artefact, path, making):
-            with Lock(Path(path).with_name(f".{Path(path).name}.lock"), wait=self.log):
+            with lock_beside(path, wait=self.log):
                 if not self._reuse(artefact, path, making):  # else made by another while we waited
                     self._make(artefact, path, making)
 
