@@ -120,9 +120,7 @@ class Trainer:
         run.save(self._state(0) | {"best": row.get(self._first_metric, 0.0), "stale": 0, "finished": True})
 
     def _fitted(self) -> dict[str, torch.Tensor]:
-        self.model.eval()
-        with torch.no_grad():
-            self.model.fit(SourceItems(self.source, self.labels, self.device))
+        self._over_all_items(self.model.fit)
         return {name: value.cpu() for name, value in self.model.state_dict().items()}
 
     def _epochs(self, run: Run, stop: StopRequest, best: float, stale: int) -> None:
@@ -181,17 +179,17 @@ class Trainer:
 
     def _begin_epoch(self, epoch: int) -> None:
         """The method's own work before an epoch, by the first process; all have its state then."""
-        if type(self.model).begin_epoch is not HashingMethod.begin_epoch:
-            self._on_rank_zero(lambda train: self.model.begin_epoch(epoch, train))
-
-    def _on_rank_zero(self, work: Callable[[SourceItems], object]) -> None:
-        """Has the first process do `work` on all training items, in eval mode and without gradient, and gives the
-        model's state to the others."""
-        self.model.eval()
+        if type(self.model).begin_epoch is HashingMethod.begin_epoch:
+            return
         if rank() == 0:
-            with torch.no_grad():
-                work(SourceItems(self.source, self.labels, self.device))
+            self._over_all_items(lambda train: self.model.begin_epoch(epoch, train))
         broadcast_state(self.model)
+
+    def _over_all_items(self, work: Callable[[SourceItems], object]) -> None:
+        """Does `work` on all training items, the model in eval mode and without gradient."""
+        self.model.eval()
+        with torch.no_grad():
+            work(SourceItems(self.source, self.labels, self.device))
 
     def _row(self, totals: EpochTotals, stop: StopRequest, evaluates: bool) -> dict[str, float]:
         """What is recorded of an epoch: the mean of every loss term, the rate, the time, and the metrics if it
