@@ -7,12 +7,8 @@ from artefacts.centers import descent as dc
 from artefacts.centers.descent_kernels import PATIENCE, sweep_rows, sweep_rows_plainly
 from artefacts.centers.measures import gilbert_varshamov, measure_centers
 from artefacts.centers.solver import solve_hash_centers
+from tests.test_hash_centers import unit_semantics
 from utils.errors import UserError
-
-
-def unit_semantics(num_centers, num_dims=24, seed=0):
-    rows = np.random.default_rng(seed).standard_normal((num_centers, num_dims))
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def problem(num_centers, num_bits, seed=0):

@@ -14,6 +14,7 @@ import torch
 
 from tests.pipeline import CLASSES, ROOT, checkpoint_tensors, make_project, run, succeed
 from tests.test_distributed import torchrun
+from training import steps
 
 EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", (ROOT / "docs/extending.md").read_text(),
                            re.MULTILINE | re.DOTALL))
@@ -44,6 +45,19 @@ def train(plugged, *overrides, run_name):
 def checkpoint(plugged, run_name):
     path, = (plugged.folder / "checkpoint/mine").glob(f"*_{run_name}/last.pth")
     return path
+
+
+def stop_after(patch, number, signum):
+    """Has a signal come in the step of that number, from 1."""
+    plain, seen = steps.training_step, []
+
+    def step(*arguments, **settings):
+        seen.append(plain(*arguments, **settings))
+        if len(seen) == number:
+            signal.raise_signal(signum)
+        return seen[-1]
+
+    patch.setattr(steps, "training_step", step)
 
 
 def test_every_example_is_run_here():
@@ -86,22 +100,12 @@ def test_the_artefact_trains_a_network_once(plugged):
 
 def test_an_artefact_cut_short_goes_on(plugged, monkeypatch):
     """A signal within the network's training keeps its steps; preprocess then ends with the same bits."""
-    from training import steps
-
     path, plain, seen = plugged.folder / "resumed.h5", steps.training_step, []
-
-    def cut(*arguments, **settings):
-        seen.append(plain(*arguments, **settings))
-        if len(seen) == 4:  # the first of the second epoch
-            signal.raise_signal(signal.SIGTERM)
-        return seen[-1]
-
     command = ("preprocess.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED), f"guide_path={path}")
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "training_step", cut)
+        stop_after(patch, 4, signal.SIGTERM)  # the first of the second epoch
         assert run(*command).code == 143
     assert not path.exists()
-    seen.clear()
     monkeypatch.setattr(steps, "training_step", lambda *arguments, **settings: seen.append(1) or plain(
         *arguments, **settings))
     succeed(*command)
@@ -145,19 +149,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(plugged, guided):
 
 @pytest.mark.parametrize("number", [2, 4, 8])
 def test_stopped_within_an_epoch_it_goes_on_to_the_same_bits(plugged, guided, number, monkeypatch):
-    from training import steps
-
-    plain, seen = steps.training_step, []
-
-    def cut(*arguments, **settings):
-        seen.append(plain(*arguments, **settings))
-        if len(seen) == number:
-            signal.raise_signal(signal.SIGINT)
-        return seen[-1]
-
     command = ("train.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED), f"run_name=cut{number}")
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "training_step", cut)
+        stop_after(patch, number, signal.SIGINT)
         assert run(*command).code == 130
     succeed(*command, "--resume")
     same_run(checkpoint(plugged, f"cut{number}"), guided)
