@@ -63,11 +63,19 @@ class Artefact:
     """The key of a config that has the path of the file."""
     KEYS: ClassVar[tuple[Key, ...]] = ()
     needs: ClassVar[tuple["Artefact", ...]] = ()
-    """The artefacts it is made from, beside the training features."""
+    """The artefacts it is made from under one config or another, beside the training features."""
     shaped_by: ClassVar[tuple[str, ...]] = ()
     """The keys of the config that shape it, beside those that shape its needs."""
     uses_labels: ClassVar[bool] = False
-    """Whether it is made from the labels of the training split: their digest enters what it is made from."""
+    """Whether it is made from the labels of the training split, under any config."""
+
+    def needed(self, config) -> tuple["Artefact", ...]:
+        """Those of `needs` that it is made from under `config`: all of them here."""
+        return self.needs
+
+    def reads_labels(self, config) -> bool:
+        """Whether it is made from the labels of the training split; their digest then enters what it is made from."""
+        return self.uses_labels
 
     def settings(self, config) -> dict[str, Any]:
         """What shapes it beside its needs and the features, by name: other values make it stale."""
@@ -89,6 +97,10 @@ class Artefact:
         """Why it cannot be made under `config` from so many training videos, with the fix, or None."""
         return None
 
+    def judged(self, arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> str | None:
+        """A line on how what it holds agrees with `labels` (N, C) of the training items, which made nothing of it."""
+        return None
+
     def doubt(self, arrays: Mapping[str, np.ndarray], making: Making) -> str | None:
         """What a user should know of a file that fits all checks and is used, or None."""
         return None
@@ -106,12 +118,12 @@ def with_keys(*artefacts: Artefact) -> tuple[Key, ...]:
     return tuple(keys.values())
 
 
-def closure(artefacts: Iterable[Artefact]) -> list[Artefact]:
-    """The artefacts with all that they need, each once and after what it needs."""
+def closure(artefacts: Iterable[Artefact], config=None) -> list[Artefact]:
+    """The artefacts with all that they need under `config`, or under any, each once and after what it needs."""
     found: dict[str, Artefact] = {}
 
     def visit(artefact: Artefact) -> None:
-        for need in artefact.needs:
+        for need in artefact.needs if config is None else artefact.needed(config):
             visit(need)
         found.setdefault(artefact.name, artefact)
 
@@ -126,8 +138,8 @@ def made_from(artefact: Artefact, config, features: str, labels: str | None = No
     Args:
         features: the fingerprint of the training features. labels: the digest of their labels, where there are any.
     """
-    origin = {"features": features} | ({"labels": labels} if artefact.uses_labels else {})
-    for need in artefact.needs:
+    origin = {"features": features} | ({"labels": labels} if artefact.reads_labels(config) else {})
+    for need in artefact.needed(config):
         origin |= made_from(need, config, features, labels)
     return origin | artefact.settings(config)
 

@@ -31,7 +31,7 @@ def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, forc
     Raises:
         UserError: an artefact cannot be made from these features, or a file does not fit or cannot be written.
     """
-    everything = closure(artefacts)
+    everything = closure(artefacts, config)
     check_split(everything, config, split)
     cache = _Cache(config, split, force, device or torch.device("cpu"), fit, command, log)
     for artefact in everything:
@@ -46,7 +46,7 @@ def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command
         UserError: one is missing, made from something else, unreadable or damaged; the message names `command`.
     """
     listed = list(artefacts)
-    labels = digest(read_train_labels(config, len(split))) if uses_labels(listed) else None
+    labels = digest(read_train_labels(config, len(split))) if uses_labels(listed, config) else None
     return {one.name: one.read(read_artefact(
         one.path(config), one.arrays(config, split), command=command, log=log,
         expected=made_from(one, config, _features_of(one.path(config), split), labels))) for one in listed}
@@ -58,15 +58,15 @@ def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> 
     Raises:
         UserError: the artefact's own complaint, with the file that it is about.
     """
-    for artefact in closure(artefacts):
+    for artefact in closure(artefacts, config):
         complaint = artefact.complaint(config, len(split))
         if complaint:
             raise UserError(f"{split.paths[0]}: {complaint}")
 
 
-def uses_labels(artefacts: Iterable[Artefact]) -> bool:
+def uses_labels(artefacts: Iterable[Artefact], config) -> bool:
     """Whether one of the artefacts, or of what they need, is made from the labels of the training split."""
-    return any(artefact.uses_labels for artefact in closure(artefacts))
+    return any(artefact.reads_labels(config) for artefact in closure(artefacts, config))
 
 
 def _features_of(path: str, split: VideoFeatures) -> str:
@@ -130,10 +130,10 @@ class _Cache:
 
     def _origin(self, artefact: Artefact) -> dict[str, Any]:
         """What the artefact is made from, the very arrays of its needs included."""
-        labels = digest(self.labels) if uses_labels([artefact]) else None
+        labels = digest(self.labels) if uses_labels([artefact], self.config) else None
         features = _features_of(artefact.path(self.config), self.split)
         return made_from(artefact, self.config, features, labels) | {
-            need.name: digest_of(self._arrays[need.name]) for need in artefact.needs}
+            need.name: digest_of(self._arrays[need.name]) for need in artefact.needed(self.config)}
 
     def _value(self, artefact: Artefact) -> Any:
         return artefact.read(self._arrays[artefact.name])

@@ -14,22 +14,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from artefacts.artefact import Array, Artefact, Made, Making
-from artefacts.clustering import signs_of_largest
+from artefacts.frame_components import (
+    EXPONENT,
+    FRAME_COMPONENTS,
+    FRAME_DIMS,
+    ROWS_PER_BLOCK,
+    FrameAxes,
+    fit_frame_axes,
+    leading_axes,
+)
 from artefacts.store import finite
 from dataset.features import as_frames, frame_layout
-from utils.config.keys import AT_LEAST_1, UNIT, Interval, Key
-from utils.errors import UserError
+from utils.config.keys import AT_LEAST_1, Interval, Key
 
-FRAME_DIMS, NUM_COMPONENTS, EXPONENT = 128, 256, 0.5
+NUM_COMPONENTS = 256
 MOST_SEGMENTS, CELLS_PER_SEGMENT = 12, 4
 WARP_STEP = 0.06
-ROWS_PER_BLOCK = 256
-# A direction with less of the leading direction's variance is float32 round-off.
-LEAST_VARIANCE = 1e-6
 
 
 class TrajectoryMap(NamedTuple):
@@ -50,47 +53,36 @@ def default_segments(num_frames: int) -> int:
     return max(1, min(MOST_SEGMENTS, num_frames // 2))
 
 
-def fit_trajectories(features, *, num_segments: int | None = None, frame_dims: int = FRAME_DIMS,
-                     num_components: int = NUM_COMPONENTS, exponent: float = EXPONENT, warp_step: float = WARP_STEP,
-                     progress=None) -> tuple[TrajectoryMap, np.ndarray]:
+def fit_trajectories(features, *, frames: FrameAxes | None = None, num_segments: int | None = None,
+                     frame_dims: int = FRAME_DIMS, num_components: int = NUM_COMPONENTS, exponent: float = EXPONENT,
+                     warp_step: float = WARP_STEP, progress=None) -> tuple[TrajectoryMap, np.ndarray]:
     """The map learned from `features` (N,T,F), and the cells (N,R,D) float32 of its videos.
 
-    Two passes over `features`; beside the cells, memory is taken for a block of videos, F x F and S D x S D numbers.
+    One pass over `features`, and another where `frames` are not given; beside the cells, memory is taken for a block
+    of videos and S D x S D numbers.
 
     Args:
+        frames: the components of the frames; None: `fit_frame_axes` finds `frame_dims` of them.
         num_segments: S <= T; None for `default_segments`.
-        frame_dims, num_components: D and P; fewer where the data have a lower rank.
+        num_components: P; fewer where the data have a lower rank.
         exponent: a, in [0, 1].
         warp_step: what a warp moves start and end by, as a share of the length; 0: videos are not warped (W = 1).
-        progress: is called with the number of videos of each block, twice for each video.
+        progress: is called with the number of videos of each block, in each pass.
 
     Raises:
         UserError: there is one video, all are equal, or one holds NaN or Inf.
     """
     num_videos, (num_frames, _) = features.shape[0], frame_layout(features.shape)
-    if num_videos < 2:
-        raise UserError("training features: there is 1 video, and components need at least two that differ; name a "
-                        "larger file in train_feat_path.")
+    mean, axes, variances = frames or fit_frame_axes(features, frame_dims, progress)
     num_segments = min(num_segments or default_segments(num_frames), num_frames)
     averages, expand = time_cells(num_frames, num_segments)
     warps = (warp_operators(num_frames, num_segments, warp_step) @ expand).astype(np.float32)
-    mean, scatter = _frame_moments(features, progress)
-    variances, axes = _leading_axes(scatter, frame_dims)
-    cells = _cells(features, mean.astype(np.float32), axes.astype(np.float32), averages.astype(np.float32), progress)
+    cells = _cells(features, mean, axes, averages.astype(np.float32), progress)
     segment_mean, scatter = _segment_moments(cells, warps[0])
-    segment_variances, segment_axes = _leading_axes(scatter, min(num_components, num_videos - 1))
+    segment_variances, segment_axes = leading_axes(scatter, min(num_components, num_videos - 1))
     fitted = TrajectoryMap(mean, axes, variances, averages, warps, segment_mean, segment_axes,
                            segment_variances ** (-exponent / 2))
     return TrajectoryMap(*(array.astype(np.float32) for array in fitted)), cells
-
-
-def frame_whitening(fitted: TrajectoryMap, exponent: float = EXPONENT) -> tuple[np.ndarray, np.ndarray]:
-    """(mean (F,), matrix (F,D)), both float32: (frame - mean) @ matrix is the half-whitened frame, for any method.
-
-    The leading component has variance 1, so that the scale of the features does not matter.
-    """
-    scales = fitted.frame_variances[0] ** ((exponent - 1) / 2) * fitted.frame_variances ** (-exponent / 2)
-    return fitted.frame_mean, fitted.frame_axes * scales
 
 
 def cells_of(fitted: TrajectoryMap, features, progress=None) -> np.ndarray:
@@ -150,28 +142,6 @@ def warp_operators(num_frames: int, num_segments: int, step: float = WARP_STEP) 
     return operators
 
 
-def _frame_moments(features, progress) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (F,) and covariance (F,F; its upper half) of all frames, float64, in one pass.
-
-    Sums are taken in float32 inside a block, around a frame near the mean, and in float64 over blocks.
-    """
-    num_videos, (num_frames, num_features) = features.shape[0], frame_layout(features.shape)
-    total, scatter, shift = np.zeros(num_features), np.zeros((num_features, num_features)), None
-    told = {"fingerprint": True} if hasattr(features, "fingerprint") else {}  # else by a pass of its own
-    for start, items in features.blocks(ROWS_PER_BLOCK, **told):
-        block = as_frames(items)
-        _check_finite(block, start)
-        frames = block.reshape(-1, num_features)
-        shift = frames.mean(axis=0) if shift is None else shift
-        frames = frames - shift
-        total += frames.sum(axis=0, dtype=np.float64)
-        scatter += scipy.linalg.blas.ssyrk(1.0, frames.T)
-        if progress is not None:
-            progress(len(block))
-    mean = total / (num_videos * num_frames)
-    return mean + shift, scatter / (num_videos * num_frames) - np.outer(mean, mean)
-
-
 def _cells(features, mean: np.ndarray, axes: np.ndarray, averages: np.ndarray, progress) -> np.ndarray:
     """(N,R,D) float32: the cells of each video on the frame components, in one pass."""
     cells = np.empty((features.shape[0], len(averages), axes.shape[1]), np.float32)
@@ -198,34 +168,6 @@ def _segment_moments(cells: np.ndarray, averages: np.ndarray) -> tuple[np.ndarra
     return mean, scatter / len(cells) - np.outer(mean, mean)
 
 
-def _leading_axes(covariance: np.ndarray, num_dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """Variances (D,) and eigenvectors (F,D), largest first, of the upper half of `covariance`; D <= num_dims.
-
-    Directions of rounding are left out. Of each vector the largest entry is positive.
-
-    Raises:
-        UserError: nothing varies.
-    """
-    size = len(covariance)
-    with threadpool_limits(1, user_api="blas"):  # bound by memory: threads gain little, and spin where cores are shared
-        variances, axes = scipy.linalg.eigh(covariance, lower=False, overwrite_a=True, check_finite=False,
-                                            subset_by_index=(max(0, size - num_dims), size - 1))
-    variances, axes = variances[::-1], axes[:, ::-1]
-    if not variances[0] > 0:
-        raise UserError("training features: all videos are the same, so there is nothing to tell them apart by; check "
-                        "the file in train_feat_path.")
-    kept = variances > LEAST_VARIANCE * variances[0]
-    axes = axes[:, kept]
-    return variances[kept], axes * signs_of_largest(axes)
-
-
-def _check_finite(block: np.ndarray, start: int) -> None:
-    bad = ~np.isfinite(block).all(axis=(1, 2))
-    if bad.any():
-        raise UserError(f"training features: video {start + int(bad.argmax())} holds NaN or Inf; extract its features "
-                        "again, or leave it out.")
-
-
 class Trajectories(Artefact):
     """`map`, a `TrajectoryMap`, and `cells` (N,R,D) float32, of which g of a training video is made, under any warp."""
 
@@ -233,14 +175,13 @@ class Trajectories(Artefact):
     path_key = "trajectory_path"
     KEYS = (
         Key("num_segments", "int", None, "S, segments of a trajectory; None: half the frames, at most 12", AT_LEAST_1),
-        Key("frame_dims", "int", FRAME_DIMS, "D, principal components of the frames", AT_LEAST_1),
         Key("trajectory_dims", "int", NUM_COMPONENTS, "P, principal components of a trajectory", AT_LEAST_1),
-        Key("whitening", "float", EXPONENT, "a: component i is divided by its variance to the power a / 2", UNIT),
         Key("warp", "float", WARP_STEP, "share of the length by which a warp moves start and end; 0: no warps",
             Interval(0, 0.5)),
         Key("trajectory_path", "path", None, "trajectories of the training videos", file="trajectories.h5", free=True),
     )
-    shaped_by = ("num_segments", "frame_dims", "trajectory_dims", "whitening", "warp")
+    needs = (FRAME_COMPONENTS,)
+    shaped_by = ("num_segments", "trajectory_dims", "whitening", "warp")
 
     def arrays(self, config, split) -> dict[str, Array]:
         num_frames, num_features = frame_layout(split.shape)
@@ -251,10 +192,11 @@ class Trajectories(Artefact):
 
     def make(self, making: Making) -> Made:
         config, split = making.config, making.split
-        with tqdm(total=2 * len(split), desc="trajectories", disable=None, leave=False) as bar:
+        with tqdm(total=len(split), desc="trajectories", disable=None, leave=False) as bar:
             fitted, cells = fit_trajectories(
-                split, num_segments=config.num_segments, frame_dims=config.frame_dims, exponent=config.whitening,
-                num_components=config.trajectory_dims, warp_step=config.warp, progress=bar.update)
+                split, frames=making.value(FRAME_COMPONENTS), num_segments=config.num_segments,
+                exponent=config.whitening, num_components=config.trajectory_dims, warp_step=config.warp,
+                progress=bar.update)
         return Made({**fitted._asdict(), "cells": cells})
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

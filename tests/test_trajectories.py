@@ -10,7 +10,6 @@ from artefacts.trajectories import (
     cells_of,
     default_segments,
     fit_trajectories,
-    frame_whitening,
     segment_averages,
     time_cells,
     trajectories,
@@ -118,16 +117,6 @@ def test_short_videos_are_warped_too(num_frames):
     operators = warp_operators(num_frames, max(1, num_frames // 2))
     np.testing.assert_allclose(operators.sum(axis=2), 1)
     assert len(warp_operators(num_frames, 1, step=0)) == 1
-
-
-def test_a_frame_is_half_whitened():
-    videos, _ = moving_videos(num_videos=200)
-    fitted, _ = fit_trajectories(ArrayFeatures(videos))
-    mean, matrix = frame_whitening(fitted)
-    frames = (videos.reshape(-1, 7) - mean) @ matrix
-    expected = np.sqrt(fitted.frame_variances / fitted.frame_variances[0])
-    np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(np.cov(frames.T, bias=True), np.diag(expected), atol=1e-3)
 
 
 def test_order_and_scale_do_not_matter():
