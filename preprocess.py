@@ -14,7 +14,7 @@ import argparse
 import logging
 
 from artefacts.cache import provide
-from dataset.protocol import open_train
+from dataset.protocol import labels_at_hand, open_train
 from model import method_class
 from training.fitting import fitting
 from training.logs import log_to_console
@@ -33,8 +33,10 @@ def main() -> None:
     config = config_from_arguments(arguments)
     device, command = choose_device(arguments.gpu), f"python preprocess.py --config {arguments.config}"
     log_to_console()
-    provide(method_class(config).artefacts(config), config, open_train(config), force=arguments.force, device=device,
-            fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info)
+    split = open_train(config)
+    provide(method_class(config).artefacts(config), config, split, force=arguments.force, device=device,
+            fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info,
+            true_labels=labels_at_hand(config, len(split)))
 
 
 if __name__ == "__main__":

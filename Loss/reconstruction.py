@@ -11,3 +11,8 @@ def reconstruction_loss(predicted: Tensor, target: Tensor) -> Tensor:
         predicted, target: (B, H, F), H frames of F features: those that a view hides, or all of a video.
     """
     return F.mse_loss(predicted, target)
+
+
+def cosine_reconstruction_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """1 - cosine in the mean over the given frames, a scalar (WSCH; `reconstruction_loss` has the arguments)."""
+    return 1 - F.cosine_similarity(predicted, target, dim=-1).mean()

@@ -23,10 +23,11 @@ Fit = Callable[[str, Mapping[str, object], Path], Any]
 
 def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, force: bool = False,
             device: torch.device | None = None, fit: Fit | None = None, command: str = PREPROCESS,
-            log: Log = print) -> None:
+            log: Log = print, true_labels: np.ndarray | None = None) -> None:
     """Makes the artefacts, and all that they need, from the training features `split`; reuses those that still fit.
 
-    Downloaded files are used where they fit and overwritten only with `force`. `log` is told a line for each.
+    Downloaded files are used where they fit and overwritten only with `force`. `log` is told a line for each, and of
+    some how they agree with `true_labels` (N, classes), from which nothing is made.
 
     Raises:
         UserError: an artefact cannot be made from these features, or a file does not fit or cannot be written.
@@ -36,6 +37,8 @@ def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, forc
     cache = _Cache(config, split, force, device or torch.device("cpu"), fit, command, log)
     for artefact in everything:
         cache.provide(artefact)
+        if true_labels is not None and (line := artefact.judged(cache.arrays[artefact.name], true_labels)):
+            log(line)
 
 
 def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command: str = PREPROCESS,
@@ -82,7 +85,7 @@ class _Cache:
                  log: Log):
         self.config, self.split, self.force, self.device = config, split, force, device
         self._fit, self.command, self.log = fit, command, log
-        self._arrays: dict[str, Mapping[str, np.ndarray]] = {}
+        self.arrays: dict[str, Mapping[str, np.ndarray]] = {}
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -108,7 +111,7 @@ class _Cache:
         remove_parts(path)
         made = artefact.make(making)
         write_artefact(path, made.arrays, self._origin(artefact), made.attributes)
-        self._arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
+        self.arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
         self.log(f"{path}: written.")
 
     def _reuse(self, artefact: Artefact, path: str, making: Making) -> bool:
@@ -121,7 +124,7 @@ class _Cache:
             return False
         arrays = read_artefact(path, artefact.arrays(self.config, self.split), expected=origin, command=self.command,
                                log=self.log)
-        self._arrays[artefact.name] = arrays
+        self.arrays[artefact.name] = arrays
         if state.kind == "fresh":
             self.log(f"{path}: up to date, reused.")
         if doubt := artefact.doubt(arrays, making):
@@ -133,10 +136,10 @@ class _Cache:
         labels = digest(self.labels) if uses_labels([artefact], self.config) else None
         features = _features_of(artefact.path(self.config), self.split)
         return made_from(artefact, self.config, features, labels) | {
-            need.name: digest_of(self._arrays[need.name]) for need in artefact.needed(self.config)}
+            need.name: digest_of(self.arrays[need.name]) for need in artefact.needed(self.config)}
 
     def _value(self, artefact: Artefact) -> Any:
-        return artefact.read(self._arrays[artefact.name])
+        return artefact.read(self.arrays[artefact.name])
 
     def _train(self, folder: Path, method: str, overrides: Mapping[str, object]) -> Any:
         assert self._fit is not None, "an artefact that trains a network needs `fit`"

@@ -102,6 +102,34 @@ def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int 
     return anchors
 
 
+def seeded_clusters(latents: np.ndarray, classes: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
+    """The centroids (C,P) float32 of k-means that starts from the means of classes (Basu et al., ICML 2002), in their
+    order; the clusters beyond the classes start from k-means on the videos without a class.
+
+    Where all videos have one, the centroids beyond the classes are the mean of all and belong to nobody.
+
+    Args:
+        latents: (N,P). classes: (N,) int64, -1 where a video has none; each number up to the largest occurs.
+
+    Raises:
+        UserError: there are more classes than clusters, or the other videos cannot fill the rest.
+    """
+    num_classes, free = int(classes.max()) + 1, latents[classes < 0]
+    if num_classes > num_clusters:
+        raise UserError(f"config: nclusters = {num_clusters}, but the labels of the training videos have {num_classes} "
+                        f"classes. Set nclusters to {num_classes} or more.")
+    means = np.stack([latents[classes == number].mean(axis=0) for number in range(num_classes)])
+    num_free = num_clusters - num_classes
+    if not len(free):
+        return np.vstack([means, np.tile(latents.mean(axis=0), (num_free, 1))]).astype(np.float32)
+    if num_free:
+        means = np.vstack([means, cluster(free, num_free, seed)])
+    model = KMeans(num_clusters, init=means, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+    with threadpool_limits(2, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(latents).cluster_centers_.astype(np.float32)
+
+
 def nearest_anchors(latents: np.ndarray, anchors: np.ndarray,
                     num_neighbours: int) -> tuple[np.ndarray, np.ndarray]:
     """The nearest anchors of each video, nearest first, ties to the lower id.

@@ -1,42 +1,83 @@
 """Clusters of the training videos: their anchors, the pseudo-label of each video, the semantics of each cluster.
 
-One clustering serves labels and hash centers: label i is center i. N videos, C clusters, P latent dimensions.
+One clustering serves labels and hash centers: label i is center i. N videos, C clusters, P dimensions of the space in
+which they are found.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from sklearn.metrics import adjusted_mutual_info_score
 
 from artefacts.artefact import Array, Artefact, Made, Making
-from artefacts.clustering import cluster, nearest_anchors, unit_rows
+from artefacts.clustering import cluster, nearest_anchors, seeded_clusters, unit_rows
 from artefacts.latents import LATENTS
+from artefacts.neighbor_graph import NEIGHBOR_GRAPH, proposed_clusters
 from artefacts.store import finite, ids_below
-from utils.config.keys import AT_LEAST_1, Key
+from artefacts.trajectories import TRAJECTORIES, trajectories
+from utils.config.keys import AT_LEAST_1, Key, choice
 
+SPACES: Mapping[str, Artefact] = {"means": LATENTS, "trajectories": TRAJECTORIES, "graph": NEIGHBOR_GRAPH}
 LABEL_NEIGHBOURS = 3
 _OTHER_CLUSTERING = ("comes from another clustering than {}, so pseudo-label i does not mean hash center i; "
                      "--force makes them from one.")
 
 
-class Anchors(Artefact):
-    """(C, P) float32: the centroids of seeded k-means on the latents."""
+class _InSpace(Artefact):
+    """An artefact about clusters of the videos' places in the space that `semantics` names."""
+
+    needs = tuple(SPACES.values())
+
+    def needed(self, config) -> tuple[Artefact, ...]:
+        return (SPACES[config.semantics], *(need for need in self.needs if need not in SPACES.values()))
+
+    def reads_labels(self, config) -> bool:
+        return config.supervised
+
+    @staticmethod
+    def places(making: Making) -> np.ndarray:
+        """(N, P) float32."""
+        value = making.value(SPACES[making.config.semantics])
+        if making.config.semantics == "trajectories":
+            return trajectories(value["map"], value["cells"])
+        return value["embedding"] if making.config.semantics == "graph" else value
+
+
+class Anchors(_InSpace):
+    """(C, P) float32: the centroids of seeded k-means. With `supervised`, the first are of classes."""
 
     name = "anchors"
     path_key = "anchor_path"
     KEYS = (
         Key("nclusters", "int", 100, "C, clusters and hash centers", AT_LEAST_1),
+        choice("semantics", "means", ["trajectories", "graph"], "what the videos are clustered by: frame means (the "
+               "paper), half-whitened trajectories, or their places in the neighbor graph"),
+        Key("supervised", "bool", False, "labelled training videos (train_label_path) make their classes clusters; "
+            "those without a label, rows of zeros, join the nearest cluster"),
         Key("anchor_path", "path", None, "k-means anchors", file="final_train_anchors.h5", free=True),
     )
-    needs = (LATENTS,)
-    shaped_by = ("nclusters", "preprocess_seed")
+
+    def settings(self, config) -> dict[str, Any]:
+        """`semantics` and `supervised` enter where they are not as they were before there was a choice."""
+        chosen = {name: value for name, value, plain in (("semantics", config.semantics, "means"),
+                                                         ("supervised", config.supervised, False)) if value != plain}
+        return {"nclusters": config.nclusters, "preprocess_seed": config.preprocess_seed} | chosen
 
     def arrays(self, config, split) -> dict[str, Array]:
-        num_dims = LATENTS.arrays(config, split)["feats"].shape[1]
+        num_dims = LATENTS.arrays(config, split)["feats"].shape[1] if config.semantics == "means" else None
         return {"feats": Array((config.nclusters, num_dims), finite)}
 
     def make(self, making: Making) -> Made:
-        config = making.config
-        return Made({"feats": cluster(making.value(LATENTS), config.nclusters, config.preprocess_seed)})
+        config, places = making.config, self.places(making)
+        if config.semantics == "graph":
+            proposed = proposed_clusters(making.value(NEIGHBOR_GRAPH))
+            making.log(f"neighbor graph: its largest eigengap proposes {proposed} clusters; nclusters = "
+                       f"{config.nclusters} are made.")
+        classes = classes_of(making.labels()) if config.supervised else np.full(len(places), -1)
+        if (classes >= 0).any():
+            return Made({"feats": seeded_clusters(places, classes, config.nclusters, config.preprocess_seed)})
+        return Made({"feats": cluster(places, config.nclusters, config.preprocess_seed)})
 
     def complaint(self, config, num_videos: int) -> str | None:
         if config.nclusters <= num_videos:
@@ -48,7 +89,7 @@ class Anchors(Artefact):
 ANCHORS = Anchors()
 
 
-class PseudoLabels(Artefact):
+class PseudoLabels(_InSpace):
     """(N,) int64: the cluster of each training video. The file has its next nearest anchors beside it."""
 
     name = "pseudo_labels"
@@ -58,7 +99,7 @@ class PseudoLabels(Artefact):
         Key("train_assist_path", "path", None, "nearest anchors of each video, the first its pseudo-label",
             file="final_train_train_assit.h5", free=True),
     )
-    needs = (LATENTS, ANCHORS)
+    needs = (*SPACES.values(), ANCHORS)
     shaped_by = ("num_anchor_neighbours",)
 
     def arrays(self, config, split) -> dict[str, Array]:
@@ -66,18 +107,40 @@ class PseudoLabels(Artefact):
 
     def make(self, making: Making) -> Made:
         num_neighbours = making.config.num_anchor_neighbours
-        ids, distances = nearest_anchors(making.value(LATENTS), making.value(ANCHORS),
+        ids, distances = nearest_anchors(self.places(making), making.value(ANCHORS),
                                          max(num_neighbours, LABEL_NEIGHBOURS))
-        return Made({"pos": ids[:, :LABEL_NEIGHBOURS], "ids": ids[:, :num_neighbours],
-                     "distances": distances[:, :num_neighbours]})
+        labels = ids[:, :LABEL_NEIGHBOURS].copy()
+        if making.config.supervised:
+            classes = classes_of(making.labels())
+            labels[classes >= 0] = classes[classes >= 0, None]
+        return Made({"pos": labels, "ids": ids[:, :num_neighbours], "distances": distances[:, :num_neighbours]})
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         return arrays["pos"][:, 0].astype(np.int64)
 
+    def judged(self, arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> str | None:
+        if (labels.sum(axis=1) != 1).any():  # purity has no meaning where a video is of several classes
+            return None
+        found, true = self.read(arrays), labels.argmax(axis=1)
+        counts = np.zeros((found.max() + 1, labels.shape[1]), np.int64)
+        np.add.at(counts, (found, true), 1)
+        return (f"pseudo-labels against the true classes, of which nothing was made: purity "
+                f"{counts.max(axis=1).sum() / len(found):.3f}, adjusted mutual information "
+                f"{adjusted_mutual_info_score(true, found):.3f}")
+
     def doubt(self, arrays: Mapping[str, np.ndarray], making: Making) -> str | None:
-        nearest, _ = nearest_anchors(making.value(LATENTS), making.value(ANCHORS), 1)
+        if making.config.supervised:
+            return None
+        nearest, _ = nearest_anchors(self.places(making), making.value(ANCHORS), 1)
         same = (arrays["pos"][:, 0] != nearest[:, 0]).mean() <= 0.01  # other software may settle near ties otherwise
         return None if same else _OTHER_CLUSTERING.format(ANCHORS.path(making.config))
+
+
+def classes_of(labels: np.ndarray) -> np.ndarray:
+    """(N,) int64: the class of each video among those that have one, -1 where `labels` (N, classes) has a row of zeros;
+    of several classes the first."""
+    present = labels[:, labels.any(axis=0)]
+    return np.where(present.any(axis=1), present.argmax(axis=1) if present.size else 0, -1)
 
 
 PSEUDO_LABELS = PseudoLabels()

@@ -183,6 +183,13 @@ def embed(fitted: TrajectoryMap, graph: Graph, cells: np.ndarray, progress=None)
     return embedding
 
 
+def proposed_clusters(value: Mapping[str, Any]) -> int:
+    """The number of clusters before the largest gap between eigenvalues of a `NEIGHBOR_GRAPH` (Luxburg 2007, section
+    8.3): as many as near-separate parts, from 2 on."""
+    eigenvalues = value["graph"].eigenvalues
+    return int(np.argmax(eigenvalues[:-1] - eigenvalues[1:])) + 2 if len(eigenvalues) > 1 else 2
+
+
 def nearest(similarities: np.ndarray, num_neighbors: int, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """ids (B,k) and distances 1 - similarity (B,k) float64 of the k most similar columns of each row, nearest first.
 

@@ -100,6 +100,21 @@ def read_train_labels(config, num_videos: int) -> np.ndarray:
     return read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
 
 
+def labels_at_hand(config, num_videos: int) -> np.ndarray | None:
+    """The labels (N, classes) of the training videos where a config happens to name them, as training or as database
+    labels of the same files, else None.
+
+    Raises:
+        UserError: as `read_labels`.
+    """
+    if config.train_label_path:
+        return read_train_labels(config, num_videos)
+    same = config.test_feat_path and _resolved(config.test_feat_path) == _resolved(config.train_feat_path)
+    if not (same and config.label_path and all(map(os.path.exists, config.label_path))):
+        return None
+    return read_labels(config.label_path, num_videos, key=config.label_key, role="database")
+
+
 def _open(config, paths, role: str, count_key: str) -> VideoFeatures:
     features = open_features(paths, item_shape=config.item_shape, role=role, key=config.feat_key)
     _check_count(features, role, count_key, getattr(config, count_key))

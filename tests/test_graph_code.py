@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from artefacts.neighbor_graph import embed, fit_graph
+from artefacts.rotation import default_weight, fit_rotation
 from artefacts.trajectories import fit_trajectories, trajectories
 from inference.codes import binarize_up
 from inference.metrics import evaluate
 from model.methods.graph_code.encoder import VIDEOS_ON_CPU, WarpedGraphCode, buffers_of
-from model.methods.graph_code.rotation import default_weight, fit_rotation
 from tests.test_neighbor_graph import naive_place, naive_similarity
 from tests.trajectory_data import ArrayFeatures, moving_videos
 from utils.errors import UserError

@@ -22,7 +22,7 @@ from model import build_model, load_weights
 from model.kernels.scan import ENGINES
 from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from optim import build_optimizer
-from tests.steps import step
+from tests.steps import config_of, step
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/golden.npz"))
@@ -37,7 +37,7 @@ TRACE = {"S5VH_type": "mini", "max_frames": 12, "feature_size": 32, "hidden_size
 
 
 def load(folder: str, checkpoint: str, settings: dict, num_videos: int, engine: str):
-    config = SimpleNamespace(**RELEASE | {"scan_engine": engine} | settings)
+    config = config_of(**RELEASE | {"scan_engine": engine} | settings)
     model = build_model(config, num_videos)
     path = GOLDEN / folder / checkpoint
     load_weights(model, torch.load(path, weights_only=True)["model_state_dict"], str(path))

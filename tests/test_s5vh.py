@@ -1,7 +1,5 @@
 """The S5VH method: views, codes, pseudo-labels, centers, weights from elsewhere."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -10,7 +8,7 @@ from model import build_model, load_weights
 from model.mixers.mamba import Mixer
 from model.nets.autoencoder import binarize_down, split_frames
 from model.nets.blocks import BidirectionalBlock, Stack
-from tests.steps import step
+from tests.steps import config_of, step
 from utils.errors import UserError
 
 SETTINGS = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "S5VH_type": "mini", "feature_size": 12,
@@ -24,7 +22,7 @@ SETTINGS = {"model_name": "S5VH", "method": "s5vh", "mixer": "mamba", "S5VH_type
 
 
 def make(num_videos=20, seed=0, **changes):
-    config = SimpleNamespace(**SETTINGS | changes)
+    config = config_of(**SETTINGS | changes)
     torch.manual_seed(seed)
     centers = torch.where(torch.rand(config.nclusters, config.nbits) < 0.5, -1, 1).to(torch.int8)
     labels = torch.arange(num_videos) % config.nclusters

@@ -15,7 +15,7 @@ from model.methods.vhmt.method import stretch
 from model.nets.autoencoder import binarize_down, split_frames
 from optim import build_optimizer
 from tests.pipeline import ROOT, make_project, run, succeed
-from tests.steps import step
+from tests.steps import config_of, step
 from tests.test_s5vh import SETTINGS as S5VH_SETTINGS
 from tests.test_s5vh import make as make_s5vh
 from tests.test_s5vh import make_batch
@@ -34,7 +34,7 @@ VIEWS = "whole", "masked", "siamese"
 
 
 def make(num_videos=20, seed=0, **changes):
-    config = SimpleNamespace(**SETTINGS | changes)
+    config = config_of(**SETTINGS | changes)
     torch.manual_seed(seed)
     distances = torch.rand(num_videos, 7)
     near = distances.sort(dim=1)
@@ -159,9 +159,9 @@ def test_stretch():
 def test_the_student_is_s5vhs_encoder():
     """The same modules, the same weights from one seed, the same codes, the same operations."""
     torch.manual_seed(3)
-    student = build_model(SimpleNamespace(**SETTINGS))
+    student = build_model(config_of(**SETTINGS))
     torch.manual_seed(3)
-    s5vh = build_model(SimpleNamespace(**S5VH_SETTINGS))
+    s5vh = build_model(config_of(**S5VH_SETTINGS))
     ours, theirs = ([(name, type(module)) for name, module in model.named_modules()][1:] for model in (student, s5vh))
     assert ours == theirs
     x = torch.randn(4, 8, 12)

@@ -4,6 +4,10 @@ Letters: B videos, T frames, V visible frames of a view, F feature size, D width
 videos. A "frame code" is +-1 per frame, a "video code" the mean of a video's frame codes.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import torch
@@ -13,23 +17,34 @@ from artefacts.artefact import Artefact, with_keys
 from artefacts.centers.artefact import HASH_CENTERS
 from artefacts.centers.solver import too_many_centers
 from artefacts.clusters import PSEUDO_LABELS
-from Loss import center_alignment_loss, debiased_contrastive_loss, reconstruction_loss
+from artefacts.frame_components import FrameAxes
+from dataset.views import Draws
+from Loss import (
+    center_alignment_loss,
+    cosine_reconstruction_loss,
+    debiased_contrastive_loss,
+    reconstruction_loss,
+)
 from model.contract import Step
 from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
-from utils.config.keys import NON_NEGATIVE, POSITIVE, UNIT, Key, choice
+from model.nets.ordered import OrderedHead
+from utils.config.keys import BELOW_1, NON_NEGATIVE, POSITIVE, UNIT, Key, choice
 
 DEPTHS = {"mini": 1, "small": 6, "base": 12}
 DECODER_DEPTH = 1
+RECONSTRUCTIONS = {"squares": reconstruction_loss, "cosine": cosine_reconstruction_loss}
 
 
 class Views(NamedTuple):
     """What the training forward gives for the two views, stacked view after view (2B rows)."""
 
-    reconstructions: Tensor  # (2B, T - V, F), hidden frames
-    targets: Tensor  # (2B, T - V, F)
-    frame_codes: Tensor  # (2B, V, K)
+    reconstructions: Tensor | None  # (2B, T - V, F), hidden frames; None without a decoder
+    targets: Tensor | None  # (2B, T - V, F)
+    frame_codes: Tensor | None  # (2B, V, K)
     center_logits: Tensor  # (2B, C), before any scale
+    logits: Tensor  # (2B, K), real video codes before they are squashed
+    codes: Tensor  # (2B, K), video codes in [-1, 1]
 
 
 class Method(FrameHashing):
@@ -45,6 +60,12 @@ class Method(FrameHashing):
     title = "S5VH"
     KEYS = (
         *FrameHashing.KEYS,
+        choice("pooling", "mean", ["ordered"], "a video's code: the mean of its frames' codes, or one "
+               "of the means of its segments (num_segments), side by side in time order", shapes_codes=True),
+        Key("head_dropout", "float", 0.3, "share of the segments' numbers dropped in training, where ordered", BELOW_1),
+        Key("reconstruction_weight", "float", 1.0, "weight of the reconstruction loss; 0: there is no decoder",
+            NON_NEGATIVE),
+        choice("reconstruction", "squares", ["cosine"], "what the reconstruction loss measures"),
         choice("S5VH_type", "small", ["mini", "base"], "encoder depth: mini 1, small 6, base 12 blocks",
                shapes_codes=True),
         *CONTRASTIVE_KEYS,
@@ -65,14 +86,18 @@ class Method(FrameHashing):
     hash_centers: Tensor
 
     def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
-                 hash_centers: Tensor | None = None):
-        super().__init__(config, DEPTHS[config.S5VH_type], DECODER_DEPTH)
+                 hash_centers: Tensor | None = None, frame_components: FrameAxes | None = None):
+        ordered, decodes = config.pooling == "ordered", config.reconstruction_weight > 0
+        super().__init__(config, DEPTHS[config.S5VH_type], DECODER_DEPTH if decodes else 0,
+                         frame_codes=decodes or not ordered, frame_components=frame_components)
         K, C = config.nbits, config.nclusters
         if config.hash_center_mode == "learned":
             self.classifier = nn.Linear(K, C, bias=False)
         else:
             self.register_buffer("hash_centers", torch.zeros(C, K, dtype=torch.int8))
         self.register_buffer("pseudo_labels", torch.zeros(num_videos, C))
+        self.head = (OrderedHead(config.hidden_size, K, config.num_segments, config.max_frames, config.head_dropout)
+                     if ordered else None)
         self.initialise()
         if pseudo_labels is not None:
             self.pseudo_labels.scatter_(1, pseudo_labels[:, None], 1.0)
@@ -85,15 +110,21 @@ class Method(FrameHashing):
 
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:
-        return (PSEUDO_LABELS,) if config.hash_center_mode == "learned" else (PSEUDO_LABELS, HASH_CENTERS)
+        centers = () if config.hash_center_mode == "learned" else (HASH_CENTERS,)
+        return (PSEUDO_LABELS, *centers, *super().artefacts(config))
+
+    def draws(self) -> Draws:
+        """Those of `FrameHashing`, and of each view a uniform that decides what the ordered head drops."""
+        draws = super().draws()
+        return replace(draws, num_uniforms=draws.num_uniforms + 1) if self.head else draws
 
     def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
               tokens: Tensor | None = None) -> Views:
         """The training forward over both views.
 
         Args:
-            features: (B, T, F). masks: (B, 2, T), True = hidden, int(mask_ratio T) in every row.
-            uniforms: (B, 2, depth) draws for stochastic depth; None: every block counts.
+            features: (B, T, D) as `framed`. masks: (B, 2, T), True = hidden, int(mask_ratio T) in every row.
+            uniforms: (B, 2, .) of `draws`, for stochastic depth first; None: every block counts and nothing is dropped.
             tokens: (B, T, D), the embedding of all frames where it is at hand.
         """
         num_videos, num_views, num_frames = masks.shape
@@ -102,12 +133,21 @@ class Method(FrameHashing):
         if uniforms is not None:
             uniforms = uniforms.transpose(0, 1).reshape(num_videos * num_views, -1)
         tokens = self.encoder.embed_frames(features, visible) if tokens is None else take_frames(tokens, visible)
-        frame_codes = binarize_down(self.ln(self.binary(self.encoder(tokens, uniforms))))
-        decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
-        targets = take_frames(features, hidden)
+        encoded = self.encoder(tokens, uniforms)
+        decoded = targets = frame_codes = None
+        if hasattr(self, "binary"):
+            frame_codes = binarize_down(self.ln(self.binary(encoded)))
+        if self.mask_token is not None:
+            decoded = self.decoder(self.encoder_to_decoder(frame_codes), self.mask_token, visible, hidden)
+            targets = take_frames(features, hidden)
         with torch.autocast(features.device.type, enabled=False):  # bfloat16 would round inner products of long codes
-            logits = self.center_logits(frame_codes.float().mean(dim=1))
-        return Views(decoded, targets, frame_codes, logits)
+            if self.head:
+                drops = None if uniforms is None else uniforms[:, len(self.encoder.blocks)]
+                logits = self.head(encoded.float(), num_frames, visible, drops)
+                return Views(decoded, targets, frame_codes, self.center_logits(logits.tanh()), logits, logits.tanh())
+            assert frame_codes is not None  # only an ordered head does without
+            codes = frame_codes.float().mean(dim=1)
+            return Views(decoded, targets, frame_codes, self.center_logits(codes), codes, codes)
 
     def center_logits(self, video_codes: Tensor) -> Tensor:
         """Inner products (B, C) of video codes (B, K) with the centers."""
@@ -115,8 +155,21 @@ class Method(FrameHashing):
             return self.classifier(video_codes)
         return video_codes @ self.hash_centers.to(video_codes.dtype).T
 
-    def step_losses(self, batch, step: Step) -> dict[str, Tensor]:
+    def encode(self, items: Tensor) -> Tensor:
+        """Real codes (B, K) of whole videos (B, T, F)."""
+        if not self.head:
+            return super().encode(items)
+        return self._head_of(self.encoder.embed(self.framed(items)))
+
+    def _head_of(self, tokens: Tensor) -> Tensor:
+        """(B, K) float32 of the embedded frames (B, T, D) of whole videos, where there is an ordered head."""
+        assert self.head is not None
+        with torch.autocast(tokens.device.type, enabled=False):
+            return self.head(self.encoder(tokens).float(), tokens.shape[1])
+
+    def step_losses(self, batch, step: Step) -> Mapping[str, Tensor]:
         """As in the contract; the frames are embedded once for the pseudo-labels and the views."""
+        batch = batch.with_tensors({"items": self.framed(batch.items)})
         if not self._labels_move(step.epoch):
             return self.losses(batch, step)
         tokens = self.encoder.embed(batch.items)
@@ -125,20 +178,28 @@ class Method(FrameHashing):
 
     def losses(self, batch, step: Step, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`; `tokens` as in `views`."""
-        config, share = self.config, batch.share
         views = self.views(batch.items, batch.masks, batch.uniforms, tokens)
+        return self.terms(batch, views, self.pseudo_labels[batch.index])
+
+    def terms(self, batch, views: Views, labels: Tensor) -> dict[str, Tensor]:
+        """The terms of a batch whose soft labels are `labels` (B, C), each where it has a weight, and their `total`."""
+        config, share = self.config, batch.share
+        terms: dict[str, Tensor] = {}
         with torch.autocast(batch.items.device.type, enabled=False):
-            reconstruction = share.mean(sum(
-                reconstruction_loss(predicted.float(), target)
-                for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True)))
-            z1, z2 = (share.gather(z) for z in views.frame_codes.float().mean(dim=1).chunk(2))
-            contrastive = debiased_contrastive_loss(z1, z2, temperature=config.temperature,
-                                                    tau_plus=config.tau_plus)
+            if views.reconstructions is not None and views.targets is not None:
+                measure = RECONSTRUCTIONS[config.reconstruction]
+                terms["reconstruction"] = share.mean(sum(  # type: ignore[arg-type]
+                    measure(predicted.float(), target)
+                    for predicted, target in zip(views.reconstructions.chunk(2), views.targets.chunk(2), strict=True)))
+            z1, z2 = (share.gather(z) for z in views.codes.chunk(2))
+            terms["contrastive"] = debiased_contrastive_loss(z1, z2, temperature=config.temperature,
+                                                             tau_plus=config.tau_plus)
             logits = views.center_logits.float() / (config.nbits * config.temperature_cluster)
-            labels = self.pseudo_labels[batch.index]
-            center = share.mean(sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2)
-        total = reconstruction + config.alpha * contrastive + config.a_cluster * center
-        return {"total": total, "reconstruction": reconstruction, "contrastive": contrastive, "center": center}
+            terms["center"] = share.mean(sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2)
+        weights = {"reconstruction": config.reconstruction_weight, "contrastive": config.alpha,
+                   "center": config.a_cluster}
+        total = reduce(add, (weights[name] * value for name, value in terms.items()))
+        return {"total": total, **terms}
 
     @torch.no_grad()
     def before_step(self, batch, step: Step) -> None:
@@ -153,7 +214,10 @@ class Method(FrameHashing):
     def _move_labels(self, batch, tokens: Tensor) -> None:
         alpha = self.config.smoothing_alpha
         predicted = self.pseudo_label_logits(tokens).softmax(dim=1)
-        moved = (1 - alpha) * self.pseudo_labels[batch.index] + alpha * predicted
+        own = self.pseudo_labels[batch.index]
+        moved = (1 - alpha) * own + alpha * predicted
+        if self.config.supervised:
+            moved = torch.where(batch.labels.any(dim=1, keepdim=True), own, moved)
         self.pseudo_labels[batch.share.gather(batch.index)] = batch.share.gather(moved)
 
     def pseudo_label_logits(self, tokens: Tensor) -> Tensor:
@@ -163,6 +227,9 @@ class Method(FrameHashing):
         measurement is in docs/pseudo_labels.md). `release`: of codes without the LayerNorm, without any scale.
         """
         config = self.config
+        if self.head:
+            logits = self.center_logits(self._head_of(tokens).tanh())
+            return logits / (config.nbits * config.pseudo_label_temperature)
         h = self.binary(self.encoder(tokens))
         if config.pseudo_label_update == "release":
             return self.center_logits(binarize_down(h.float()).mean(dim=1)).float()

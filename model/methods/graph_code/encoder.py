@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from artefacts.neighbor_graph import SHARPNESS, TINY, Graph
+from artefacts.rotation import Rotation
 from artefacts.trajectories import TrajectoryMap
-from model.methods.graph_code.rotation import Rotation
 
 VIDEOS_ON_CPU, VIDEOS_ELSEWHERE = 32, 256
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from artefacts.artefact import Artefact, with_keys
 from artefacts.neighbor_graph import NEIGHBOR_GRAPH
+from artefacts.rotation import GRAPH_WEIGHT, fit_rotation
 from artefacts.trajectories import TRAJECTORIES, trajectories
 from model.contract import HashingMethod, TrainingItems, videos_only
 from model.methods.graph_code.encoder import WarpedGraphCode, buffers_of
-from model.methods.graph_code.rotation import fit_rotation
-from utils.config.keys import NON_NEGATIVE, Key
 
 BUFFERS = tuple(WarpedGraphCode.__annotations__)
 
@@ -31,8 +30,7 @@ class Method(HashingMethod):
     title = "GraphCode"
     closed_form = True
     KEYS = (
-        Key("graph_weight", "float", None, "deviation of the graph's embedding over that of the trajectories; None: "
-            "9 / sqrt(nbits), 0: no graph", NON_NEGATIVE),
+        GRAPH_WEIGHT,
         *with_keys(TRAJECTORIES, NEIGHBOR_GRAPH),
     )
 

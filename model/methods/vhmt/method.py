@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from artefacts.anchor_graph import LEVELS, NEAREST_ANCHORS, AnchorGraph, similarity_block
 from artefacts.artefact import Artefact, with_keys
+from artefacts.frame_components import FrameAxes
 from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_loss, structure_loss
 from model.contract import SequenceMixer, Step
 from model.methods.vhmt.teacher import Teacher, TeacherViews
@@ -46,6 +47,7 @@ class Method(FrameHashing):
     Args:
         config: the resolved configuration.
         num_videos: N, the rows of the similarity graph; 0 where only codes are wanted: no teacher is built then.
+        frame_components: see `FrameHashing`.
         nearest_anchors: `ids` (N, S) int64, the anchors nearest to each training video, and `distances` (N, S) to them.
     """
 
@@ -77,13 +79,14 @@ class Method(FrameHashing):
     anchor_ids: Tensor
     anchor_factors: Tensor
 
-    def __init__(self, config, num_videos: int = 0, nearest_anchors: Mapping[str, Tensor] | None = None):
+    def __init__(self, config, num_videos: int = 0, nearest_anchors: Mapping[str, Tensor] | None = None,
+                 frame_components: FrameAxes | None = None):
         super().__init__(config, config.student_depth, config.student_decoder_depth,
-                         hides=config.student_views != "whole")
+                         hides=config.student_views != "whole", frame_components=frame_components)
         self.initialise()
         self.teacher = self.to_attention = None
         if num_videos and config.student_views != "siamese":
-            self.teacher = _teacher(config)
+            self.teacher = _teacher(config, self.frame_size)
             self.to_attention = nn.Linear(config.hidden_size, config.hidden_size)
         self._keep_graph(num_videos, nearest_anchors)
 
@@ -101,7 +104,7 @@ class Method(FrameHashing):
 
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:
-        return (NEAREST_ANCHORS,)
+        return (NEAREST_ANCHORS, *super().artefacts(config))
 
     def losses(self, batch, step: Step) -> dict[str, Tensor]:
         """The terms of eq. 18 and the distillation, and `total`, their sum by the config's weights.
@@ -186,10 +189,10 @@ def stretch(x: Tensor, num_frames: int) -> Tensor:
     return F.interpolate(x.transpose(1, 2), size=num_frames, mode="linear", align_corners=False).transpose(1, 2)
 
 
-def _teacher(config) -> Teacher:
+def _teacher(config, frame_size: int) -> Teacher:
     mixers: dict[str, str | Callable[..., SequenceMixer]] = {
         "attention": "attention", "mamba": with_settings(mamba.Mixer, config)}
-    return Teacher(config.feature_size, config.hidden_size, config.max_frames, config.nbits,
+    return Teacher(frame_size, config.hidden_size, config.max_frames, config.nbits,
                    encoder_depths=config.teacher_depths, decoder_depth=config.teacher_decoder_depth,
                    decoder_width=config.decoder_size, halving=config.teacher_halving,
                    mixer=mixers[config.teacher_mixer], enhancement=config.teacher_enhancement,
