@@ -59,8 +59,9 @@ class Anchors(_InSpace):
     )
 
     def settings(self, config) -> dict[str, Any]:
-        """`semantics` and `supervised` enter where they are not as they were before there was a choice."""
-        chosen = {name: value for name, value, plain in (("semantics", config.semantics, "means"),
+        """`semantics` and `supervised` enter where they are not as they were before there was a choice; the first as
+        `space`, since an artefact has its name."""
+        chosen = {name: value for name, value, plain in (("space", config.semantics, "means"),
                                                          ("supervised", config.supervised, False)) if value != plain}
         return {"nclusters": config.nclusters, "preprocess_seed": config.preprocess_seed} | chosen
 
