@@ -59,11 +59,11 @@ class Anchors(_InSpace):
     )
 
     def settings(self, config) -> dict[str, Any]:
-        """`semantics` and `supervised` enter where they are not as they were before there was a choice; the first as
-        `space`, since an artefact has its name."""
-        chosen = {name: value for name, value, plain in (("space", config.semantics, "means"),
-                                                         ("supervised", config.supervised, False)) if value != plain}
-        return {"nclusters": config.nclusters, "preprocess_seed": config.preprocess_seed} | chosen
+        """`semantics` and `supervised` enter as None where they are as before there was a choice; the first as `space`,
+        since an artefact has its name."""
+        return {"nclusters": config.nclusters, "preprocess_seed": config.preprocess_seed,
+                "space": None if config.semantics == "means" else config.semantics,
+                "supervised": config.supervised or None}
 
     def arrays(self, config, split) -> dict[str, Array]:
         num_dims = LATENTS.arrays(config, split)["feats"].shape[1] if config.semantics == "means" else None

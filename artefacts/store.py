@@ -55,6 +55,8 @@ def write_artefact(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], ma
 def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactState:
     """Whether the artefact at `path` can stand for one made from `expected`; other recorded keys are ignored.
 
+    A key that should be None may also be missing, as keys are in files from before there were any of that name.
+
     Raises:
         UserError: the file is there but cannot be read.
     """
@@ -73,7 +75,7 @@ def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactStat
         return ArtefactState("stale", f"written in format {_short(version)}, this is format {FORMAT_VERSION}")
     reason = "; ".join(f"{name} was {_short(made_from.get(name))}, now {_short(value)}"
                        for name, value in _plain(expected).items()
-                       if name not in made_from or made_from[name] != value)
+                       if made_from.get(name) != value)
     return ArtefactState("stale", reason) if reason else ArtefactState("fresh")
 
 

@@ -26,7 +26,7 @@ from benchmarks.side_by_side import CLOCKS, make, parse, print_memory, report, s
 from dataset.batches import Batch
 from model.kernels import conv as causal_conv
 from model.kernels.scan import explain, mamba_ssm
-from model.methods.s5vh import Method, Views
+from model.methods.s5vh.method import Method, Views
 from model.mixers.mamba import Mixer
 from model.nets.autoencoder import Encoder, take_frames
 from model.nets.blocks import BidirectionalBlock

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model import build_model, methods, mixers
-from tests.steps import step
+from tests.steps import config_of, step
 from tests.test_s5vh import SETTINGS, make_batch
 from utils import registry
 from utils.errors import UserError
@@ -118,7 +118,7 @@ class Mixer(SequenceMixer):
     def forward(self, x):
         return self.scale * x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None]
 """)
-    model = build_model(SimpleNamespace(**SETTINGS | {"model_name": "Average", "mixer": None}), 20,
+    model = build_model(config_of(**SETTINGS | {"model_name": "Average", "mixer": None}), 20,
                         pseudo_labels=torch.zeros(20, dtype=torch.int64))
     assert "encoder.blocks.0.average1.scale" in model.state_dict()
     model.losses(make_batch(), step(0))["total"].backward()
@@ -150,4 +150,4 @@ def test_a_misspelt_model_name_is_no_silent_s5vh():
 
 def test_names_of_ones_own_go_with_an_explicit_mixer():
     config = SimpleNamespace(**SETTINGS | {"model_name": "MyModel", "method": None, "mixer": "mamba"})
-    assert registry.method_class(config).__module__ == "model.methods.s5vh"
+    assert registry.method_class(config).__module__ == "model.methods.s5vh.method"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from artefacts.artefact import Artefact, with_keys
+from artefacts.artefact import Artefact
 from artefacts.frame_components import FRAME_COMPONENTS, FrameAxes
 from dataset.views import Draws
 from model.contract import HashingMethod, Step, videos_only
@@ -28,8 +28,8 @@ CONTRASTIVE_KEYS = (
 class FrameHashing(HashingMethod):
     """A method whose codes are those of a video's frames in the mean: encoder, hash layer, decoder.
 
-    A subclass calls `initialise` once it has made what else it holds, so that one seed gives every method over the same
-    networks the same weights.
+    A subclass has the keys of FRAME_COMPONENTS beside these. It calls `initialise` once it has made what else it holds,
+    so that one seed gives every method over the same networks the same weights.
 
     Args:
         config: the resolved configuration.
@@ -50,7 +50,6 @@ class FrameHashing(HashingMethod):
         choice("frame_input", "features", ["whitened"], "what the first layer is given: frames as they are, or on "
                "their half-whitened principal components", shapes_codes=True),
         Key("input_dims", "int", 64, "principal components of a whitened frame", AT_LEAST_1, shapes_codes=True),
-        *with_keys(FRAME_COMPONENTS),
     )
     mask_token: nn.Parameter | None
 

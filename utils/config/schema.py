@@ -189,7 +189,9 @@ def _merged(method: str, mixer: str) -> dict[str, Key]:
 
 
 def _of_method(name: str) -> dict[str, Key]:
-    return {key.name: replace(key, owner=key.owner or f"method {plain_name(name)}") for key in METHODS.load(name).KEYS}
+    """Its own keys first, then those of artefacts and of others."""
+    keys = sorted(METHODS.load(name).KEYS, key=lambda key: key.owner != "")
+    return {key.name: replace(key, owner=key.owner or f"method {plain_name(name)}") for key in keys}
 
 
 def _of_mixer(name: str) -> dict[str, Key]:

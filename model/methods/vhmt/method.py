@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from artefacts.anchor_graph import LEVELS, NEAREST_ANCHORS, AnchorGraph, similarity_block
 from artefacts.artefact import Artefact, with_keys
-from artefacts.frame_components import FrameAxes
+from artefacts.frame_components import FRAME_COMPONENTS, FrameAxes
 from Loss import debiased_contrastive_loss, distillation_loss, reconstruction_loss, structure_loss
 from model.contract import SequenceMixer, Step
 from model.methods.vhmt.teacher import Teacher, TeacherViews
@@ -72,7 +72,7 @@ class Method(FrameHashing):
         Key("structure_weight", "float", 0.1, "weight of the structure loss", NON_NEGATIVE),
         Key("distill_reconstruction", "float", 1.0, "weight of following the teacher's reconstructions", NON_NEGATIVE),
         Key("distill_attention", "float", 0.1, "weight of following the teacher's attention outputs", NON_NEGATIVE),
-        *with_keys(NEAREST_ANCHORS),
+        *with_keys(NEAREST_ANCHORS, FRAME_COMPONENTS),
         *mamba.Mixer.KEYS,  # of the teacher's, whatever the student mixes with
     )
     training_only = ("teacher.", "to_attention.")

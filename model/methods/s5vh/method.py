@@ -17,15 +17,19 @@ from artefacts.artefact import Artefact, with_keys
 from artefacts.centers.artefact import HASH_CENTERS
 from artefacts.centers.solver import too_many_centers
 from artefacts.clusters import PSEUDO_LABELS
-from artefacts.frame_components import FrameAxes
+from artefacts.frame_components import FRAME_COMPONENTS, FrameAxes
+from artefacts.teacher_codes import TEACHER_CODES
 from dataset.views import Draws
 from Loss import (
     center_alignment_loss,
+    code_following_loss,
     cosine_reconstruction_loss,
     debiased_contrastive_loss,
     reconstruction_loss,
 )
 from model.contract import Step
+from model.methods.s5vh import augmentation
+from model.nets.augment import beta_quantiles, mixed
 from model.nets.autoencoder import binarize_down, split_frames, take_frames
 from model.nets.frame_hashing import CONTRASTIVE_KEYS, FrameHashing
 from model.nets.ordered import OrderedHead
@@ -55,6 +59,8 @@ class Method(FrameHashing):
         num_videos: N, the rows of the pseudo-labels; 0 where only codes are wanted.
         pseudo_labels: (N,) int64, the cluster of each training video, the start of the soft labels.
         hash_centers: (C, K) of +-1; label i belongs to center i. Not used with hash_center_mode 'learned'.
+        frame_components: see `FrameHashing`.
+        teacher_codes: (N, K) int8 of +-1, what the codes of the training videos follow where that has a weight.
     """
 
     title = "S5VH"
@@ -63,6 +69,9 @@ class Method(FrameHashing):
         choice("pooling", "mean", ["ordered"], "a video's code: the mean of its frames' codes, or one "
                "of the means of its segments (num_segments), side by side in time order", shapes_codes=True),
         Key("head_dropout", "float", 0.3, "share of the segments' numbers dropped in training, where ordered", BELOW_1),
+        Key("teacher_weight", "float", 0.0, "weight of following the codes that GraphCode gives the training videos",
+            NON_NEGATIVE),
+        *augmentation.KEYS,
         Key("reconstruction_weight", "float", 1.0, "weight of the reconstruction loss; 0: there is no decoder",
             NON_NEGATIVE),
         choice("reconstruction", "squares", ["cosine"], "what the reconstruction loss measures"),
@@ -77,16 +86,19 @@ class Method(FrameHashing):
         Key("pseudo_label_temperature", "float", 0.05, "temperature of the label update, where normalised", POSITIVE),
         Key("warm_up_epoch", "int", 50, "epochs before the pseudo-labels move", NON_NEGATIVE),
         Key("smoothing_alpha", "float", 0.01, "step of the pseudo-labels towards the prediction", UNIT),
-        *with_keys(PSEUDO_LABELS, HASH_CENTERS),
+        *with_keys(PSEUDO_LABELS, HASH_CENTERS, FRAME_COMPONENTS, TEACHER_CODES),
     )
     resident_state = ("pseudo_labels",)
     optional_state = ("hash_centers",)
     ignored_state = ("get_token_probs.", "classifier.weight", "hash_centers")  # of the release, or of the other mode
     pseudo_labels: Tensor
     hash_centers: Tensor
+    teacher_codes: Tensor
+    mix_quantiles: Tensor
 
     def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
-                 hash_centers: Tensor | None = None, frame_components: FrameAxes | None = None):
+                 hash_centers: Tensor | None = None, frame_components: FrameAxes | None = None,
+                 teacher_codes: Tensor | None = None):
         ordered, decodes = config.pooling == "ordered", config.reconstruction_weight > 0
         super().__init__(config, DEPTHS[config.S5VH_type], DECODER_DEPTH if decodes else 0,
                          frame_codes=decodes or not ordered, frame_components=frame_components)
@@ -98,6 +110,11 @@ class Method(FrameHashing):
         self.register_buffer("pseudo_labels", torch.zeros(num_videos, C))
         self.head = (OrderedHead(config.hidden_size, K, config.num_segments, config.max_frames, config.head_dropout)
                      if ordered else None)
+        if teacher_codes is None:
+            teacher_codes = torch.zeros(num_videos, K, dtype=torch.int8)
+        # Not in the state dict: they do not change, and a resumed run reads the artefact again.
+        self.register_buffer("teacher_codes", teacher_codes, persistent=False)
+        self.register_buffer("mix_quantiles", beta_quantiles(config.mixup or 1.0), persistent=False)
         self.initialise()
         if pseudo_labels is not None:
             self.pseudo_labels.scatter_(1, pseudo_labels[:, None], 1.0)
@@ -111,19 +128,22 @@ class Method(FrameHashing):
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:
         centers = () if config.hash_center_mode == "learned" else (HASH_CENTERS,)
-        return (PSEUDO_LABELS, *centers, *super().artefacts(config))
+        teacher = (TEACHER_CODES,) if config.teacher_weight else ()
+        return (PSEUDO_LABELS, *centers, *teacher, *super().artefacts(config))
 
     def draws(self) -> Draws:
-        """Those of `FrameHashing`, and of each view a uniform that decides what the ordered head drops."""
-        draws = super().draws()
-        return replace(draws, num_uniforms=draws.num_uniforms + 1) if self.head else draws
+        """Those of `FrameHashing`, and of each view a uniform that decides what the ordered head drops, and one that
+        its augmentation is spread from."""
+        draws, more = super().draws(), bool(self.head) + augmentation.augments(self.config)
+        return replace(draws, num_uniforms=draws.num_uniforms + more)
 
     def views(self, features: Tensor, masks: Tensor, uniforms: Tensor | None = None,
               tokens: Tensor | None = None) -> Views:
         """The training forward over both views.
 
         Args:
-            features: (B, T, D) as `framed`. masks: (B, 2, T), True = hidden, int(mask_ratio T) in every row.
+            features: (B, T, D) as `framed`, or of each view its own, (2B, T, D), view after view.
+            masks: (B, 2, T), True = hidden, int(mask_ratio T) in every row.
             uniforms: (B, 2, .) of `draws`, for stochastic depth first; None: every block counts and nothing is dropped.
             tokens: (B, T, D), the embedding of all frames where it is at hand.
         """
@@ -177,12 +197,21 @@ class Method(FrameHashing):
         return self.losses(batch, step, tokens)
 
     def losses(self, batch, step: Step, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`; `tokens` as in `views`."""
-        views = self.views(batch.items, batch.masks, batch.uniforms, tokens)
-        return self.terms(batch, views, self.pseudo_labels[batch.index])
+        """`reconstruction` + alpha `contrastive` + a_cluster `center` = `total`, and `follow` where that has a weight.
 
-    def terms(self, batch, views: Views, labels: Tensor) -> dict[str, Tensor]:
-        """The terms of a batch whose soft labels are `labels` (B, C), each where it has a weight, and their `total`."""
+        `tokens` as in `views`; they are of no use where videos are augmented.
+        """
+        labels, targets = self.pseudo_labels[batch.index], self.teacher_codes[batch.index].float()
+        features = batch.items
+        if batch.uniforms is not None and augmentation.augments(self.config):
+            features, shares = augmentation.augmented(batch, self.config, self.mix_quantiles)
+            labels, targets = (mixed(rows, augmentation.partners(batch, rows), shares) for rows in (labels, targets))
+            tokens = None
+        views = self.views(features, batch.masks, batch.uniforms, tokens)
+        return self._terms(batch, views, labels, targets)
+
+    def _terms(self, batch, views: Views, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The loss terms and their `total`; `labels` (B, C) are soft, `targets` (B, K) what is followed."""
         config, share = self.config, batch.share
         terms: dict[str, Tensor] = {}
         with torch.autocast(batch.items.device.type, enabled=False):
@@ -196,8 +225,10 @@ class Method(FrameHashing):
                                                              tau_plus=config.tau_plus)
             logits = views.center_logits.float() / (config.nbits * config.temperature_cluster)
             terms["center"] = share.mean(sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2)
+            if config.teacher_weight:
+                terms["follow"] = share.mean(code_following_loss(views.logits.float(), targets.repeat(2, 1)))
         weights = {"reconstruction": config.reconstruction_weight, "contrastive": config.alpha,
-                   "center": config.a_cluster}
+                   "center": config.a_cluster, "follow": config.teacher_weight}
         total = reduce(add, (weights[name] * value for name, value in terms.items()))
         return {"total": total, **terms}
 
