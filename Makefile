@@ -1,13 +1,13 @@
 # make demo    the whole pipeline on the sample dataset, in an environment of its own
 # make test    the test suite
 # make lint    ruff and mypy
-# make tables  every table of reproduce.py without a download, then docs/results.md from them: 78 cells to train
+# make tables  every table of reproduce.py without a download, then docs/results.md from them: 91 cells to train
 # make clean   removes the environment and everything the demo made
 
 PYTHON ?= python3
 BIN := .venv/bin
 DIGITS := configs/S5VH/digits.py
-TABLES := backbones directions losses centres mask depth long transfer efficiency frames vhmt vhmt-network vhmt-tam vhmt-losses
+TABLES := backbones directions losses centres semantics supervision mask depth long transfer efficiency frames vhmt vhmt-network vhmt-tam vhmt-losses
 
 demo: .venv/installed
 	$(BIN)/python -m dataset.digits

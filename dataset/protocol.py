@@ -91,13 +91,19 @@ def on_other_data(config: Config, other: Config, source: str) -> Config:
 def read_train_labels(config, num_videos: int) -> np.ndarray:
     """The labels (N, classes) uint8 of the training videos, all zero where one has none (train_label_path).
 
+    Of them the share `train_label_share` is left, and a smaller share is part of a larger one.
+
     Raises:
         UserError: the config names no such file, or as `read_labels`.
     """
     if not config.train_label_path:
         raise UserError(f"config: train_label_path is missing; {config.model_name} uses the labels of the training "
                         "videos. Set it to the file that has them.")
-    return read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
+    labels = read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
+    if config.train_label_share < 1:
+        hidden = np.random.default_rng(config.preprocess_seed).permutation(num_videos)
+        labels[hidden[round(config.train_label_share * num_videos):]] = 0
+    return labels
 
 
 def labels_at_hand(config, num_videos: int) -> np.ndarray | None:
@@ -108,7 +114,7 @@ def labels_at_hand(config, num_videos: int) -> np.ndarray | None:
         UserError: as `read_labels`.
     """
     if config.train_label_path:
-        return read_train_labels(config, num_videos)
+        return read_labels(config.train_label_path, num_videos, key=config.train_label_key, role="training")
     same = config.test_feat_path and _resolved(config.test_feat_path) == _resolved(config.train_feat_path)
     if not (same and config.label_path and all(map(os.path.exists, config.label_path))):
         return None

@@ -13,6 +13,7 @@ from artefacts.clustering import cluster, seeded_clusters
 from artefacts.clusters import PSEUDO_LABELS, SEMANTICS, classes_of
 from artefacts.neighbor_graph import Graph, proposed_clusters
 from artefacts.teacher_codes import TEACHER_CODES
+from dataset.protocol import read_train_labels
 from tests.test_artefacts import FakeFeatures
 from tests.trajectory_data import moving_videos
 from utils.errors import UserError
@@ -28,7 +29,7 @@ def make_config(folder, **changes):
                 "semantics": "graph", "supervised": False, "frame_dims": 6, "whitening": 0.5, "num_segments": None,
                 "trajectory_dims": 20, "warp": 0.06, "num_neighbors": 7, "embedding_dims": 8, "compared_dims": 20,
                 "dense_limit": 6000, "num_graph_anchors": 30, "graph_weight": None, "train_label_path": None,
-                "train_label_key": None, "model_name": "S5VH", **changes}
+                "train_label_key": None, "train_label_share": 1.0, "model_name": "S5VH", **changes}
     names = {name: str(folder / f"{name}.h5") for name in (
         "latent_feat_path", "anchor_path", "train_assist_path", "semantic_center_path", "frame_components_path",
         "trajectory_path", "neighbor_graph_path", "teacher_code_path")}
@@ -159,3 +160,15 @@ def test_clusters_of_one_seed_are_those_of_k_means(videos, tmp_path):
         anchors = cluster(file["embedding"][()], 4, 1)
     with h5py.File(tmp_path / "anchor_path.h5") as file:
         np.testing.assert_array_equal(file["feats"][()], anchors)
+
+
+def test_a_smaller_share_of_labels_is_part_of_a_larger_one(tmp_path):
+    with h5py.File(tmp_path / "labels.hdf5", "w") as file:
+        file["labels"] = np.eye(5, dtype=np.uint8)[np.arange(200) % 5]
+    config = make_config(tmp_path, train_label_path=[str(tmp_path / "labels.hdf5")])
+    shown = {}
+    for config.train_label_share in (0, 0.01, 0.1, 1.0):
+        labels = read_train_labels(config, 200)
+        shown[config.train_label_share] = set(np.flatnonzero(labels.any(axis=1)))
+        assert len(shown[config.train_label_share]) == 200 * config.train_label_share
+    assert shown[0.01] < shown[0.1] < shown[1.0]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from artefacts.frame_components import FrameAxes
 from dataset.views import EpochDraws
 from model import build_model, method_class
 from model.costs.summary import random_batch
@@ -33,6 +34,9 @@ def test_one_step_at_batch_two(path):
     torch.manual_seed(0)
     centers = torch.where(torch.rand(config.get("nclusters", 2), config.nbits) < 0.5, -1, 1).to(torch.int8)
     artefacts = {"pseudo_labels": torch.tensor([0, 1]), "hash_centers": centers,
+                 "frame_components": FrameAxes(*(torch.rand(shape) + 0.1 for shape in (
+                     (config.feature_size,), (config.feature_size, 64), (64,)))),
+                 "teacher_codes": torch.where(torch.rand(2, config.nbits) < 0.5, -1, 1).to(torch.int8),
                  "nearest_anchors": {"ids": torch.arange(10).view(2, 5), "distances": torch.rand(2, 5).sort().values}}
     needed = method_class(config).artefacts(config)
     model = build_model(config, 2, **{one.name: artefacts[one.name] for one in needed}).train()

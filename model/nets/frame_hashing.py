@@ -49,7 +49,8 @@ class FrameHashing(HashingMethod):
         Key("mask_ratio", "float", 0.5, "r, share of a view's frames that are hidden", INSIDE_UNIT),
         choice("frame_input", "features", ["whitened"], "what the first layer is given: frames as they are, or on "
                "their half-whitened principal components", shapes_codes=True),
-        Key("input_dims", "int", 64, "principal components of a whitened frame", AT_LEAST_1, shapes_codes=True),
+        Key("input_dims", "int", 64, "principal components of a whitened frame, feature_size at most", AT_LEAST_1,
+            shapes_codes=True),
     )
     mask_token: nn.Parameter | None
 
@@ -57,10 +58,12 @@ class FrameHashing(HashingMethod):
                  frame_components: FrameAxes | None = None):
         super().__init__()
         self.config, self.hides = config, hides
-        self.frame_input = FrameWhitening(config.feature_size, config.input_dims) if _whitens(config) else None
+        self.frame_size, self.frame_input = config.feature_size, None
+        if _whitens(config):
+            self.frame_size = min(config.input_dims, config.feature_size)
+            self.frame_input = FrameWhitening(config.feature_size, self.frame_size)
         if self.frame_input and frame_components:
             self.frame_input.fit(frame_components, config.whitening)
-        self.frame_size = config.input_dims if self.frame_input else config.feature_size
         make_mixer = mixer_factory(config)
         self.encoder = Encoder(self.frame_size, config.hidden_size, config.max_frames, encoder_depth, make_mixer,
                                config.directions, config.drop_path_rate)

@@ -42,4 +42,5 @@ def _closure(config: Config) -> list[Artefact]:
 
 
 def _made_from(artefact: Artefact, config: Config, features: str) -> dict[str, Any]:
-    return made_from(artefact, config, features, json.dumps(config.train_label_path))
+    files = "+".join(Path(path).stem for path in config.train_label_path or ())
+    return made_from(artefact, config, features, f"{files}-{config.train_label_share:g}")

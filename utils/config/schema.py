@@ -15,6 +15,7 @@ from utils.config.keys import (
     NON_NEGATIVE,
     POSITIVE,
     REQUIRED,
+    UNIT,
     Interval,
     Key,
     check_value,
@@ -46,6 +47,8 @@ _GROUPS = {
         Key("data_root", "folder", None, "folder of features and artefacts; None: data/<dataset>/", free=True),
         Key("train_feat_path", "paths", REQUIRED, "training features, HDF5 (N, T, F)", free=True),
         Key("train_label_path", "paths", None, "training labels, for methods and artefacts that use them", free=True),
+        Key("train_label_share", "float", 1.0, "share of the training videos whose labels are used; the others "
+            "count as without any", UNIT),
         Key("test_feat_path", "paths", REQUIRED, "database features", free=True),
         Key("label_path", "paths", REQUIRED, "database labels, .mat or HDF5 (N, classes), multi-hot", free=True),
         Key("query_feat_path", "paths", None, "query features; None: the database queries itself", free=True),

@@ -7,6 +7,7 @@ max_frames = 25
 frame_shape = [24, 24]
 
 train_feat_path = [f'{data_root}digits_train_feats.h5']
+train_label_path = [f'{data_root}digits_train_labels.mat']  # for what asks for labels; others never look
 test_feat_path = [f'{data_root}digits_train_feats.h5']
 label_path = [f'{data_root}digits_train_labels.mat']
 query_feat_path = [f'{data_root}digits_test_feats.h5']

@@ -7,6 +7,7 @@ feature_size = 24
 max_frames = 25
 
 train_feat_path = [f'{data_root}watch_train_feats.h5']
+train_label_path = [f'{data_root}watch_train_labels.mat']  # for what asks for labels; others never look
 test_feat_path = [f'{data_root}watch_train_feats.h5']
 label_path = [f'{data_root}watch_train_labels.mat']
 query_feat_path = [f'{data_root}watch_test_feats.h5']
