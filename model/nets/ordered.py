@@ -19,10 +19,13 @@ class OrderedHead(nn.Module):
         dropout: the share of the S D numbers that is dropped in training.
     """
 
+    averages: Tensor
+
     def __init__(self, dim: int, num_bits: int, num_segments: int | None, num_frames: int, dropout: float):
         super().__init__()
         self.num_segments = min(num_segments or default_segments(num_frames), num_frames)
         self.dropout = dropout
+        self.register_buffer("averages", self._averages(num_frames), persistent=False)
         self.norm = nn.LayerNorm(self.num_segments * dim)
         self.out = nn.Linear(self.num_segments * dim, num_bits)
 
@@ -35,11 +38,17 @@ class OrderedHead(nn.Module):
             visible: (B, V) their numbers; None: all are.
             draws: (B,) uniforms that decide what is dropped; None: nothing is.
         """
-        averages = torch.from_numpy(segment_averages(num_frames, self.num_segments)).to(h)
+        averages = self.averages
+        if num_frames != averages.shape[1]:
+            averages = self._averages(num_frames).to(h)
         if visible is not None:
             every = torch.arange(num_frames, device=h.device)
             nearest = (every[:, None] - visible[:, None]).abs().argmin(dim=2)  # (B, T)
-            shown = torch.nn.functional.one_hot(nearest, visible.shape[1]).to(h)
-            averages = averages @ shown  # (B, S, V)
+            places = torch.arange(visible.shape[1], device=h.device)
+            averages = averages @ (nearest[:, :, None] == places).to(h)  # (B, S, V)
         x = self.norm((averages @ h).flatten(1))
         return self.out(x if draws is None else dropped(x, draws, self.dropout))
+
+    def _averages(self, num_frames: int) -> Tensor:
+        """(S, T) float32 that averages frames to segments."""
+        return torch.from_numpy(segment_averages(num_frames, self.num_segments)).float()
