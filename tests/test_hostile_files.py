@@ -263,6 +263,20 @@ def test_a_checkpoint_of_other_contents(tmp_path, change):
     assert "a.pth" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
 
 
+@pytest.mark.parametrize(("entry", "more", "packing"), [
+    ("byteorder", bytes(2000), zipfile.ZIP_STORED), ("version", b"\n" * 2000, zipfile.ZIP_STORED),
+    ("data.pkl", bytes(1 << 24), zipfile.ZIP_STORED), ("data.pkl", bytes(1 << 20), zipfile.ZIP_DEFLATED),
+    ("data/0", bytes(1 << 20), zipfile.ZIP_DEFLATED)])
+def test_a_checkpoint_that_takes_more_memory_than_its_tensors(tmp_path, entry, more, packing):
+    """Torch reads past what is not needed, but holds it three times over."""
+    torch.save({"model_state_dict": {"a": TENSOR}}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(tmp_path / "a.pth", "w", packing) as bad:
+        for name in good.namelist():
+            bad.writestr(name, good.read(name) + (more if name == f"good/{entry}" else b""))
+    assert torch.equal(read_checkpoint(tmp_path / "good.pth")["model_state_dict"]["a"], TENSOR)
+    assert f"its entry 'good/{entry}'" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
+
+
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
 def test_weights_of_another_type(dtype):
     model = build_model(SimpleNamespace(**SETTINGS))
