@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.linalg
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from dataset.features import as_frames, frame_layout
@@ -88,6 +86,8 @@ def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int 
         UserError: the videos are too few or too alike for `num_clusters` distinct centroids; the message names
             `key`, which asked for so many.
     """
+    from sklearn.cluster import KMeans  # more than a second of import that training and evaluation do without
+    from sklearn.exceptions import ConvergenceWarning
     if len(latents) < num_clusters:
         raise _too_few(len(latents), num_clusters, key)
     model = KMeans(num_clusters, n_init=restarts, max_iter=max_iterations, random_state=seed)

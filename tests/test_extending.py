@@ -12,6 +12,7 @@ import pytest
 import scipy.io
 import torch
 
+from tests.forked import fork_cells
 from tests.pipeline import CLASSES, ROOT, checkpoint_tensors, make_project, run, succeed
 from tests.test_distributed import torchrun
 from training import steps
@@ -233,7 +234,8 @@ def test_a_method_in_three_stages(plugged):
     assert (refused.code, "labels was" in refused.errors) == (2, True)
 
 
-def test_a_table(plugged):
+def test_a_table(plugged, monkeypatch):
+    fork_cells(monkeypatch)
     configs = plugged.folder / "my_configs/Average"
     configs.mkdir(parents=True)
     (configs / "mine.py").write_text(f"_base_ = '{plugged.config}'\nmodel_name = 'Average'\n"
