@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -51,6 +53,27 @@ class Script:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def run_side_by_side(count: int, folder: Path, *arguments: object) -> SimpleNamespace:
+    """A script in `count` processes that know of each other as those of torchrun do; their exit codes and output.
+
+    What they say is kept in `folder`. They meet at a port that was free a moment before.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+              "TORCHELASTIC_RUN_ID": "forked", "TORCHELASTIC_RESTART_COUNT": 0, "OMP_NUM_THREADS": 1}
+    files = [(folder / f"output{rank}.txt").open("w+") for rank in range(count)]
+    processes = [Script([sys.executable, *arguments], file, os.environ | {
+        name: str(value) for name, value in (shared | {"RANK": rank, "LOCAL_RANK": rank}).items()})
+        for rank, file in enumerate(files)]
+    codes = [process.wait(300) for process in processes]
+    output = "".join(file.read() for file in files)
+    for file in files:
+        file.close()
+    return SimpleNamespace(codes=codes, output=output)
 
 
 def _run(arguments: list[str], output: str, environment: dict[str, str]) -> None:
