@@ -1,4 +1,4 @@
-"""The project's scripts as processes that do not import for seconds first: forks of a server that has imported it all."""
+"""The project's scripts as processes that need not import for seconds: forks of a server that has imported it all."""
 
 import multiprocessing
 import os

@@ -156,7 +156,7 @@ def test_stretch():
 
 
 def test_attention_is_followed_where_its_frames_were_made():
-    """Of 13 frames the teacher makes three of four each and one of one; what is followed, not the rest, depends on it."""
+    """Of 13 frames the teacher makes three of four each and one of one; nothing but the distillation sees it."""
     losses = {}
     for spacing, frames_each in (("halvings", 4), ("even", None)):
         model = make(max_frames=13, teacher_depths=[1, 1, 1], distill_spacing=spacing).eval()
@@ -164,7 +164,8 @@ def test_attention_is_followed_where_its_frames_were_made():
         losses[spacing] = model.losses(batch, step(0))
         attention = model.teacher(batch.items).attention
         assert attention.shape[1] == 4
-        expected = distillation_loss(model.to_attention(model.views(batch).latents), stretch(attention, 13, frames_each))
+        latents = model.views(batch).latents
+        expected = distillation_loss(model.to_attention(latents), stretch(attention, 13, frames_each))
         torch.testing.assert_close(losses[spacing]["distilled_attention"], expected)
     same = [name for name, value in losses["even"].items() if torch.equal(value, losses["halvings"][name])]
     assert losses["even"].keys() - same == {"distilled_attention", "total"}

@@ -63,8 +63,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
     if swollen:
-        raise UserError(f"{path}: its entry {swollen!r} is compressed, or larger than any that torch.save writes; it is "
-                        "not loaded, since that could take all memory. Save its state_dict with torch.save.")
+        raise UserError(f"{path}: its entry {swollen!r} is compressed, or larger than any that torch.save writes; it "
+                        "is not loaded, since that could take all memory. Save its state_dict with torch.save.")
     if damaged:
         raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):

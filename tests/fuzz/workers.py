@@ -74,6 +74,7 @@ def run_cases(numbers: Sequence[int], seed: int, kinds: Sequence[str], folder: P
 
 def _outcomes_of(worker, receiver: Connection, first: int, kinds: Sequence[str]) -> Iterator[Outcome]:
     """What the worker tells of its cases, and at last the finding that ended it, if one did."""
+    receiver.recv()  # ready, after seconds that are no case's
     number, being_read = first, False
     while number is not None:
         name = kind_of(number, kinds)
@@ -151,8 +152,9 @@ def _make_samples(folder: Path, kinds: Sequence[str]) -> None:
 
 
 def _work(sender: Connection, numbers: Sequence[int], seed: int, kinds: Sequence[str], folder: Path) -> None:
-    """Sends None when a case is made, then its outcome with the number of the next."""
+    """Sends None when ready, and None when a case is made, then its outcome with the number of the next."""
     _warm_up(folder, kinds)
+    sender.send(None)
     limit = _status("VmSize:") + ADDRESSES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number, following in zip(numbers, [*numbers[1:], None], strict=True):
