@@ -56,7 +56,7 @@ def refused(*command, words):
 
 
 @pytest.mark.parametrize("line", ["", "{", "[1]", '{"epoch": "1"}', '{"seconds": 1}', '{"epoch": 1, "lr": "x"}',
-                                  "\xff"])
+                                  "\xff", "[" * 100_000])
 def test_damaged_metrics(trained, line):
     path = trained.logs / "metrics.jsonl"
     path.write_bytes(path.read_bytes().splitlines()[0] + b"\n" + line.encode("latin-1") + b"\n")

@@ -214,7 +214,7 @@ def read_rows(path: Path) -> list[dict]:
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or type(row.get("epoch")) is not int or not all(
                 isinstance(value, int | float) for value in row.values()):
