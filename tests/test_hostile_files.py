@@ -277,6 +277,12 @@ def test_a_checkpoint_that_takes_more_memory_than_its_tensors(tmp_path, entry, m
     assert f"its entry 'good/{entry}'" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
 
 
+def test_torch_warns_of_no_tensor(tmp_path):
+    quantised = torch.quantize_per_tensor(TENSOR, 0.1, 0, torch.qint8)
+    torch.save({"model_state_dict": {"a": TENSOR}, "more": quantised}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth")["more"].is_quantized
+
+
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
 def test_weights_of_another_type(dtype):
     model = build_model(SimpleNamespace(**SETTINGS))

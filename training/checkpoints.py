@@ -6,6 +6,7 @@ comment, the last bytes of the file, holds that of all before it, and `read_chec
 
 import os
 import pickle
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     try:
         swollen = _swollen_entry(path)
         damaged = not swollen and _is_damaged(path)
-        content = None if swollen or damaged else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, of classes that it reads odd tensors by
+            content = None if swollen or damaged else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
                         "loaded, since that could run code. Save its state_dict alone.") from error
