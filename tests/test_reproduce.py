@@ -23,6 +23,7 @@ from tables.grid.networks import count_parameters
 from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
+from tests.forked import fork_cells
 from tests.pipeline import make_project, message_of, own_table, run
 from training.checkpoints import write_checkpoint
 from training.run import Run
@@ -417,6 +418,7 @@ def reproduced(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "__path__", [*tables.__path__, str(project.folder / "tables")])
         patch.setenv("OMP_NUM_THREADS", "1")
+        fork_cells(patch)
         project.out = project.folder / "results"
         project.reproduce = lambda *flags: run("reproduce.py", "--table", "pair", "--configs", project.configs, "--out",
                                                project.out, "--gpu", "cpu", *flags)
