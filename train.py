@@ -20,7 +20,6 @@ import torch
 
 from dataset.protocol import open_retrieval
 from inference.evaluation import evaluate_retrieval
-from model.costs.summary import summarise
 from training.distributed import join, rank_zero_speaks
 from training.logs import log_to_console
 from training.run import open_run
@@ -42,6 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     if arguments.summary:
+        from model.costs.summary import summarise  # whose counters of operations import for long
         print(summarise(config).as_text(), end="")
         return
     device = join(arguments.gpu)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.linalg
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from dataset.features import as_frames, frame_layout
@@ -90,11 +88,7 @@ def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int 
     """
     if len(latents) < num_clusters:
         raise _too_few(len(latents), num_clusters, key)
-    model = KMeans(num_clusters, n_init=restarts, max_iter=max_iterations, random_state=seed)
-    # Two partial sums added to zero give the same bits in either order; more threads would not.
-    with threadpool_limits(2, user_api="openmp"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        anchors = model.fit(latents).cluster_centers_.astype(np.float32)
+    anchors = _k_means(latents, num_clusters, n_init=restarts, max_iter=max_iterations, random_state=seed)
     num_distinct = _count_distinct(anchors, scale=float(np.abs(latents).max(initial=0.0)))
     num_distinct = min(num_distinct, len(np.unique(nearest_anchors(latents, anchors, 1)[0])))
     if num_distinct < num_clusters:
@@ -124,10 +118,17 @@ def seeded_clusters(latents: np.ndarray, classes: np.ndarray, num_clusters: int,
         return np.vstack([means, np.tile(latents.mean(axis=0), (num_free, 1))]).astype(np.float32)
     if num_free:
         means = np.vstack([means, cluster(free, num_free, seed)])
-    model = KMeans(num_clusters, init=means, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+    return _k_means(latents, num_clusters, init=means, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+
+
+def _k_means(latents: np.ndarray, num_clusters: int, **options) -> np.ndarray:
+    """The centroids (C,P) float32 that scikit-learn's KMeans finds, the same on any machine's number of cores."""
+    from sklearn.cluster import KMeans  # more than a second of import that training and evaluation do without
+    from sklearn.exceptions import ConvergenceWarning
+    # Two partial sums added to zero give the same bits in either order; more threads would not.
     with threadpool_limits(2, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(latents).cluster_centers_.astype(np.float32)
+        return KMeans(num_clusters, **options).fit(latents).cluster_centers_.astype(np.float32)
 
 
 def nearest_anchors(latents: np.ndarray, anchors: np.ndarray,

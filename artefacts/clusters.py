@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import adjusted_mutual_info_score
 
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.clustering import cluster, nearest_anchors, seeded_clusters, unit_rows
@@ -122,6 +121,7 @@ class PseudoLabels(_InSpace):
     def judged(self, arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> str | None:
         if (labels.sum(axis=1) != 1).any():  # purity has no meaning where a video is of several classes
             return None
+        from sklearn.metrics import adjusted_mutual_info_score  # a second of import that training does without
         found, true = self.read(arrays), labels.argmax(axis=1)
         counts = np.zeros((found.max() + 1, labels.shape[1]), np.int64)
         np.add.at(counts, (found, true), 1)

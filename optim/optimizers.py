@@ -98,6 +98,9 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if sorted(state["state"]) not in ([], list(range(len(parameters)))):
         raise ValueError("it is not of as many parameters")
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    if numbers != list(range(len(parameters))) or set(map(type, numbers)) != {int}:
+        raise ValueError("its groups do not name every parameter once, in order")
     for number, moments in state["state"].items():
         for name in ("exp_avg", "exp_avg_sq"):
             own = parameters[number]

@@ -1,7 +1,17 @@
+import os
 import signal
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the scripts that tests start; read at torch's import
 
 import torch
 
 torch.set_num_threads(1)  # the tests' tensors are small; two threads spinning on a busy machine only wait
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it to what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for the whole suite; what is asked for by name runs here, as workers would import for seconds first."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0

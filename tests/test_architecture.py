@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,3 +152,11 @@ def test_a_misspelt_model_name_is_no_silent_s5vh():
 def test_names_of_ones_own_go_with_an_explicit_mixer():
     config = SimpleNamespace(**SETTINGS | {"model_name": "MyModel", "method": None, "mixer": "mamba"})
     assert registry.method_class(config).__module__ == "model.methods.s5vh.method"
+
+
+def test_training_and_evaluation_start_without_what_takes_seconds_to_import():
+    """Of every run: clustering, rank correlations and counters of operations are imported where they are used."""
+    code = "import sys, train, eval; print([name for name in {} if name in sys.modules])".format(
+        ["sklearn", "scipy.stats", "torch.utils.flop_counter", "faiss", "transformers"])
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          check=True).stdout == "[]\n"

@@ -14,7 +14,7 @@ def test_the_demo(tmp_path):
     """Everything `make demo` runs, with a narrow model and one epoch."""
     write_digits(str(tmp_path / "digits"))
     settings = ["--config", DIGITS, "--gpu", "cpu", "--set", f"data_root={tmp_path}/digits", f"home_root={tmp_path}",
-                "hidden_size=32", "decoder_size=16", "num_epochs=1", "warm_up_epoch=0", "eval_every=0"]
+                "hidden_size=32", "decoder_size=16", "nclusters=20", "num_epochs=1", "warm_up_epoch=0", "eval_every=0"]
     assert "written" in succeed("preprocess.py", *settings).output
     assert "reused" in succeed("preprocess.py", *settings).output
     assert "epoch 1/1" in succeed("train.py", *settings, "--resume").output

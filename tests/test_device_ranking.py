@@ -59,10 +59,10 @@ def test_ranks_are_those_of_the_cpu(kind, num_bits, num_items, k):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("k", [1, 20, 39, 40, 50])
+@pytest.mark.parametrize("k", [1, 9, 14, 15, 20])
 def test_a_query_may_stay_out_of_its_own_ranking(kind, k):
     for memory_limit in (SOME, MANY):
-        expect_same(task(40, 40, 24, kind, True), True, k, memory_limit)
+        expect_same(task(15, 15, 24, kind, True), True, k, memory_limit)
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -12,8 +11,8 @@ import pytest
 import scipy.io
 import torch
 
+from tests.forked import Script, fork_cells, run_side_by_side
 from tests.pipeline import CLASSES, ROOT, checkpoint_tensors, make_project, run, succeed
-from tests.test_distributed import torchrun
 from training import steps
 
 EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", (ROOT / "docs/extending.md").read_text(),
@@ -138,7 +137,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(plugged, guided):
     command = [sys.executable, str(ROOT / "train.py"), "--config", str(plugged.config), "--gpu", "cpu", "--set",
                *plugged.shaped(GUIDED), "run_name=killed"]
     logs = plugged.folder / "logs/mine/Guided_8bit_killed/metrics.jsonl"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Script(command)
     while process.poll() is None and not logs.exists():
         time.sleep(0.002)
     process.kill()
@@ -157,10 +156,10 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_bits(plugged, guided, nu
     same_run(checkpoint(plugged, f"cut{number}"), guided)
 
 
-def test_two_processes_train_what_one_does(plugged, guided):
-    done = torchrun(2, ROOT / "train.py", "--config", plugged.config, "--gpu", "cpu", "--set", *plugged.shaped(GUIDED),
-                    "run_name=two")
-    assert done.returncode == 0, done.stderr
+def test_two_processes_train_what_one_does(plugged, guided, tmp_path):
+    done = run_side_by_side(2, tmp_path, ROOT / "train.py", "--config", plugged.config, "--gpu", "cpu", "--set",
+                            *plugged.shaped(GUIDED), "run_name=two")
+    assert done.codes == [0, 0], done.output
     ours, theirs = (torch.load(path, weights_only=True)["model_state_dict"]
                     for path in (checkpoint(plugged, "two"), guided))
     for name, value in theirs.items():
@@ -184,7 +183,7 @@ def test_its_codes_are_searched_as_any_others(plugged, guided):
     assert "mAP@5" in succeed("eval.py", *config).output
 
 
-def test_a_method_in_closed_form(plugged):
+def test_a_method_in_closed_form(plugged, tmp_path):
     path = train(plugged, "method={0}/pca.py", run_name="pca")
     state = torch.load(path, weights_only=True)
     assert state["finished"]
@@ -195,8 +194,8 @@ def test_a_method_in_closed_form(plugged):
     settings = ("--config", plugged.config, "--set", *plugged.shaped(["method={0}/pca.py"]), "run_name=pca")
     assert "nothing to do" in succeed("train.py", *settings, "--resume").output
     assert "PCA" in succeed("eval.py", *settings).output
-    two = torchrun(2, ROOT / "train.py", "--gpu", "cpu", *settings[:-1], "run_name=pca2")
-    assert two.returncode == 0, two.stderr
+    two = run_side_by_side(2, tmp_path, ROOT / "train.py", "--gpu", "cpu", *settings[:-1], "run_name=pca2")
+    assert two.codes == [0, 0], two.output
     same_run(checkpoint(plugged, "pca2"), path)
 
 
@@ -233,7 +232,8 @@ def test_a_method_in_three_stages(plugged):
     assert (refused.code, "labels was" in refused.errors) == (2, True)
 
 
-def test_a_table(plugged):
+def test_a_table(plugged, monkeypatch):
+    fork_cells(monkeypatch)
     configs = plugged.folder / "my_configs/Average"
     configs.mkdir(parents=True)
     (configs / "mine.py").write_text(f"_base_ = '{plugged.config}'\nmodel_name = 'Average'\n"

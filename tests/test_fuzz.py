@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,7 @@ def _refuse_in_two_lines(path):
     (lambda path: 1 / 0, "exception"),
     (lambda path: os._exit(3), "crash"),
     (lambda path: time.sleep(9), "hang"),
+    (lambda path: [None for _ in iter(int, 1)], "hang"),
     (lambda path: len(b"x" * (1 << 28)), "memory"),
     (lambda path: canary().touch(), "code was run"),
     (_refuse_in_two_lines, "refused in many lines"),
@@ -48,3 +50,23 @@ def test_each_kind_of_finding_is_found(tmp_path, monkeypatch, reader, verdict):
     monkeypatch.setitem(KINDS, "own", Kind(lambda folder: (folder / "a.txt").write_text("text"), [read]))
     outcome, = run_cases([0], 1, ["own"], tmp_path / "all")
     assert outcome.verdict == verdict
+
+
+def test_a_slow_start_is_no_case(tmp_path, monkeypatch):
+    """As on a busy machine, where it took cases for such as could not be made, and read none."""
+    monkeypatch.setattr(workers, "SECONDS", 0.5)
+    slow = iter((1.0,))
+    monkeypatch.setitem(KINDS, "own", Kind(lambda folder: (folder / "a.txt").write_text("text"),
+                                           [lambda path: time.sleep(next(slow, 0.0))]))
+    assert [outcome.verdict for outcome in run_cases([0, 1], 1, ["own"], tmp_path / "all")] == 2 * ["accepted"]
+
+
+def test_a_busy_machine_hangs_nothing(tmp_path, monkeypatch):
+    """The worker stands still for longer than a case may take, as where others run; it wants a processor all along."""
+    answers = iter((False, True))
+    receiver = SimpleNamespace(poll=lambda seconds: next(answers))
+    monkeypatch.setattr(workers, "_processor_seconds", lambda pid: (3.0, "R"))
+    assert workers._answers(receiver, 1)
+    monkeypatch.setattr(workers, "_processor_seconds", lambda pid: (3.0, "S"))
+    receiver.poll = lambda seconds: False
+    assert not workers._answers(receiver, 1)

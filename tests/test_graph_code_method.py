@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from model import build_model, load_weights
-from tests.pipeline import checkpoint_tensors, make_project, run, succeed
-from tests.test_distributed import ROOT, torchrun
+from tests.forked import run_side_by_side
+from tests.pipeline import ROOT, checkpoint_tensors, make_project, run, succeed
 from utils.config import load_config
 
 SETTINGS = "method=graph_code", "model_name=None", "nbits=16"
@@ -57,9 +57,9 @@ def test_codes_are_searched(project):
     assert len(found.output.splitlines()) == 11
 
 
-def test_every_process_has_the_same_code(project):
-    done = torchrun(2, ROOT / "train.py", *project.command("train.py", "run_name=two")[1:])
-    assert done.returncode == 0, done.stderr
+def test_every_process_has_the_same_code(project, tmp_path):
+    done = run_side_by_side(2, tmp_path, ROOT / "train.py", *project.command("train.py", "run_name=two")[1:])
+    assert done.codes == [0, 0], done.output
     two = checkpoint_tensors(project.folder / "checkpoint/tiny/GraphCode_16bit_two/last.pth")
     one = checkpoint_tensors(project.checkpoint)
     assert one.keys() == two.keys()

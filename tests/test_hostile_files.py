@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 from types import SimpleNamespace
@@ -261,6 +262,27 @@ TENSOR = torch.ones(3, 2)
 def test_a_checkpoint_of_other_contents(tmp_path, change):
     torch.save({"model_state_dict": {"a": TENSOR}, "epoch": 3} | change, tmp_path / "a.pth")
     assert "a.pth" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize(("entry", "more", "packing"), [
+    ("byteorder", bytes(2000), zipfile.ZIP_STORED), ("version", b"\n" * 2000, zipfile.ZIP_STORED),
+    ("data.pkl", bytes(1 << 24), zipfile.ZIP_STORED), ("data.pkl", bytes(1 << 20), zipfile.ZIP_DEFLATED),
+    ("data/0", bytes(1 << 20), zipfile.ZIP_DEFLATED)])
+def test_a_checkpoint_that_takes_more_memory_than_its_tensors(tmp_path, entry, more, packing):
+    """Torch reads past what is not needed, but holds it three times over."""
+    torch.save({"model_state_dict": {"a": TENSOR}}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(tmp_path / "a.pth", "w", packing) as bad:
+        for name in good.namelist():
+            bad.writestr(name, good.read(name) + (more if name == f"good/{entry}" else b""))
+    assert torch.equal(read_checkpoint(tmp_path / "good.pth")["model_state_dict"]["a"], TENSOR)
+    assert f"its entry 'good/{entry}'" in message_of(lambda: read_checkpoint(tmp_path / "a.pth"))
+
+
+def test_torch_warns_of_no_tensor(tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        quantised = torch.quantize_per_tensor(TENSOR, 0.1, 0, torch.qint8)
+        torch.save({"model_state_dict": {"a": TENSOR}, "more": quantised}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth")["more"].is_quantized
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])

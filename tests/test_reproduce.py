@@ -16,13 +16,14 @@ import torch
 
 import tables
 from tables import Row, Table
+from tables.grid import networks, timing
 from tables.grid import runner as runner_module
-from tables.grid import timing
 from tables.grid.cells import State, evaluation, expand, missing_configs, other_settings, state
 from tables.grid.networks import count_parameters
 from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
+from tests.forked import fork_cells
 from tests.pipeline import make_project, message_of, own_table, run
 from training.checkpoints import write_checkpoint
 from training.run import Run
@@ -160,13 +161,21 @@ def test_an_evaluation_by_hand_does_not_count(project, entry):
     assert state(config) is State.PART
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"map_at": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"map_at": 3}', "[" * 100_000])
 def test_damaged_results_are_made_again(project, content):
     config = pair_cells(project)[0].config
     leave_run(config)
     (Path(config.log_path) / "metrics.json").write_text(content)
     assert state(config) is State.PART
     (Path(config.log_path) / "config.py").write_text(content + "(")
+    assert state(config) is State.PART
+    (Path(config.log_path) / "untrained.json").write_text(content)
+    assert networks._cached(config, "untrained.json", lambda: {"a": 1}) == {"a": 1}
+
+
+def test_a_number_beyond_all_numbers_is_no_result(project):
+    config = pair_cells(project)[0].config
+    leave_run(config, gmap={"index": 10**400, "expected": 0.1})
     assert state(config) is State.PART
 
 
@@ -409,6 +418,7 @@ def reproduced(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "__path__", [*tables.__path__, str(project.folder / "tables")])
         patch.setenv("OMP_NUM_THREADS", "1")
+        fork_cells(patch)
         project.out = project.folder / "results"
         project.reproduce = lambda *flags: run("reproduce.py", "--table", "pair", "--configs", project.configs, "--out",
                                                project.out, "--gpu", "cpu", *flags)

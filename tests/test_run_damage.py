@@ -56,7 +56,7 @@ def refused(*command, words):
 
 
 @pytest.mark.parametrize("line", ["", "{", "[1]", '{"epoch": "1"}', '{"seconds": 1}', '{"epoch": 1, "lr": "x"}',
-                                  "\xff"])
+                                  "\xff", "[" * 100_000])
 def test_damaged_metrics(trained, line):
     path = trained.logs / "metrics.jsonl"
     path.write_bytes(path.read_bytes().splitlines()[0] + b"\n" + line.encode("latin-1") + b"\n")
@@ -83,7 +83,9 @@ def test_a_checkpoint_with_a_damaged_entry(trained, name, value):
     lambda state: state["state"].pop(0), lambda state: state["state"][0].pop("exp_avg"),
     lambda state: state["state"][1].update(exp_avg_sq=torch.zeros(3)), lambda state: state.pop("param_groups"),
     lambda state: state["param_groups"][0].update(lr="fast"), lambda state: state["param_groups"].append({}),
-    lambda state: state["state"].update({999: {}})])
+    lambda state: state["state"].update({999: {}}), lambda state: state["param_groups"][0]["params"].append(0),
+    lambda state: state["param_groups"][0]["params"].__setitem__(-1, 0),  # whose moments are of another shape
+    lambda state: state["param_groups"][0]["params"].__setitem__(0, torch.tensor(0))])
 def test_an_optimiser_of_another_shape(trained, change):
     content = torch.load(trained.checkpoint, weights_only=True)
     change(content["optimizer_state_dict"])

@@ -47,13 +47,13 @@ def run(*arguments, **environment):
 
 def test_cases_in_the_interpreter():
     pytest.importorskip("triton")
-    assert " passed" in run("-m", "pytest", "-p", "no:cacheprovider", CASES, TRITON_INTERPRET="1")
+    assert " passed" in run("-m", "pytest", "-n", "0", "-p", "no:cacheprovider", CASES, TRITON_INTERPRET="1")
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cases_on_the_gpu():
-    assert " passed" in run("-m", "pytest", "-p", "no:cacheprovider", CASES)
+    assert " passed" in run("-m", "pytest", "-n", "0", "-p", "no:cacheprovider", CASES)
 
 
 @pytest.mark.parametrize("architecture", [90])

@@ -23,6 +23,7 @@ from tables.grid.preparation import missing_data, preprocess
 from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
 from tables.grid.runner import Runner
+from tests.forked import fork_cells
 from tests.pipeline import ROOT, make_project, run, write_features
 from utils.config import load_config
 from utils.config.schema import known_keys
@@ -118,8 +119,9 @@ def test_only_the_rows_asked_for():
     assert "learned" in refused.errors
 
 
-def test_artefacts_of_rows_stand_side_by_side(tmp_path):
+def test_artefacts_of_rows_stand_side_by_side(tmp_path, monkeypatch):
     """Preprocessing and training each row of different centers, whichever comes first."""
+    fork_cells(monkeypatch)
     project = make_project(tmp_path)
     (tmp_path / "configs/S5VH").mkdir(parents=True)
     project.config.rename(tmp_path / "configs/S5VH/tiny.py")
@@ -296,6 +298,7 @@ def activitynet(tmp_path_factory):
                 "test_num_sample=30", "query_num_sample=12", "map_at=[5, 20]"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        fork_cells(patch)
         result = run("reproduce.py", "--table", "main", "--datasets", "act", "--bits", "16", "--no-timing",
                      "--configs", CONFIGS, "--out", folder / "results", "--gpu", "cpu", "--set", *settings)
     return SimpleNamespace(folder=folder, result=result, settings=settings)

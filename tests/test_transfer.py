@@ -12,6 +12,7 @@ from tables.grid.preparation import missing_data, provide_data
 from tables.grid.published import published_records
 from tables.grid.records import table_lines
 from tables.grid.transfer import transfer_records
+from tests.forked import fork_cells
 from tests.pipeline import ROOT, message_of, own_table, run
 from tests.test_reproduce import evaluated, leave_run, make_configs
 from utils import registry
@@ -120,6 +121,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry.Registry, "load", own_table(ABROAD))
         patch.setenv("OMP_NUM_THREADS", "1")
+        fork_cells(patch)
         result = run("reproduce.py", "--table", "transfer", "--configs", project.configs, "--gpu", "cpu", "--no-timing",
                      "--out", project.folder / "out", "--set", "num_epochs=1")
     return SimpleNamespace(result=result, folder=project.folder)

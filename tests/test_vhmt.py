@@ -20,7 +20,7 @@ from tests.test_s5vh import SETTINGS as S5VH_SETTINGS
 from tests.test_s5vh import make as make_s5vh
 from tests.test_s5vh import make_batch
 from training.checkpoints import chosen_checkpoint, read_checkpoint
-from training.run import Run
+from training.run import Run, changed_settings, plain_settings
 from training.steps import training_step
 from utils.config import load_config
 from utils.errors import UserError
@@ -29,7 +29,7 @@ SETTINGS = S5VH_SETTINGS | {
     "model_name": "VHMT", "method": "vhmt", "student_depth": 1, "student_decoder_depth": 1, "student_views": "whole",
     "teacher_depths": [2, 1], "teacher_decoder_depth": 1, "teacher_halving": "haar", "teacher_mixer": "attention",
     "teacher_enhancement": "tre", "teacher_dropout": 0.0, "nanchors": 7, "reconstruction_weight": 1.0,
-    "structure_weight": 0.1, "distill_reconstruction": 1.0, "distill_attention": 0.1}
+    "structure_weight": 0.1, "distill_reconstruction": 1.0, "distill_attention": 0.1, "distill_spacing": "halvings"}
 VIEWS = "whole", "masked", "siamese"
 
 
@@ -151,6 +151,31 @@ def test_stretch():
     x = torch.tensor([0.0, 4.0]).reshape(1, 2, 1)
     assert stretch(x, 4).flatten().tolist() == [0, 1, 3, 4]
     assert torch.equal(stretch(x, 2), x)
+    sevenths = stretch(torch.arange(7.0).reshape(1, 7, 1), 25, 4).flatten()
+    assert sevenths.tolist() == [min(max((frame - 1.5) / 4, 0), 6) for frame in range(25)]  # middles at 1.5, 5.5, ...
+
+
+def test_attention_is_followed_where_its_frames_were_made():
+    """Of 13 frames the teacher makes three of four each and one of one; nothing but the distillation sees it."""
+    losses = {}
+    for spacing, frames_each in (("halvings", 4), ("even", None)):
+        model = make(max_frames=13, teacher_depths=[1, 1, 1], distill_spacing=spacing).eval()
+        batch = make_batch(frames=13)
+        losses[spacing] = model.losses(batch, step(0))
+        attention = model.teacher(batch.items).attention
+        assert attention.shape[1] == 4
+        latents = model.views(batch).latents
+        expected = distillation_loss(model.to_attention(latents), stretch(attention, 13, frames_each))
+        torch.testing.assert_close(losses[spacing]["distilled_attention"], expected)
+    same = [name for name, value in losses["even"].items() if torch.equal(value, losses["halvings"][name])]
+    assert losses["even"].keys() - same == {"distilled_attention", "total"}
+
+
+def test_a_run_of_before_goes_on_only_as_it_began():
+    config = load_config(ROOT / "configs/VHMT/digits.py")
+    before = {name: value for name, value in plain_settings(config).items() if name != "distill_spacing"}
+    assert changed_settings(before, config) == "distill_spacing 'even' -> 'halvings'"
+    assert not changed_settings(before, load_config(ROOT / "configs/VHMT/digits.py", {"distill_spacing": "even"}))
 
 
 # the student is S5VH's

@@ -83,25 +83,25 @@ def test_every_length(length):
 
 
 def test_several_chunks_of_several_rows_over_a_program(monkeypatch):
-    """70 steps are nine chunks, the last of six; two programs take 2 and 1 of the 3 rows."""
+    """22 steps are three chunks, the last of six; two programs take 2 and 1 of the 3 rows."""
     monkeypatch.setattr(triton_engine, "PROGRAMS", 2)
-    check_scan(make_inputs(70), num_reversed=2)
+    check_scan(make_inputs(22), num_reversed=2)
 
 
 @pytest.mark.parametrize("states", [1, 3, 16, 33])
 def test_every_number_of_states(states):
-    check_scan(make_inputs(9, channels=40, states=states, rows=2))
+    check_scan(make_inputs(5, channels=40, states=states, rows=1))
 
 
 @pytest.mark.parametrize("num_reversed", [0, 1, 3])
-@pytest.mark.parametrize("length", [1, 7])
+@pytest.mark.parametrize("length", [1, 3])
 def test_reversed_rows(length, num_reversed):
     check_scan(make_inputs(length), num_reversed=num_reversed)
 
 
 @pytest.mark.parametrize("absent", [("D",), ("z",), ("delta_bias",), ("D", "z", "delta_bias")])
 def test_optional_inputs_may_be_absent(absent):
-    check_scan(make_inputs(7, rows=2, absent=absent), num_reversed=1)
+    check_scan(make_inputs(3, rows=2, absent=absent), num_reversed=1)
 
 
 def test_without_softplus():
@@ -159,7 +159,7 @@ def test_an_expanded_gradient():
 
 
 def test_two_runs_give_the_same_bits():
-    inputs = make_inputs(9, channels=40)
+    inputs = make_inputs(5, channels=40, rows=2)
     first, second = (results(selective_scan, inputs, DEVICE, (torch.float32,), engine="triton", num_reversed=1)
                      for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -212,7 +212,7 @@ def check_conv(inputs, **options):
 
 
 @pytest.mark.parametrize("num_reversed", [0, 1, 3])
-@pytest.mark.parametrize("length", [1, 2, 7, 25])
+@pytest.mark.parametrize("length", [1, 2, 7, 9])
 def test_conv(length, num_reversed):
     check_conv(conv_inputs(length), num_reversed=num_reversed)
 

@@ -6,6 +6,7 @@ comment, the last bytes of the file, holds that of all before it, and `read_chec
 
 import os
 import pickle
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ _COMMENT = len(_MARK) + 8
 _ARCHIVE_END, _ARCHIVE_END_SIZE = b"PK\5\6", 22  # of an archive without a comment; the last two bytes are its length
 _CHUNK = 1 << 20
 _MOST_EXPANDED = 1 << 12  # bytes of a tensor per byte that is stored of it: one value may stand for a whole row
+_LONGEST_PICKLE, _LONGEST_NOTE = 1 << 24, 1 << 10  # bytes: some 100,000 tensors; what else torch writes of an archive
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.PathLike | None = None) -> None:
@@ -53,13 +55,18 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or name "
                         "another file with --checkpoint.")
     try:
-        damaged = _is_damaged(path)
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        swollen = _swollen_entry(path)
+        damaged = not swollen and _is_damaged(path)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, of classes that it reads odd tensors by
+            content = None if swollen or damaged else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds Python objects besides tensors and plain values, or is damaged; it is not "
                         "loaded, since that could run code. Save its state_dict alone.") from error
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise UserError(f"{path}: cannot be read, truncated or no checkpoint. Copy or train it again.") from error
+    if swollen:
+        raise UserError(f"{path}: its entry {swollen!r} is compressed, or larger than any that torch.save writes; it "
+                        "is not loaded, since that could take all memory. Save its state_dict with torch.save.")
     if damaged:
         raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
@@ -155,6 +162,22 @@ def _is_damaged(path: Path) -> bool:
                 return archive.testzip() is not None
         except Exception:  # whatever a reader of zip archives trips over
             return True
+
+
+def _swollen_entry(path: Path) -> str | None:
+    """The name of an entry that would take far more memory than the archive at `path` takes on the disk, if any.
+
+    Torch inflates entries, and holds all but the tensors' several times over as it reads them.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:  # stored in one place, or compressed
+        return max(entries, key=lambda entry: entry.file_size).filename
+    longest = {"data.pkl": _LONGEST_PICKLE, "data": path.stat().st_size}
+    return next((entry.filename for entry in entries if entry.file_size > longest.get(
+        entry.filename.partition("/")[2].partition("/")[0], _LONGEST_NOTE)), None)
 
 
 def _crc32(file: BinaryIO, size: int) -> int:

@@ -214,7 +214,7 @@ def read_rows(path: Path) -> list[dict]:
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or type(row.get("epoch")) is not int or not all(
                 isinstance(value, int | float) for value in row.values()):
@@ -234,10 +234,11 @@ def changed_settings(before: Mapping[str, object], config) -> str:
 def differing_settings(before: Mapping[str, object], config) -> list[tuple[str, object, object]]:
     """(name, then, now) of every key of `config` whose value is not as in `before`.
 
-    A key that `before` lacks, since it is of an older version, counts as its default.
+    A key that `before` lacks, since it is of an older version, counts as what that did: its default, or `Key.earlier`.
     """
     now, schema = plain_settings(config), schema_of(config)
-    then = {name: before.get(name, schema[name].default) for name in now}
+    then = {name: before.get(name, schema[name].default if schema[name].earlier is None else schema[name].earlier)
+            for name in now}
     then["method"], then["mixer"] = chosen_names(before.get)
     if "item_shape" not in before:
         then["item_shape"] = [before.get("max_frames"), before.get("feature_size")]

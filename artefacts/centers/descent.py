@@ -27,11 +27,10 @@ from threading import Lock
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from artefacts.centers.descent_kernels import PATIENCE, sweep_rows
-from artefacts.centers.measures import CenterMeasures, gilbert_varshamov, measure_centers
+from artefacts.centers.measures import CenterMeasures, gilbert_varshamov, measure_centers, ranks
 from artefacts.centers.solver import HashCenters, check_settings, part_duplicates
 from utils.cpus import available_cpus
 from utils.errors import UserError
@@ -255,7 +254,7 @@ def _standardised(semantics: np.ndarray) -> np.ndarray:
     cosines = (semantics @ semantics.T)[pairs]
     z = np.zeros((len(semantics), len(semantics)))
     if cosines.size:
-        scores = ndtri((rankdata(cosines) - 0.5) / cosines.size)
+        scores = ndtri((ranks(cosines) - 0.5) / cosines.size)
         z[pairs] = _unit((1 - RANK_SHARE) * _unit(cosines) + RANK_SHARE * _unit(scores))
     return z + z.T
 

@@ -146,7 +146,7 @@ def evaluation(config: Config, transferred: Config | None = None) -> dict[str, A
         same = (details["checkpoint"] == str(chosen_checkpoint(config)) and set(metrics["map_at"]["expected"]) == ks
                 and details["config_sha256"] == measured.digest() and metrics["normaliser"] == config.ap_normaliser)
         return metrics if whole and same and _is_final(config, details["epoch"]) else None
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):  # not there, or damaged
         return None
 
 

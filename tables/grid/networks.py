@@ -83,7 +83,7 @@ def _cached(config: Config, name: str, measure: Callable[[], dict[str, Any]]) ->
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["config_sha256"] == origin and content["sha256"] == _digest(content["measured"]):
             return content["measured"]
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # not there, or damaged
         pass
     measured = json.loads(json.dumps(measure()))
     content = {"config_sha256": origin, "sha256": _digest(measured), "measured": measured}

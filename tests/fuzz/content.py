@@ -1,5 +1,6 @@
 """Files written well that hold something else than their readers expect: checkpoints, .mat and text."""
 
+import json
 import random
 from pathlib import Path
 
@@ -115,6 +116,27 @@ def change_config(path: Path, rng: random.Random) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for _ in range(rng.choice((1, 1, 2))):
         lines.insert(rng.choice((0, len(lines), rng.randint(0, len(lines)))), rng.choice(_LINES))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def change_json(path: Path, rng: random.Random) -> None:
+    """Replaces a value, at any depth, of one of the documents that are the lines of `path`, or leaves it out."""
+    text = path.read_text(encoding="utf-8")
+    whole = not text.startswith("{\n") and text.count("\n") > 1  # a document a line
+    lines = text.splitlines() if whole else [text]
+    place = rng.randrange(len(lines))
+    node = top = [json.loads(lines[place])]
+    key = 0
+    while isinstance(node[key], dict | list) and node[key] and rng.random() < 0.8:
+        node = node[key]
+        key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
+    if rng.random() < 0.2:
+        del node[key]
+    else:
+        node[key] = rng.choice((None, True, -1, 0, 2.5, "x", "", [], {}, [[]], {"a": 1}, float("nan"), float("inf"),
+                                10**400, "\ud800", "@"))
+    deep = rng.choice(("[" * 100_000, '{"a":' * 100_000, "1" * 5000, "[" * 100_000 + "]" * 100_000))
+    lines[place] = json.dumps(top[0] if top else "").replace('"@"', deep)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """The kinds of input: small valid files of each, what may happen to them, and the readers that they go through."""
 
 import json
+import os
 import random
 import shutil
 import zipfile
@@ -30,6 +31,8 @@ from model import build_model, load_weights
 from model.fingerprint import model_fingerprint
 from model.weights import restore_state
 from optim import GroupedOptimizer
+from tables.grid.cells import evaluation
+from tables.grid.networks import _cached
 from tests.fuzz import archives, content, libraries
 from tests.fuzz.damage import damaged
 from tests.fuzz.elsewhere import move_out
@@ -292,6 +295,35 @@ def _make_metrics(folder: Path) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def _make_results(folder: Path) -> None:
+    maps, both = {"5": 0.25}, {"index": 0.1, "expected": 0.1}
+    details = {"epoch": 3, "checkpoint": "last.pth", "config_sha256": _finished().digest()}
+    (folder / "metrics.json").write_text(json.dumps({
+        "normaliser": "k", "map_at": {"index": maps, "expected": maps}, "gmap": both, "rss_map": both,
+        "details": details}))
+    before = os.getcwd()
+    os.chdir(folder)
+    _cached(_finished(), "untrained.json", dict)
+    os.chdir(before)
+
+
+@cache
+def _finished() -> Config:
+    """Of a run whose folders are the current one."""
+    _, config = _model()
+    return Config({**config, "map_at": [5], "num_epochs": 3, "file_path": ".", "log_path": ".", "ap_normaliser": "k"})
+
+
+def _read_results(path: Path) -> None:
+    config = _finished()
+    os.chdir(path.parent)
+    Path("metrics.json").write_bytes(path.read_bytes())
+    config.dump("config.py")
+    found = evaluation(config)
+    assert found is None or found["map_at"]["expected"]["5"] <= 1.0
+    assert _cached(config, path.name, dict) == {}
+
+
 def _read_checkpoint(path: Path) -> None:
     checkpoint = read_checkpoint(path)
     model, config = _model()
@@ -341,7 +373,8 @@ KINDS = {
     "indexes": Kind(_make_indexes, [_read_index]),
     "checkpoints": Kind(_make_checkpoints, [_read_checkpoint], [content.change_checkpoint] * 6),
     "runs": Kind(_make_runs, [_resume], [content.change_run] * 6),
-    "metrics": Kind(_make_metrics, [read_rows], [content.change_text]),
+    "metrics": Kind(_make_metrics, [read_rows], [content.change_text] + [content.change_json] * 3),
+    "results": Kind(_make_results, [_read_results], [content.change_json] * 4),
     "configs": Kind(_make_configs, [_read_config], [content.change_config] * 5, program=True),
     "text": Kind(_make_text, [read_ids, lambda path: read_class_names(path, 12)], [content.change_text]),
 }

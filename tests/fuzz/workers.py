@@ -22,7 +22,7 @@ from tests.fuzz.kinds import KINDS, Kind, mutate
 from utils.errors import UserError
 from utils.files.hdf5 import check_sound
 
-SECONDS = 10.0
+SECONDS = 10.0  # of a processor, or of sleep
 ADDRESSES, MEMORY = 1 << 32, 1 << 29  # bytes that a case may ask for and may use, beyond what the worker holds before
 LONGEST_LINE = 2000
 # Not made: HDF5 crashed as it damaged the file. Library: HDF5 or scipy alone crashes, hangs or fills the memory as it
@@ -74,11 +74,12 @@ def run_cases(numbers: Sequence[int], seed: int, kinds: Sequence[str], folder: P
 
 def _outcomes_of(worker, receiver: Connection, first: int, kinds: Sequence[str]) -> Iterator[Outcome]:
     """What the worker tells of its cases, and at last the finding that ended it, if one did."""
+    receiver.recv()  # ready, after seconds that are no case's
     number, being_read = first, False
     while number is not None:
         name = kind_of(number, kinds)
         try:
-            if not receiver.poll(SECONDS):
+            if not _answers(receiver, worker.pid):
                 free = KINDS[name].program or not being_read
                 yield Outcome(number, name, "not made" if free else "hang")
                 return
@@ -93,6 +94,23 @@ def _outcomes_of(worker, receiver: Connection, first: int, kinds: Sequence[str])
             outcome, number = told
             being_read = False
             yield outcome
+
+
+def _answers(receiver: Connection, pid: int) -> bool:
+    """Whether the worker says something within SECONDS, of its own where others hold the processors."""
+    begin, clock = _processor_seconds(pid)[0], SECONDS
+    while not receiver.poll(clock):
+        used, state = _processor_seconds(pid)
+        clock = SECONDS - (used - begin)
+        if state not in "RD" or clock <= 0:  # it sleeps, or has had its time
+            return False
+    return True
+
+
+def _processor_seconds(pid: int) -> tuple[float, str]:
+    """What the process has used of the processors, and its state as /proc names it."""
+    state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(numbers[10]) + int(numbers[11])) / os.sysconf("SC_CLK_TCK"), state
 
 
 def _fails_plainly(context, place: Path) -> bool:
@@ -151,8 +169,9 @@ def _make_samples(folder: Path, kinds: Sequence[str]) -> None:
 
 
 def _work(sender: Connection, numbers: Sequence[int], seed: int, kinds: Sequence[str], folder: Path) -> None:
-    """Sends None when a case is made, then its outcome with the number of the next."""
+    """Sends None when ready, and None when a case is made, then its outcome with the number of the next."""
     _warm_up(folder, kinds)
+    sender.send(None)
     limit = _status("VmSize:") + ADDRESSES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number, following in zip(numbers, [*numbers[1:], None], strict=True):

@@ -49,7 +49,8 @@ class Key:
     A default of None makes the key optional; REQUIRED means that every config must set it. `shapes_codes`: two models
     of equal weights that differ in it give different codes. `free`: it changes nothing that a run computes, so that a
     resumed run may differ in it. `owner`: whose it is, as --help and messages say it. `file`: of a path, the name of
-    the file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`).
+    the file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`). `earlier`: the
+    value by which a run was made that does not name the key, if not the default.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Key:
     free: bool = False
     owner: str = ""
     file: str = ""
+    earlier: object = None
 
     @property
     def expects(self) -> str:
@@ -75,9 +77,10 @@ class Key:
 
 
 def choice(name: str, default: str, others: Iterable[str], help: str, *,
-           shapes_codes: bool = False, free: bool = False) -> Key:
+           shapes_codes: bool = False, free: bool = False, earlier: str | None = None) -> Key:
     """A key whose value is `default` or one of `others`."""
-    return Key(name, "choice", default, help, choices=(default, *others), shapes_codes=shapes_codes, free=free)
+    return Key(name, "choice", default, help, choices=(default, *others), shapes_codes=shapes_codes, free=free,
+               earlier=earlier)
 
 
 def check_value(key: Key, value: object, origin: str) -> object:

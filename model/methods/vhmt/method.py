@@ -72,6 +72,8 @@ class Method(FrameHashing):
         Key("structure_weight", "float", 0.1, "weight of the structure loss", NON_NEGATIVE),
         Key("distill_reconstruction", "float", 1.0, "weight of following the teacher's reconstructions", NON_NEGATIVE),
         Key("distill_attention", "float", 0.1, "weight of following the teacher's attention outputs", NON_NEGATIVE),
+        choice("distill_spacing", "halvings", ["even"], "where the teacher's halved frames lie in time: each over the "
+               "frames that it was made of, or each over an equal share of all", earlier="even"),
         *with_keys(NEAREST_ANCHORS, FRAME_COMPONENTS),
         *mamba.Mixer.KEYS,  # of the teacher's, whatever the student mixes with
     )
@@ -158,8 +160,10 @@ class Method(FrameHashing):
         z_student, z_teacher = (batch.share.gather(codes.float().mean(dim=1))
                                 for codes in (student.frame_codes, teacher.frame_codes))
         reconstructions = teacher.reconstructions.float()
-        attention = stretch(teacher.attention.float(), batch.items.shape[1])
-        assert self.to_attention is not None  # there is a teacher
+        assert self.teacher is not None
+        assert self.to_attention is not None
+        frames_each = self.teacher.decoder.repeats if self.config.distill_spacing == "halvings" else None
+        attention = stretch(teacher.attention.float(), batch.items.shape[1], frames_each)
         return {
             "teacher_reconstruction": mean(reconstruction_loss(reconstructions, batch.items)),
             "contrastive": self._contrastive(z_student, z_teacher, both_ways=False),
@@ -181,12 +185,15 @@ class Method(FrameHashing):
                 "distilled_attention": config.distill_attention}
 
 
-def stretch(x: Tensor, num_frames: int) -> Tensor:
-    """Halved frames (B, H, D) -> (B, T, D), linear between the middles of T / H frames each.
+def stretch(x: Tensor, num_frames: int, frames_each: int | None = None) -> Tensor:
+    """Halved frames (B, H, D) -> (B, T, D), linear between the middles of the frames that each stands for.
 
-    Where T is no multiple of what H frames were made of, as 25 is none of 4, they so lie up to three frames too early.
+    Those are `frames_each` frames, as in the halvings and the decoder; where H times as many are more than T, the last
+    are cut off. None: T / H frames, by which 7 that were made of 4 each lie up to three frames too early in 25.
     """
-    return F.interpolate(x.transpose(1, 2), size=num_frames, mode="linear", align_corners=False).transpose(1, 2)
+    size = num_frames if frames_each is None else frames_each * x.shape[1]
+    stretched = F.interpolate(x.transpose(1, 2), size=size, mode="linear", align_corners=False)
+    return stretched.transpose(1, 2)[:, :num_frames]
 
 
 def _teacher(config, frame_size: int) -> Teacher:
