@@ -37,7 +37,9 @@ def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, forc
     cache = _Cache(config, split, force, device or torch.device("cpu"), fit, command, log)
     for artefact in everything:
         cache.provide(artefact)
-        if true_labels is not None and (line := artefact.judged(cache.arrays[artefact.name], true_labels)):
+        if true_labels is None or artefact.reads_labels(config):
+            continue
+        if line := artefact.judged(cache.arrays[artefact.name], true_labels):
             log(line)
 
 

@@ -1,6 +1,9 @@
-"""S5VH+: what is made of the videos it learns from, and the codes that it follows."""
+"""S5VHplus: what is made of the videos it learns from, the codes that it follows, and its runs."""
 
+import re
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +12,11 @@ from dataset.batches import AllRows
 from model import build_model
 from model.methods.s5vh.augmentation import augmented
 from optim import build_optimizer
+from tests.pipeline import assert_same_tensors, make_project, run, succeed
 from tests.steps import config_of, step
+from tests.test_extending import stop_after
 from tests.test_s5vh import SETTINGS, make_batch
+from training.checkpoints import read_checkpoint
 from training.steps import training_step
 
 PLUS = SETTINGS | {"pooling": "ordered", "num_segments": 4, "head_dropout": 0.0, "alpha": 0.1, "teacher_weight": 1.0,
@@ -109,3 +115,58 @@ def test_a_short_run_learns_the_codes(changes):
     optimizer = build_optimizer("AdamW", model.parameters(), 3e-3, 1e-2)
     follow = [float(training_step(model, optimizer, batch, step(0))["follow"].detach()) for _ in range(40)]
     assert follow[-1] < 0.8 * follow[0]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Videos of 40, an S5VHplus config over them, and its artefacts."""
+    project = make_project(tmp_path_factory.mktemp("plus"))
+    replaced = "model_name", "S5VH_type", "hidden", "latent"
+    kept = [line for line in project.config.read_text().splitlines() if not line.startswith(replaced)]
+    base = Path(__file__).parent.parent / "configs/_base_/s5vh_plus.py"
+    project.config.write_text("\n".join([f"_base_ = '{base}'", *kept, "hidden_size, batch_size = 16, 16",
+                                         "a_cluster = 0.1", "train_label_path = data_root + 'train.mat'", ""]))
+    project.said = succeed("preprocess.py", "--config", project.config).output
+    project.checkpoints = project.folder / "checkpoint/tiny"
+    return project
+
+
+def test_preprocess_says_how_good_the_labels_are(project):
+    assert re.search(r"purity \d\.\d+, adjusted mutual information", project.said)
+    assert "eigengap proposes" in project.said
+
+
+def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(project, monkeypatch):
+    settings = "--config", project.config, "--set"
+    succeed("train.py", *settings, "run_name=whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4, signal.SIGTERM)  # the first of the second epoch
+        assert run("train.py", *settings, "run_name=stopped").code == 143
+    succeed("train.py", "--resume", *settings, "run_name=stopped")
+    assert_same_tensors(*(project.checkpoints / f"S5VHplus_8bit_{name}/last.pth" for name in ("whole", "stopped")))
+
+
+def test_it_encodes_without_artefacts(project, tmp_path):
+    succeed("train.py", "--config", project.config, "--set", "run_name=alone")
+    for path in project.data.glob("*.h5"):
+        if path.stem not in ("train", "database", "query"):
+            path.rename(tmp_path / path.name)
+    try:
+        assert "mAP@5" in succeed("eval.py", "--config", project.config, "--set", "run_name=alone").output
+    finally:
+        for path in tmp_path.glob("*.h5"):
+            path.rename(project.data / path.name)
+
+
+def test_labels_of_some_videos_take_part(project):
+    own = {name: project.data / f"labelled_{name}.h5" for name in (
+        "anchor_path", "train_assist_path", "semantic_center_path", "hash_center_path")}
+    settings = ["--config", project.config, "--set", "supervised=True", "train_label_share=0.5", "nclusters=6",
+                "run_name=labelled", "pseudo_label_update=normalised", "warm_up_epoch=1",
+                *(f"{name}={path}" for name, path in own.items())]
+    assert "purity" not in succeed("preprocess.py", *settings).output  # the labels made them
+    succeed("train.py", *settings)
+    state = read_checkpoint(project.checkpoints / "S5VHplus_8bit_labelled/last.pth")["model_state_dict"]
+    labels = state["pseudo_labels"]
+    still = (labels.max(dim=1).values == 1).sum()
+    assert still == 20  # those with a label stay, the others have moved

@@ -248,7 +248,7 @@ class Method(FrameHashing):
         own = self.pseudo_labels[batch.index]
         moved = (1 - alpha) * own + alpha * predicted
         if self.config.supervised:
-            moved = torch.where(batch.labels.any(dim=1, keepdim=True), own, moved)
+            moved = torch.where(batch.labels.bool().any(dim=1, keepdim=True), own, moved)
         self.pseudo_labels[batch.share.gather(batch.index)] = batch.share.gather(moved)
 
     def pseudo_label_logits(self, tokens: Tensor) -> Tensor:
