@@ -1,5 +1,5 @@
-# S5VH+, as all its datasets share it: S5VH over half-whitened frames in time order, with centers that mean something and
-# the closed form's codes to follow (docs/s5vh_plus.md has what each part is worth).
+# S5VHplus, as all its datasets share it: S5VH's encoder over half-whitened frames, codes in time order, and the closed
+# form's codes to follow. The other losses are off, as they added nothing beside these (docs/s5vh_plus.md).
 _base_ = 'default.py'
 
 method = 's5vh'
