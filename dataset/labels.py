@@ -148,6 +148,8 @@ def _read_sparse(group: h5py.Group, path: str) -> sparse.csc_matrix:
     starts = read_whole(group["jc"], path).astype(np.int64)
     rows = read_whole(group["ir"], path).astype(np.int64) if "ir" in group else np.empty(0, np.int64)
     values = read_whole(group["data"], path) if "data" in group else np.empty(0)
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)  # scipy knows no half precision in sparse matrices
     shape = int(group.attrs["MATLAB_sparse"]), len(starts) - 1
     return sparse.csc_matrix((values, rows, starts), shape=shape)
 

@@ -173,6 +173,16 @@ def test_labels_that_are_none(tmp_path, case):
     assert words in message_of(lambda: labels_of(tmp_path / "a.mat"))
 
 
+@pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", "u1"])
+def test_sparse_labels_of_any_precision(tmp_path, dtype):
+    columns = scipy.sparse.csc_matrix(np.eye(CLASSES)[np.arange(N) % CLASSES])
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        group = file.create_group("labels")
+        group.attrs["MATLAB_sparse"] = np.uint64(N)
+        group["jc"], group["ir"], group["data"] = columns.indptr, columns.indices, columns.data.astype(dtype)
+    np.testing.assert_array_equal(labels_of(tmp_path / "a.mat"), columns.toarray())
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "\n\n", "[1]", "\x1b[31m"])
 def test_an_origin_that_is_none(tmp_path, text):
     write(tmp_path / "a.h5", data=VALUES)
