@@ -35,19 +35,19 @@ from inference.evaluation import (
 from inference.page import Subject, write_page
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
-from training.checkpoints import chosen_checkpoint, read_checkpoint
+from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
 from training.logs import log_to_console
 from training.run import read_metrics
 from utils.cli import choose_device, run_script
 from utils.config import load_config
-from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
+from utils.config.arguments import ConfigParser, add_config_arguments
 
 log = logging.getLogger("eval")
 
 
 def main() -> None:
     arguments = _arguments()
-    trained = config = config_from_arguments(arguments)
+    trained = config = given_config(arguments)
     if arguments.on:
         config = on_other_data(trained, load_config(arguments.on), arguments.on)
     device = choose_device(arguments.gpu)
@@ -56,10 +56,10 @@ def main() -> None:
     retrieval = open_retrieval(config)
     class_names = read_class_names(config.class_name_path if arguments.report else None,
                                    retrieval.database_labels.shape[1])
-    own = chosen_checkpoint(trained)
-    path = Path(arguments.checkpoint or own)
-    folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
+    path = Path(arguments.checkpoint or chosen_checkpoint(trained))
     checkpoint = read_checkpoint(path)
+    own = path.absolute() == chosen_checkpoint(trained).absolute()
+    folder = config.log_path if own else _folder_of(config, path)
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
     result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)
@@ -95,7 +95,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
-    parser.add_argument("--checkpoint", help="the file to evaluate in place of the run's own")
+    parser.add_argument("--checkpoint", help="the file to evaluate in place of the run's own; its results go to a "
+                        "folder of their own. Its config stands where none is named")
     parser.add_argument("--on", metavar="FILE", help="evaluate on the dataset of this config instead of its own")
     parser.add_argument("--baselines", action="store_true",
                         help="beside it, shallow codes of the same length fit on the training features")

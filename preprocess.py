@@ -19,7 +19,7 @@ from model import method_class
 from training.fitting import fitting
 from training.logs import log_to_console
 from utils.cli import choose_device, run_script
-from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
+from utils.config.arguments import ConfigParser, add_config_arguments, command_line, config_from_arguments
 
 log = logging.getLogger("preprocess")
 
@@ -31,7 +31,7 @@ def main() -> None:
                         help="make every artefact anew, downloaded files included")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
-    device, command = choose_device(arguments.gpu), f"python preprocess.py --config {arguments.config}"
+    device, command = choose_device(arguments.gpu), command_line("preprocess", arguments)
     log_to_console()
     split = open_train(config)
     provide(method_class(config).artefacts(config), config, split, force=arguments.force, device=device,

@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -36,28 +35,23 @@ from inference.code_file import (
     check_model,
     read_codes,
     read_ids,
-    row_ids,
     write_codes,
 )
-from inference.codes import binarize_up, pack
 from inference.export import export
 from inference.index import Index, load_index, sole_writer
 from inference.recall import compare_with_exact
 from utils.cli import choose_device, run_script
-from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
+from utils.config.arguments import ConfigParser, add_config_arguments
 from utils.errors import UserError
 from utils.files.writing import whole_file, write_text
 from utils.registry import EXPORTS, INDEX_KINDS
-
-if TYPE_CHECKING:
-    import torch
 
 RECALL_AT = 100
 
 ENCODE = """Writes the packed codes of videos, with their ids, to one file.
 
     python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
-    python search.py encode --config configs/S5VH/act.py --features a.h5 b.h5 --checkpoint act_64.pth --out codes.npz
+    python search.py encode --checkpoint last.pth --features a.h5 b.h5 --out codes.npz
 """
 INDEX = """Builds an index of codes, or adds codes to one.
 
@@ -162,7 +156,7 @@ def query(arguments: argparse.Namespace) -> None:
         queries = read_codes(arguments.codes)
     else:
         encoder = Encoder(arguments)
-        check_model(encoder.fingerprint, encoder.source, index.codes, any_model=arguments.any_model)
+        check_model(encoder.hasher.fingerprint, encoder.hasher.source, index.codes, any_model=arguments.any_model)
         queries = encoder.encode(sys.stderr)
     check_comparable(queries, index.codes, any_model=arguments.any_model)
     ids, distances = index.search(queries.bits, arguments.topk)
@@ -187,50 +181,34 @@ class Encoder:
     def __init__(self, arguments: argparse.Namespace) -> None:
         # here, since searching among codes needs neither a model nor torch
         from dataset.features import open_features
-        from model import build_model, load_weights
-        from model.fingerprint import earlier_fingerprint, model_fingerprint
-        from training.checkpoints import chosen_checkpoint, read_checkpoint
+        from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
+        from vh.hasher import Hasher
 
-        self.config = config = config_from_arguments(arguments)
-        self.device: torch.device = choose_device(arguments.gpu)
-        self.batch_size = arguments.batch or config.test_batch_size
+        config = given_config(arguments)
         self.features = open_features(arguments.features, item_shape=config.item_shape, role="named",
                                       key=config.feat_key)
         self.ids = self._read_ids(arguments.ids)
-        path = Path(arguments.checkpoint) if arguments.checkpoint else chosen_checkpoint(config)
-        self.source = str(path)
-        checkpoint = read_checkpoint(path)
-        state = checkpoint["model_state_dict"]
-        self.model = build_model(config)
-        load_weights(self.model, state, self.source)
-        encoding = {name: value for name, value in state.items() if not name.startswith(self.model.training_only)}
-        shared = {name: value for name, value in encoding.items() if name not in self.model.resident_state}
-        fingerprints = model_fingerprint(shared, config), earlier_fingerprint(encoding, checkpoint.get("config"))
-        self.fingerprint = " ".join(filter(None, fingerprints))
+        self.batch_size = arguments.batch
+        path = Path(arguments.checkpoint or chosen_checkpoint(config))
+        self.hasher = Hasher(config, read_checkpoint(path), str(path), choose_device(arguments.gpu))
 
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""
-        from inference.encode import encode_features
-
         started = time.perf_counter()
         with tqdm(total=len(self.features), desc="encoding", unit="videos", leave=False, disable=None) as bar:
-            bits = encode_features(self.model.to(self.device).encode, self.features, batch_size=self.batch_size,
-                                   device=self.device, amp=self.config.amp, progress=bar.update,
-                                   convert=lambda h: pack(binarize_up(h)))
+            codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
+                                                source=", ".join(self.features.paths), progress=bar.update)
         seconds = time.perf_counter() - started
-        print(f"{len(bits)} videos encoded in {seconds:.3g} s: {len(bits) / seconds:.3g} videos/s on {self.device}",
-              file=report_to)
-        made_from = {"model": self.config.model_name, "dataset": self.config.dataset, "checkpoint": self.source}
-        return CodeSet(bits, self.ids, self.config.nbits, self.fingerprint, made_from, ", ".join(self.features.paths))
+        print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
+              f"{self.hasher.device}", file=report_to)
+        return codes
 
-    def _read_ids(self, path: str | None) -> np.ndarray:
-        if path is None:
-            return row_ids(len(self.features))
-        ids = read_ids(path)
-        if len(ids) != len(self.features):
+    def _read_ids(self, path: str | None) -> list[str] | None:
+        ids = None if path is None else read_ids(path)
+        if ids is not None and len(ids) != len(self.features):
             raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
                             "order of the features.")
-        return np.array(ids, object)
+        return ids
 
 
 def _tell(line: str) -> None:
@@ -278,13 +256,14 @@ def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
 
 def _add_encode(parser: ConfigParser) -> None:
     _add_encoder(parser)
-    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 files, seen as one")
+    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 or .npy files, seen as one")
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
 
 
 def _add_encoder(parser: ConfigParser) -> None:
     add_config_arguments(parser, positional=False)
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the run's own")
+    parser.add_argument("--checkpoint", metavar="FILE",
+                        help="weights; default: the run's own. Its config stands where none is named")
     parser.add_argument("--ids", metavar="FILE",
                         help="text file with the id of each video, one per line; default: row numbers")
     parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")
@@ -312,7 +291,7 @@ def _add_query(parser: ConfigParser) -> None:
     _add_encoder(parser)
     parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 files of queries, encoded as --config says")
+    which.add_argument("--features", nargs="+", metavar="FILE", help="files of queries, encoded as --config says")
     which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")

@@ -15,6 +15,7 @@ if __name__ == "__main__":  # the imports take a moment
     end_in_one_line()
 
 import argparse
+from collections.abc import Callable
 
 import torch
 
@@ -25,7 +26,7 @@ from training.logs import log_to_console
 from training.run import open_run
 from training.trainer import Trainer
 from utils.cli import run_script
-from utils.config.arguments import ConfigParser, add_config_arguments, config_from_arguments
+from utils.config.arguments import ConfigParser, add_config_arguments, command_line, config_from_arguments
 
 
 @rank_zero_speaks()
@@ -48,12 +49,16 @@ def main() -> None:
     log_to_console()
     if config.deterministic:  # else left alone: the call itself imports for seconds
         torch.use_deterministic_algorithms(True, warn_only=True)
-    retrieval = open_retrieval(config)
-    trainer = Trainer(config, device, lambda encode: evaluate_retrieval(encode, retrieval, config, device).summary(),
-                      preprocess=f"python preprocess.py --config {arguments.config}")
+    retrieval = open_retrieval(config) if config.label_path else None
+
+    def metrics(encode: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
+        assert retrieval is not None
+        return evaluate_retrieval(encode, retrieval, config, device).summary()
+
+    trainer = Trainer(config, device, metrics if retrieval else None, preprocess=command_line("preprocess", arguments))
     if arguments.dry_run:
         trainer.dry_run()
-        for role, split in (("database", retrieval.database), ("queries", retrieval.queries)):
+        for role, split in (("database", retrieval.database), ("queries", retrieval.queries)) if retrieval else ():
             print(f"{role}: {' x '.join(map(str, split.shape))}")
     else:
         with open_run(config, resume=arguments.resume, restart=arguments.restart) as run:

@@ -108,7 +108,8 @@ class _Cache:
                     self._make(artefact, path, making)
 
     def _make(self, artefact: Artefact, path: str, making: Making) -> None:
-        if not self.force and Path(path).exists() and (reason := inspect_artefact(path, self._origin(artefact)).reason):
+        if not self.force and Path(path).exists() and (
+                reason := inspect_artefact(path, self._origin(artefact), self.command).reason):
             self.log(f"{path}: made for other settings ({reason}); rebuilding.")
         remove_parts(path)
         made = artefact.make(making)
@@ -121,7 +122,7 @@ class _Cache:
         if self.force or not Path(path).exists():  # what the features are is not asked before their first pass
             return False
         origin = self._origin(artefact)
-        state = inspect_artefact(path, origin)
+        state = inspect_artefact(path, origin, self.command)
         if state.kind not in ("fresh", "foreign"):
             return False
         arrays = read_artefact(path, artefact.arrays(self.config, self.split), expected=origin, command=self.command,

@@ -52,7 +52,7 @@ def write_artefact(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], ma
             file.attrs[name] = value
 
 
-def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactState:
+def inspect_artefact(path: str | os.PathLike, expected: Mapping, command: str = PREPROCESS) -> ArtefactState:
     """Whether the artefact at `path` can stand for one made from `expected`; other recorded keys are ignored.
 
     A key that should be None may also be missing, as keys are in files from before there were any of that name.
@@ -68,7 +68,7 @@ def inspect_artefact(path: str | os.PathLike, expected: Mapping) -> ArtefactStat
         made_from = None if text is None else dict(json.loads(text))
         current = bool(np.all(version == FORMAT_VERSION))
     except Exception as error:  # a damaged file makes h5py and json raise nearly anything
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error, command) from error
     if made_from is None:
         return ArtefactState("foreign")
     if not current:
@@ -101,14 +101,14 @@ def read_artefact(path: str | os.PathLike, wanted: Mapping[str, tuple[tuple[int 
         UserError: missing, made from something else than `expected`, unreadable, or of the wrong shape or
             values; the message names `command`.
     """
-    state = inspect_artefact(path, expected)
+    state = inspect_artefact(path, expected, command)
     if state.kind == "missing":
         raise UserError(f"{path}: not there. Make it with `{command}`.")
     if state.kind == "stale":
         raise UserError(f"{path}: made for other settings ({state.reason}). Make it anew with `{command}`.")
     arrays = {}
     for key, (shape, check) in wanted.items():
-        arrays[key], complaint = _read(path, key, shape)
+        arrays[key], complaint = _read(path, key, shape, command)
         if complaint := complaint or check(arrays[key]):
             raise UserError(f"{path}: '{key}' {complaint}. Make it anew with `{command} --force`.")
     if state.kind == "foreign":
@@ -152,26 +152,26 @@ def ids_below(num_anchors: int) -> Check:
     return check
 
 
-def _read(path, key: str, shape: tuple[int | None, ...]) -> tuple[np.ndarray, str | None]:
+def _read(path, key: str, shape: tuple[int | None, ...], command: str) -> tuple[np.ndarray, str | None]:
     """The array and no complaint, or an empty one and the complaint about its shape."""
     try:
         with h5py.File(path, "r") as file:
             dataset = file.get(key)
             if not isinstance(dataset, h5py.Dataset):
                 raise UserError(f"{path}: has no array '{key}' (it holds {sorted(file) or 'nothing'}). "
-                                f"Make it anew with `{PREPROCESS} --force`.")
+                                f"Make it anew with `{command} --force`.")
             if not dataset.shape or dataset.dtype.kind not in "iuf":
-                raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{PREPROCESS} --force`.")
+                raise UserError(f"{path}: '{key}' is no array of numbers. Make it anew with `{command} --force`.")
             if complaint := _shape_complaint(dataset.shape, shape):
                 return np.empty(0), complaint
             array, checksum = read_whole(dataset, path), dataset.attrs.get(CHECKSUM)
     except UserError:
         raise
     except Exception as error:  # a damaged file makes h5py raise nearly anything
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error, command) from error
     if checksum is not None and not (isinstance(checksum, str) and checksum == digest(array)):
         raise UserError(f"{path}: damaged, '{key}' does not fit its checksum. Delete it and make it anew with "
-                        f"`{PREPROCESS}`.")
+                        f"`{command}`.")
     return array, None
 
 
@@ -182,12 +182,12 @@ def _shape_complaint(found: tuple[int, ...], shape: tuple[int | None, ...]) -> s
     return f"is {found}, where the config and the features ask for ({wanted})"
 
 
-def _unreadable(path, error: Exception) -> UserError:
+def _unreadable(path, error: Exception, command: str) -> UserError:
     text = " ".join(str(error).split())
     if busy := in_use(text):
         return UserError(f"{path}: {busy}.")
     return UserError(f"{path}: cannot be read as an artefact ({text}). Delete it, or make it anew with "
-                     f"`{PREPROCESS} --force`.")
+                     f"`{command} --force`.")
 
 
 def _plain(values: Mapping) -> dict:

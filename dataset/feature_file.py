@@ -1,12 +1,13 @@
-"""One HDF5 file of video features: what is in it, and its rows.
+"""One file of video features, HDF5 or .npy: what is in it, and its rows.
 
-An unfiltered contiguous dataset is read with plain file reads at its offset, which costs no more than the
-bytes asked for; every other layout is read by h5py. No file stays open between two reads, so an object
+A .npy file, or an unfiltered contiguous dataset, is read with plain file reads at its offset, which costs no more than
+the bytes asked for; every other layout is read by h5py. No file stays open between two reads, so an object
 survives fork and pickle.
 """
 
 import math
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class ChangedError(UserError):
 
 
 class FeatureFile:
-    """The dataset `key` of the HDF5 file `path`: (N, T, F), of a dtype in SUPPORTED_DTYPES, or pictures of uint8.
+    """The dataset `key` of the HDF5 file `path`, or the array of a .npy file: (N, T, F), of a dtype in
+    SUPPORTED_DTYPES, or pictures of uint8.
 
     `item_axes`: 2 of a video (T, F), 3 of a picture.
 
@@ -126,29 +128,44 @@ class FeatureFile:
 
     def _inspect(self) -> tuple[Layout, list[str]]:
         """How the features lie, and the files that they lie in."""
-        with _reading(self.path), h5py.File(self.path, "r") as file:
-            if self.key not in file:
-                raise UserError(f"{self.path}: no dataset '{self.key}' in this file, which holds "
-                                f"{_names(file)}. Set feat_key to the one with the features.")
-            dataset = follow(file, self.key, self.path)
-            if not isinstance(dataset, h5py.Dataset):
-                raise UserError(f"{self.path}: '{self.key}' is a group, not an array; it holds "
-                                f"{_names(dataset)}. Set feat_key to the array, like '{self.key}/...'.")
-            dtype = dataset.dtype
-            if dtype.name not in SUPPORTED_DTYPES:
-                raise UserError(f"{self.path}: '{self.key}' has the type {dtype}, which is not readable as "
-                                "features. Store it as float32 or float16 (or uint8, read as value / 255).")
-            if dataset.ndim != 1 + self._item_axes:
-                axes = ("3 axes, (videos, frames, features)" if self._item_axes == 2
-                        else "4 axes, (pictures, rows, columns, channels)")
-                raise UserError(f"{self.path}: '{self.key}' is {dataset.shape}; expected {axes}. "
-                                "Store it in that shape.")
-            if self._item_axes == 3 and dtype != np.uint8:
-                raise UserError(f"{self.path}: '{self.key}' has the type {dtype}; pictures are uint8. Store them so.")
-            check_sound(dataset, self.path)
-            offset = _contiguous_offset(dataset) if lies_in(dataset, self.path) else None
-            return (Layout(dataset.shape, dtype, offset, dataset.chunks[0] if dataset.chunks else 1),
-                    files_of(dataset, self.path))
+        with _reading(self.path):
+            found = _inspect_numpy(self.path)
+            if found is None:
+                with h5py.File(self.path, "r") as file:
+                    dataset = self._dataset(file)
+                    check_sound(dataset, self.path)
+                    offset = _contiguous_offset(dataset) if lies_in(dataset, self.path) else None
+                    found = (Layout(dataset.shape, dataset.dtype, offset, dataset.chunks[0] if dataset.chunks else 1),
+                             files_of(dataset, self.path))
+            self._check(found[0])
+            return found
+
+    def _dataset(self, file: h5py.File) -> h5py.Dataset:
+        if self.key not in file:
+            raise UserError(f"{self.path}: no dataset '{self.key}' in this file, which holds "
+                            f"{_names(file)}. Set feat_key to the one with the features.")
+        dataset = follow(file, self.key, self.path)
+        if not isinstance(dataset, h5py.Dataset):
+            raise UserError(f"{self.path}: '{self.key}' is a group, not an array; it holds "
+                            f"{_names(dataset)}. Set feat_key to the array, like '{self.key}/...'.")
+        self._check(Layout(dataset.shape or (), dataset.dtype, None, 1))
+        return dataset
+
+    def _check(self, layout: Layout) -> None:
+        """Refuses what cannot be features by its type or its axes."""
+        if layout.dtype.name not in SUPPORTED_DTYPES:
+            raise UserError(f"{self.path}: '{self.key}' has the type {layout.dtype}, which is not readable as "
+                            "features. Store it as float32 or float16 (or uint8, read as value / 255).")
+        if len(layout.shape) != 1 + self._item_axes:
+            axes = ("3 axes, (videos, frames, features)" if self._item_axes == 2
+                    else "4 axes, (pictures, rows, columns, channels)")
+            hint = (" One vector per video has no frames; give it two that are equal: np.repeat(x[:, None], 2, axis=1)."
+                    if self._item_axes == 2 and len(layout.shape) == 2 else "")
+            raise UserError(f"{self.path}: '{self.key}' is {layout.shape}; expected {axes}. "
+                            f"Store it in that shape.{hint}")
+        if self._item_axes == 3 and layout.dtype != np.uint8:
+            raise UserError(f"{self.path}: '{self.key}' has the type {layout.dtype}; pictures are uint8. Store them "
+                            "so.")
 
     def _refuse_changed_file(self) -> None:
         if self.changed:
@@ -215,6 +232,29 @@ class FeatureFile:
         self._known_finite[rows] = True
 
 
+def _inspect_numpy(path: str) -> tuple[Layout, list[str]] | None:
+    """The layout of a .npy file, whose array lies in one piece; None where `path` is none.
+
+    Raises:
+        UserError: its axes are stored in another order, or it is an .npz archive.
+    """
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if start[:4] == b"PK\3\4":
+        names = [name.removesuffix(".npy") for name in zipfile.ZipFile(path).namelist()]
+        key = "feats" if "feats" in names or not names else names[0]
+        stem = Path(path).with_suffix(".npy")
+        raise UserError(f"{path}: an .npz archive, whose rows cannot be read one by one. Save its array by itself: "
+                        f"np.save({str(stem)!r}, np.load({path!r})[{key!r}]).")
+    if start != b"\x93NUMPY":
+        return None
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not array.flags.c_contiguous:
+        raise UserError(f"{path}: stored column by column. Save it anew: np.save({path!r}, np.ascontiguousarray("
+                        f"np.load({path!r}))).")
+    return Layout(array.shape, array.dtype, array.offset if array.size else None, 1), [path]
+
+
 def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
     """The byte at which the rows of `dataset` lie in its file in one piece, or None.
 
@@ -229,7 +269,7 @@ def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
 
 def _require_file(path: str, role: str) -> None:
     if os.path.isdir(path):
-        raise UserError(f"{path}: a folder, not an HDF5 file of {role} features. Name the .h5 file in it.")
+        raise UserError(f"{path}: a folder, not a file of {role} features. Name the .h5 or .npy file in it.")
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file; the {role} features are expected at {Path(path).absolute()}. "
                         "Put the file there (README.md lists the feature files) or correct the path in the "

@@ -55,6 +55,9 @@ def open_retrieval(config) -> Retrieval:
     Raises:
         UserError: see `open_features` and `read_labels`; or the keys contradict each other.
     """
+    if not config.label_path:
+        raise UserError("config: label_path is missing; evaluation needs the labels of the database. Set it to the "
+                        "file that has them.")
     _check_pairing(config)
     database = _open(config, config.test_feat_path, "database", "test_num_sample")
     labels = read_labels(config.label_path, len(database), key=config.label_key, role="database")

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "training": {"training", "model", "artefacts", "dataset", "optim", "utils"},
     "inference": {"inference", "artefacts", "dataset", "utils"},
     "tables": {"tables", "training", "inference", "model", "optim", "artefacts", "dataset", "utils"},
+    "vh": {"vh", "training", "inference", "model", "artefacts", "dataset", "utils"},
 }
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 MAY_NAME_METHODS = {"configs", "tables", "tests", "benchmarks"}

@@ -232,7 +232,8 @@ def test_a_wrong_value_tells_file_key_value_and_what_is_expected(tmp_path, name,
 
 @pytest.mark.parametrize(("more", "expected"), [
     ("nbits = 6\n", "nclusters to at most 32"), ("mask_ratio = 0.1\n", "hides none of max_frames = 6"),
-    ("lr = 1e-6\n", "min_lr = 1e-05 is above lr"), ("del label_path\n", "'label_path' is missing"),
+    ("lr = 1e-6\n", "min_lr = 1e-05 is above lr"), ("early_stop = 2\ndel label_path\n", "early_stop = 2"),
+    ("select = 'best_on_test'\nlabel_path = None\n", "need label_path"),
 ])
 def test_values_that_do_not_go_together(tmp_path, more, expected):
     assert expected in refusal(minimal(tmp_path, more))

@@ -122,7 +122,7 @@ def test_best_epoch_only_as_a_declared_switch(project):
     result = succeed("train.py", "--config", project.config, "--run-name", "best", "--select", "best_on_test")
     assert "optimistic" in result.output
     best = project.folder / "checkpoint/tiny/S5VH_8bit_best/best.pth"
-    assert set(torch.load(best, weights_only=True)) == {"model_state_dict", "epoch", "config"}
+    assert set(torch.load(best, weights_only=True)) == {"model_state_dict", "epoch", "config", "features"}
     evaluated = succeed("eval.py", "--config", project.config, "--run-name", "best", "--select", "best_on_test")
     assert "best.pth" in evaluated.output
 

@@ -9,12 +9,17 @@ import pickle
 import warnings
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from utils.config import Config
+from utils.config.arguments import config_from_arguments
+from utils.config.loading import resolved
+from utils.config.values import run_ending
 from utils.errors import UserError
 from utils.files.writing import keep_as, whole_file
 
@@ -131,6 +136,36 @@ def chosen_checkpoint(config) -> Path:
     ours = folder / (BEST if config.select == "best_on_test" else LAST)
     others = folder / MODEL, folder / f"{config.dataset}_{config.nbits}.pth"
     return next((path for path in (ours, *others) if path.exists()), ours)
+
+
+def stored_config(checkpoint: Mapping[str, Any], source: str) -> Config:
+    """The resolved config that a checkpoint of ours holds. Nothing of it is executed.
+
+    Raises:
+        UserError: it holds none, as a release's does not, or names a method or mixer by the path of a file, which
+            loading would execute; `source` is named.
+    """
+    values = checkpoint.get("config")
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: holds no config. Name the one that it was trained with (--config FILE, or "
+                        "config=... in Python).")
+    own = [values[name] for name in ("method", "mixer") if str(values.get(name)).endswith(".py")]
+    if own:
+        raise UserError(f"{source}: trained with a file of its own, {own[0]}, which is not executed unless you name "
+                        "the config (--config FILE, or config=... in Python).")
+    ending = run_ending(str(values.get("run_name") or ""))
+    paths = {name: str(values[name]).removesuffix(ending) for name in ("file_path", "log_path") if values.get(name)}
+    return resolved(values | paths, defaultdict(lambda: source), source)
+
+
+def given_config(arguments) -> Config:
+    """The config that a command line names, else the one in its --checkpoint.
+
+    Raises:
+        UserError: neither is named; or as `config_from_arguments`, `read_checkpoint` and `stored_config`.
+    """
+    path = arguments.checkpoint
+    return config_from_arguments(arguments, (lambda: stored_config(read_checkpoint(path), path)) if path else None)
 
 
 def _append_checksum(path: Path) -> None:

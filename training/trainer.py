@@ -228,7 +228,8 @@ class Trainer:
         return state if self.optimizer is None else state | {"optimizer_state_dict": self.optimizer.state_dict()}
 
     def _shared_state(self, epoch: int) -> dict:
-        return {"model_state_dict": self.model.shared_state(), "epoch": epoch, "config": plain_settings(self.config)}
+        return {"model_state_dict": self.model.shared_state(), "epoch": epoch, "config": plain_settings(self.config),
+                "features": self.features.fingerprint()}
 
     def _restore(self, run: Run) -> tuple[float, int, bool]:
         """Loads the run's last checkpoint, if any; the best first metric so far, the evaluations since it, and

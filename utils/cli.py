@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
@@ -58,9 +59,19 @@ def resume_command() -> str:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         words = ["torchrun", "--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"], *sys.argv]
     else:
-        words = sys.orig_argv if typed else ["python", *sys.argv]
+        words = sys.orig_argv if typed else [*program(Path(sys.argv[0]).stem), *sys.argv[1:]]
     words = [word for word in words if word != "--restart"]
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def program(script: str) -> list[str]:
+    """The words by which the user starts another of the scripts, as he has started this one: `python train.py`,
+    `python ../hashing/train.py` or `vh train`."""
+    before = sys.orig_argv[:len(sys.orig_argv) - len(sys.argv) + 1]
+    whole = sys.argv[1:] == sys.orig_argv[len(before):]
+    if whole and len(before) > 2 and before[-1] == Path(sys.argv[0]).stem:
+        return ["python", "-m", "vh", script] if before[-3] == "-m" or before[-2].endswith(".py") else ["vh", script]
+    return ["python", os.path.join(os.path.dirname(sys.argv[0]), f"{script}.py")]
 
 
 def choose_device(gpu: str | int | None) -> "torch.device":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,8 +39,8 @@ def untrained_network(cell: Cell) -> Network:
         UserError: data or artefacts are missing; the message names the preprocess command.
     """
     config, train = cell.config, open_train(cell.config)
-    artefacts = load(method_class(config).artefacts(config), config, train,
-                     command=f"python preprocess.py --config {cell.path}", log=log.info)
+    command = shlex.join(["python", "preprocess.py", "--config", cell.path, "--set", *cell.settings])
+    artefacts = load(method_class(config).artefacts(config), config, train, command=command, log=log.info)
     return Network(config, initial_model(config, len(train), artefacts), len(train))
 
 

@@ -4,10 +4,12 @@
 """
 
 import argparse
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
+from utils.cli import program
 from utils.config.keys import REQUIRED, Key
 from utils.config.loading import load_config
 from utils.config.schema import known_keys, nearest_key
@@ -95,22 +97,40 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
                         default=[], help="override keys of the config")
 
 
-def config_from_arguments(arguments: argparse.Namespace) -> Config:
+def config_from_arguments(arguments: argparse.Namespace, stored: Callable[[], Config] | None = None) -> Config:
     """The config that the parsed command line asks for; with --print-config it is printed, and exit status 0.
+
+    Args:
+        stored: gives the config that stands where the command line names none.
 
     Raises:
         UserError: no config given, or two, or whatever `load_config` finds wrong.
     """
     paths = [path for path in (arguments.config, getattr(arguments, "config_path", None)) if path]
-    if not paths:
-        raise UserError("no config given; name one, as in --config configs/S5VH/act.py.")
     if len(paths) > 1:
         raise UserError(f"two configs given, {paths[0]} and {paths[1]}; name one.")
-    config = load_config(paths[0], dict(arguments.overrides))
+    if paths:
+        arguments.config = paths[0]
+        config = load_config(paths[0], dict(arguments.overrides))
+    elif stored is None:
+        raise UserError("no config given; name one, as in --config configs/S5VH/act.py.")
+    elif arguments.overrides:
+        raise UserError(f"--set {arguments.overrides[0][0]}: only a config can be overridden. Name it with --config.")
+    else:
+        config = stored()
     if arguments.print_config:
         print(config.as_text(), end="")
         raise SystemExit(0)
     return config
+
+
+def command_line(script: str, arguments: argparse.Namespace, *more: str) -> str:
+    """The command that runs `script` with the config, the overrides and the --gpu of `arguments`, and `more`."""
+    words = [*program(script), "--config", str(arguments.config), *more]
+    if arguments.gpu is not None:
+        words += ["--gpu", str(arguments.gpu)]
+    overrides = [f"{name}={text}" for name, text in dict(arguments.overrides).items()]
+    return shlex.join([*words, "--set", *overrides] if overrides else words)
 
 
 def describe_keys() -> str:

@@ -50,7 +50,8 @@ _GROUPS = {
         Key("train_label_share", "float", 1.0, "share of the training videos whose labels are used; the others "
             "count as without any", UNIT),
         Key("test_feat_path", "paths", REQUIRED, "database features", free=True),
-        Key("label_path", "paths", REQUIRED, "database labels, .mat or HDF5 (N, classes), multi-hot", free=True),
+        Key("label_path", "paths", None, "database labels, .mat or HDF5 (N, classes), multi-hot; None: nothing is "
+            "evaluated", free=True),
         Key("query_feat_path", "paths", None, "query features; None: the database queries itself", free=True),
         Key("query_label_path", "paths", None, "query labels; None: the database's", free=True),
         Key("feat_key", "text", "feats", "name of the features inside their HDF5 files"),
@@ -217,5 +218,9 @@ def _check_together(values: dict, source: str) -> None:
                     or picture[2:] not in ([], [3])):
         raise UserError(f"{source}: frame_shape = {picture} is no picture of feature_size = {values['feature_size']} "
                         "values; set it to [rows, columns] or [rows, columns, 3], or to None.")
+    if not values["label_path"] and (values["early_stop"] or values["select"] == "best_on_test"):
+        name = "early_stop" if values["early_stop"] else "select"
+        raise UserError(f"{source}: {name} = {values[name]!r} compares evaluations, which need label_path. Set "
+                        f"that, or leave {name} out.")
     if values["min_lr"] > values["lr"] and values["schedule"] != "constant":
         raise UserError(f"{source}: min_lr = {values['min_lr']} is above lr = {values['lr']}; lower min_lr.")
