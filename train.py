@@ -19,7 +19,7 @@ import argparse
 import torch
 
 from dataset.protocol import open_retrieval
-from inference.evaluation import evaluate_retrieval
+from inference.evaluation import evaluate_retrieval, first_map
 from model.costs.summary import summarise
 from training.distributed import join, rank_zero_speaks
 from training.logs import log_to_console
@@ -50,7 +50,7 @@ def main() -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
     retrieval = open_retrieval(config)
     trainer = Trainer(config, device, lambda encode: evaluate_retrieval(encode, retrieval, config, device).summary(),
-                      preprocess=f"python preprocess.py --config {arguments.config}")
+                      preprocess=f"python preprocess.py --config {arguments.config}", score=first_map(config))
     if arguments.dry_run:
         trainer.dry_run()
         for role, split in (("database", retrieval.database), ("queries", retrieval.queries)):

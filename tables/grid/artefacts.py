@@ -30,7 +30,7 @@ def own_paths(config: Config, plain: Config) -> dict[str, str]:
     common = {artefact.name for artefact in _closure(plain)}
     for artefact in (one for one in _closure(config) if one.name in common):
         ours, theirs = (_made_from(artefact, of, "") for of in (config, plain))
-        ending = "".join(f"_{name}={value}" for name, value in ours.items() if value != theirs[name])
+        ending = "".join(f"_{name}={value}" for name, value in ours.items() if value != theirs.get(name))
         if ending and artefact.path(config) == artefact.path(plain):
             path = Path(artefact.path(config))
             paths[artefact.path_key] = str(path.with_name(f"{path.stem}{ending}{path.suffix}"))
