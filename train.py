@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 
 from dataset.protocol import open_retrieval
-from inference.evaluation import evaluate_retrieval
+from inference.evaluation import evaluate_retrieval, first_map
 from training.distributed import join, rank_zero_speaks
 from training.logs import log_to_console
 from training.run import open_run
@@ -55,7 +55,8 @@ def main() -> None:
         assert retrieval is not None
         return evaluate_retrieval(encode, retrieval, config, device).summary()
 
-    trainer = Trainer(config, device, metrics if retrieval else None, preprocess=command_line("preprocess", arguments))
+    trainer = Trainer(config, device, metrics if retrieval else None,
+                      preprocess=command_line("preprocess", arguments), score=first_map(config))
     if arguments.dry_run:
         trainer.dry_run()
         for role, split in (("database", retrieval.database), ("queries", retrieval.queries)) if retrieval else ():

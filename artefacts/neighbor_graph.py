@@ -72,7 +72,7 @@ def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int | 
         raise UserError(f"training features: {too_few}")
     nodes = unit_rows(trajectories(fitted, cells)[:, :compared])
     if num_videos <= dense_limit:
-        similarities = symmetric_similarities(fitted, cells, nodes, progress)
+        similarities = symmetric(warped_similarities(fitted, cells, nodes, progress))
         return dense_graph(nodes, similarities, min(num_neighbors or NUM_NEIGHBORS, num_videos - 1),
                            num_columns or NUM_COLUMNS)
     nodes = unit_rows(cluster(nodes, min(num_anchors, num_videos // 2), seed, restarts=1,
@@ -81,31 +81,26 @@ def fit_graph(fitted: TrajectoryMap, cells: np.ndarray, *, num_neighbors: int | 
                         num_columns or ANCHOR_COLUMNS, progress)
 
 
-def symmetric_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, progress=None) -> np.ndarray:
-    """(N,N) float32: for each pair the larger of the similarities either way, a warp being of the first.
-
-    `nodes` (N,Q) are the videos as they are, rows of unit length.
-    """
-    similarities = np.empty((len(cells), len(cells)), np.float32)
+def warped_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray, progress=None) -> np.ndarray:
+    """(B,M) float32: the largest cosine of each node with any warp of each video; `cells` (B,R,D), `nodes` (M,Q)."""
+    best = np.full((len(cells), len(nodes)), -np.inf, np.float32)
     for start in range(0, len(cells), ROWS_PER_BLOCK):
         rows = slice(start, start + ROWS_PER_BLOCK)
-        similarities[rows] = warped_similarities(fitted, cells[rows], nodes)
+        for warp in range(len(fitted.warps)):
+            g = unit_rows(trajectories(fitted, cells[rows], warp)[:, :nodes.shape[1]])
+            np.maximum(best[rows], g @ nodes.T, out=best[rows])
         if progress is not None:
             progress(len(cells[rows]))
-    for start in range(0, len(cells), ROWS_PER_BLOCK):
+    return best
+
+
+def symmetric(similarities: np.ndarray) -> np.ndarray:
+    """The same array (N,N), changed: for each pair the larger of the similarities either way, a warp being of one."""
+    for start in range(0, len(similarities), ROWS_PER_BLOCK):
         rows, later = slice(start, start + ROWS_PER_BLOCK), slice(start, None)
         larger = np.maximum(similarities[rows, later], similarities[later, rows].T)
         similarities[rows, later], similarities[later, rows] = larger, larger.T
     return similarities
-
-
-def warped_similarities(fitted: TrajectoryMap, cells: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """(B,M) float32: the largest cosine of each node with any warp of each video; `cells` (B,R,D), `nodes` (M,Q)."""
-    best = np.full((len(cells), len(nodes)), -np.inf, np.float32)
-    for warp in range(len(fitted.warps)):
-        g = unit_rows(trajectories(fitted, cells, warp)[:, :nodes.shape[1]])
-        np.maximum(best, g @ nodes.T, out=best)
-    return best
 
 
 def dense_graph(nodes: np.ndarray, similarities: np.ndarray, num_neighbors: int, num_columns: int) -> Graph:
@@ -176,8 +171,7 @@ def embed(fitted: TrajectoryMap, graph: Graph, cells: np.ndarray, progress=None)
     embedding = np.empty((len(cells), graph.places.shape[1]), np.float32)
     for start in range(0, len(cells), ROWS_PER_BLOCK):
         block = cells[start:start + ROWS_PER_BLOCK]
-        ids, weights = node_weights(warped_similarities(fitted, block, graph.nodes), graph.widths, graph.num_neighbors)
-        embedding[start:start + len(block)] = np.einsum("bk,bkc->bc", weights, graph.places[ids])
+        embedding[start:start + len(block)] = place(graph, warped_similarities(fitted, block, graph.nodes))
         if progress is not None:
             progress(len(block))
     return embedding
@@ -188,6 +182,12 @@ def proposed_clusters(value: Mapping[str, Any]) -> int:
     8.3): as many as near-separate parts, from 2 on."""
     eigenvalues = value["graph"].eigenvalues
     return int(np.argmax(eigenvalues[:-1] - eigenvalues[1:])) + 2 if len(eigenvalues) > 1 else 2
+
+
+def place(graph: Graph, similarities: np.ndarray) -> np.ndarray:
+    """E (B,C) float64 of videos whose similarities to the nodes are (B,M)."""
+    ids, weights = node_weights(similarities, graph.widths, graph.num_neighbors)
+    return np.einsum("bk,bkc->bc", weights, graph.places[ids])
 
 
 def nearest(similarities: np.ndarray, num_neighbors: int, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -247,18 +247,26 @@ class NeighborGraph(Artefact):
     name = "neighbor_graph"
     path_key = "neighbor_graph_path"
     KEYS = (
-        Key("num_neighbors", "int", NUM_NEIGHBORS, "k, nearest neighbors that the graph joins", AT_LEAST_1,
-            shapes_codes=True),
-        Key("embedding_dims", "int", NUM_COLUMNS, "columns of the spectral embedding", AT_LEAST_1),
+        Key("num_neighbors", "int", NUM_NEIGHBORS, "k, nearest neighbors that the graph joins where each video is a "
+            "node", AT_LEAST_1, shapes_codes=True),
+        Key("embedding_dims", "int", NUM_COLUMNS, "columns of the spectral embedding there", AT_LEAST_1),
         Key("compared_dims", "int", COMPARED, "leading components of trajectories that are compared", AT_LEAST_1),
         Key("dense_limit", "int", DENSE_LIMIT, "training videos up to which each is a node of its own", AT_LEAST_1),
         Key("num_graph_anchors", "int", NUM_ANCHORS, "nodes beyond that", Interval(10)),
+        Key("graph_anchor_neighbors", "int", ANCHOR_NEIGHBORS, "num_neighbors beyond that", AT_LEAST_1),
+        Key("graph_anchor_dims", "int", ANCHOR_COLUMNS, "embedding_dims beyond that", AT_LEAST_1),
         Key("neighbor_graph_path", "path", None, "graph of the training videos and its embedding",
             file="neighbor_graph.h5", free=True),
     )
     needs = (TRAJECTORIES,)
     shaped_by = ("num_neighbors", "embedding_dims", "compared_dims", "dense_limit", "num_graph_anchors",
                  "preprocess_seed")
+
+    def settings(self, config) -> dict[str, Any]:
+        """With those of anchors where they are not the defaults: files made before these were keys do not name them."""
+        own = {"graph_anchor_neighbors": ANCHOR_NEIGHBORS, "graph_anchor_dims": ANCHOR_COLUMNS}
+        return super().settings(config) | {name: config[name] for name, default in own.items()
+                                           if config[name] != default}
 
     def arrays(self, config, split) -> dict[str, Array]:
         return {"nodes": Array((None, None), finite), "widths": Array((None,), finite),
@@ -268,9 +276,12 @@ class NeighborGraph(Artefact):
     def make(self, making: Making) -> Made:
         config, (fitted, cells) = making.config, making.value(TRAJECTORIES).values()
         with tqdm(total=2 * len(cells), desc="neighbor graph", disable=None, leave=False) as bar:
-            graph = fit_graph(fitted, cells, num_neighbors=config.num_neighbors, num_columns=config.embedding_dims,
-                              compared=config.compared_dims, dense_limit=config.dense_limit,
-                              num_anchors=config.num_graph_anchors, seed=config.preprocess_seed, progress=bar.update)
+            dense = len(cells) <= config.dense_limit
+            graph = fit_graph(
+                fitted, cells, num_neighbors=config.num_neighbors if dense else config.graph_anchor_neighbors,
+                num_columns=config.embedding_dims if dense else config.graph_anchor_dims,
+                compared=config.compared_dims, dense_limit=config.dense_limit, num_anchors=config.num_graph_anchors,
+                seed=config.preprocess_seed, progress=bar.update)
             embedding = embed(fitted, graph, cells, bar.update)
         return Made(graph._asdict() | {"num_neighbors": np.array([graph.num_neighbors]), "embedding": embedding})
 

@@ -17,7 +17,7 @@ ROWS_PER_BLOCK = 4096
 LEAST_VARIANCE = 1e-6
 WEIGHT_OF_ONE_BIT = 9.0
 GRAPH_WEIGHT = Key("graph_weight", "float", None, "deviation of the graph's embedding over that of the trajectories; "
-                   "None: 9 / sqrt(nbits), 0: no graph", NON_NEGATIVE)
+                   "None: 9 / sqrt(nbits), or as select = 'validation' finds, 0: no graph", NON_NEGATIVE)
 
 
 class Rotation(NamedTuple):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -122,6 +123,25 @@ def labels_at_hand(config, num_videos: int) -> np.ndarray | None:
     if not (same and config.label_path and all(map(os.path.exists, config.label_path))):
         return None
     return read_labels(config.label_path, num_videos, key=config.label_key, role="database")
+
+
+def read_train_groups(config, num_videos: int) -> np.ndarray:
+    """(N,) the group of each training video (train_group_path), numbered in the order of their names.
+
+    Raises:
+        UserError: the file cannot be read, or has not one line for each video.
+    """
+    path = config.train_group_path
+    try:
+        names = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", None) or "no text in UTF-8"
+        raise UserError(f"{path}: cannot read the groups of the training videos ({what}). Correct train_group_path, or "
+                        "leave it out.") from error
+    if len(names) != num_videos:
+        raise UserError(f"{path}: {len(names)} lines, but there are {num_videos} training videos. Give each video a "
+                        "line with the name of its group, in the order of the features.")
+    return np.unique(names, return_inverse=True)[1]
 
 
 def _open(config, paths, role: str, count_key: str) -> VideoFeatures:

@@ -86,8 +86,8 @@ def cut_windows(recordings: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.concatenate(windows), np.repeat(recordings["y"], counts), np.repeat(recordings["subject"], counts)
 
 
-def make_splits(recordings: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each split the features float32 (N, 25, 24) and exercises (N,): nobody is in both.
+def make_splits(recordings: dict) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each split the features float32 (N, 25, 24), exercises (N,) and people (N,): nobody is in both.
 
     Every feature has mean 0 and standard deviation 1 over the frames of the training split.
     """
@@ -95,14 +95,16 @@ def make_splits(recordings: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     in_train = people <= TRAIN_SUBJECTS
     frames = windows[in_train].reshape(-1, windows.shape[2])
     scaled = ((windows - frames.mean(axis=0)) / frames.std(axis=0)).astype(np.float32)
-    return {split: (scaled[rows], exercises[rows]) for split, rows in zip(SPLITS, (in_train, ~in_train), strict=True)}
+    return {split: (scaled[rows], exercises[rows], people[rows])
+            for split, rows in zip(SPLITS, (in_train, ~in_train), strict=True)}
 
 
 def write_watch(folder: str | os.PathLike, source: str | os.PathLike | None = None) -> dict[str, int]:
     """Writes the data set into `folder`; returns the number of windows of each split.
 
     The files are watch_{train,test}_feats.h5 (`feats` float32 (N, 25, 24)), watch_{train,test}_labels.mat (`labels`
-    one-hot uint8 (N, 7)) and classes.txt. The same source gives the same bytes.
+    one-hot uint8 (N, 7)), watch_{train,test}_people.txt (a line for each window) and classes.txt. The same source
+    gives the same bytes.
 
     Raises:
         UserError: as `find_recordings` and `read_recordings`; or a file cannot be written.
@@ -112,14 +114,16 @@ def write_watch(folder: str | os.PathLike, source: str | os.PathLike | None = No
     splits = make_splits(recordings)
     names = "".join(f"{EXERCISES[name]}\n" for name in recordings["y_labels"])
     with ExitStack() as stack:
-        for split, (features, exercises) in splits.items():
+        for split, (features, exercises, people) in splits.items():
             with NewHdf5(stack.enter_context(whole_file(folder / f"watch_{split}_feats.h5"))) as file:
                 file.create_dataset("feats", data=features)
                 file.attrs["made_from"] = f"seglearn 1.2.5, recipe {RECIPE_VERSION}, {split}"
             labels = stack.enter_context(whole_file(folder / f"watch_{split}_labels.mat"))
             labels.write_bytes(one_hot_file(exercises, len(EXERCISES), "smartwatch exercises"))
+            names_of_people = "".join(f"{person}\n" for person in people)
+            stack.enter_context(whole_file(folder / f"watch_{split}_people.txt")).write_bytes(names_of_people.encode())
         stack.enter_context(whole_file(folder / "classes.txt")).write_bytes(names.encode())
-    return {split: len(features) for split, (features, _) in splits.items()}
+    return {split: len(features) for split, (features, *_) in splits.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

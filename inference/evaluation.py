@@ -62,6 +62,18 @@ def evaluate_codes(database_codes: np.ndarray, query_codes: np.ndarray, retrieva
     return RetrievalResult(database_codes, query_codes, evaluation, code_statistics(binarize_up(database_codes)))
 
 
+def first_map(config) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]:
+    """The first mAP@k of `map_at`, ties in expectation, of query codes and database codes by the labels of both."""
+    k = config.map_at[0]
+
+    def score(queries: np.ndarray, database: np.ndarray, query_labels: np.ndarray, labels: np.ndarray) -> float:
+        found = evaluate(queries, database, query_labels, labels, map_at=(k,), normaliser=config.ap_normaliser,
+                         ties=("expected",))
+        return found.map_at["expected"][k]
+
+    return score
+
+
 def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config, device: torch.device) -> Evaluation:
     """The evaluation of the same rankings under the tie rules worst and best."""
     return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"), device)

@@ -1,9 +1,10 @@
 """What a method owes its trainer, and a mixer its block."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,10 +35,17 @@ class Step:
 
 
 class TrainingItems(Protocol):
-    """The training split as `begin_epoch` and `fit` see it. N items."""
+    """The training split as `begin_epoch` and `fit` see it. N items, K bits."""
 
     labels: Tensor | None
     """(N, classes) uint8 on the device of the batches; None where the config names no training labels."""
+
+    groups: np.ndarray | None
+    """(N,) what is held out together, as whole numbers; None where the config names no training groups."""
+
+    score: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float] | None
+    """The first mAP of queries' codes and a database's codes, int8 +-1 (., K), by the labels of both in this order;
+    None where nothing is evaluated."""
 
     def __len__(self) -> int: ...
 
@@ -72,6 +80,9 @@ class HashingMethod(nn.Module):
 
     closed_form: ClassVar[bool] = False
     """It is fitted by `fit` and has no epochs."""
+
+    selections: ClassVar[tuple[str, ...]] = ()
+    """Values of `select` that it knows by itself. All know 'last', and those with epochs 'best_on_test'."""
 
     resident_state: tuple[str, ...] = ()
     """Names in the state dict with a row per training item, of no use to `encode`."""

@@ -19,7 +19,7 @@ def fit_code(videos, num_bits=16, seed=0, **graph_settings):
     fitted, cells = fit_trajectories(ArrayFeatures(videos), frame_dims=6, num_components=20)
     graph = fit_graph(fitted, cells, num_columns=8, **graph_settings)
     rotation = fit_rotation(trajectories(fitted, cells), embed(fitted, graph, cells), num_bits, seed=seed)
-    code = WarpedGraphCode(buffers_of(fitted, graph, rotation), graph.num_neighbors)
+    code = WarpedGraphCode(buffers_of(fitted, graph, rotation))
     return fitted, cells, graph, rotation, code
 
 
@@ -93,7 +93,7 @@ def test_any_number_of_bits(videos, num_bits):
 
 def test_a_state_dict_holds_all_of_it(fit, videos):
     code = fit[-1]
-    again = WarpedGraphCode(code.state_dict(), code.num_neighbors)
+    again = WarpedGraphCode(code.state_dict())
     x = torch.from_numpy(videos[:9])
     assert torch.equal(again.encode(x), code.encode(x))
     assert not list(code.parameters())
@@ -166,6 +166,6 @@ def test_bad_input_is_told_in_one_line(videos, message):
 def test_codes_of_a_gpu_are_those_of_the_cpu(fit, videos):
     x = torch.from_numpy(videos)
     on_cpu = fit[-1].encode(x)
-    on_gpu = WarpedGraphCode(fit[-1].state_dict(), fit[-1].num_neighbors).cuda().encode(x.cuda()).cpu()
+    on_gpu = WarpedGraphCode(fit[-1].state_dict()).cuda().encode(x.cuda()).cpu()
     torch.testing.assert_close(on_gpu, on_cpu, atol=1e-2 * on_cpu.abs().max().item(), rtol=0)
     assert (on_gpu.sign() == on_cpu.sign()).float().mean() > 0.995

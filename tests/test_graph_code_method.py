@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from artefacts.neighbor_graph import NEIGHBOR_GRAPH
 from model import build_model, load_weights
 from tests.forked import run_side_by_side
 from tests.pipeline import ROOT, checkpoint_tensors, make_project, run, succeed
@@ -80,6 +81,60 @@ def test_the_weight_of_the_graph_is_a_key(project):
     num_components = weights["code.segment_axes"].shape[1]
     assert weights["code.directions"][num_components:].abs().max() == 0
     assert weights["code.directions"][:num_components].abs().max() > 0
+
+
+def test_anchors_have_settings_of_their_own(project):
+    def made(*more):
+        settings = "dense_limit=20", f"neighbor_graph_path={project.data}/anchors.h5", *more
+        output = succeed(*project.command("preprocess.py", *settings)).output
+        with h5py.File(project.data / "anchors.h5") as file:
+            return output, int(file["num_neighbors"][0]), file["places"].shape, settings
+
+    assert made()[1:3] == (3, (20, 19))
+    output, k, places, settings = made("graph_anchor_neighbors=4", "graph_anchor_dims=5")
+    assert (k, places, "graph_anchor_neighbors was not recorded, now 4" in output) == (4, (20, 5), True)
+    succeed(*project.command("train.py", *settings, "run_name=anchors"))
+    config = load_config(project.config, dict(pair.split("=") for pair in (*SETTINGS, "num_neighbors=9")))
+    model = build_model(config)
+    path = project.folder / "checkpoint/tiny/GraphCode_16bit_anchors/last.pth"
+    load_weights(model, torch.load(path, weights_only=True)["model_state_dict"], "last.pth")
+    assert int(model.code.num_neighbors) == model.code._k == 4
+
+
+def test_defaults_of_anchors_leave_what_a_dense_graph_is_made_from_as_it_was(project):
+    config = load_config(project.config, dict(pair.split("=") for pair in SETTINGS))
+    assert set(NEIGHBOR_GRAPH.settings(config)) == {"num_neighbors", "embedding_dims", "compared_dims", "dense_limit",
+                                                    "num_graph_anchors", "preprocess_seed"}
+
+
+def test_a_checkpoint_that_does_not_say_its_neighbors_has_those_of_its_config(project, tmp_path):
+    content = torch.load(project.checkpoint, weights_only=True)
+    whole = content["model_state_dict"]
+    earlier = {name: value for name, value in whole.items() if name != "code.num_neighbors"}
+    with h5py.File(project.data / "query.h5") as file:
+        videos = torch.from_numpy(file["feats"][()])
+    codes = {}
+    for name, state, k in (("whole", whole, 7), ("earlier", earlier, 7), ("other", earlier, 2)):
+        model = build_model(load_config(project.config, dict(pair.split("=") for pair in SETTINGS) |
+                                        {"num_neighbors": k}))
+        load_weights(model, state, "last.pth")
+        codes[name] = model.encode(videos)
+    assert torch.equal(codes["whole"], codes["earlier"])
+    assert not torch.equal(codes["whole"], codes["other"])
+    path = project.folder / "checkpoint/tiny/GraphCode_16bit_earlier/last.pth"
+    path.parent.mkdir()
+    torch.save(content | {"model_state_dict": earlier}, path)
+    assert "nothing to do" in succeed(*project.command(
+        "train.py", f"file_path={project.folder}/checkpoint/tiny/GraphCode_16bit_earlier"), "--resume").output
+
+
+@pytest.mark.parametrize("k", [0, 41, torch.tensor([1, 2]), torch.tensor([1.5])])
+def test_a_damaged_number_of_neighbors_is_refused_in_one_line(project, tmp_path, k):
+    content = torch.load(project.checkpoint, weights_only=True)
+    content["model_state_dict"]["code.num_neighbors"] = k if torch.is_tensor(k) else torch.tensor([k])
+    torch.save(content, tmp_path / "odd.pth")
+    result = run(*project.command("eval.py"), "--checkpoint", tmp_path / "odd.pth")
+    assert (result.code, result.errors.count("\n")) == (2, 1), result.errors
 
 
 def test_another_shape_is_refused_in_one_line(project):

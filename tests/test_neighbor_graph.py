@@ -14,7 +14,7 @@ from artefacts.neighbor_graph import (
     fit_graph,
     leading_eigenpairs,
     nearest,
-    symmetric_similarities,
+    symmetric,
     warped_similarities,
 )
 from artefacts.trajectories import fit_trajectories, trajectories
@@ -86,7 +86,7 @@ def test_similarities_follow_a_plain_loop(fit, monkeypatch):
     monkeypatch.setattr(module, "ROWS_PER_BLOCK", 23)
     fitted, cells, _ = fit
     one_way = np.array([[naive_similarity(fitted, a, b, 9) for b in cells] for a in cells])
-    similarities = symmetric_similarities(fitted, cells, nodes_of(fitted, cells, 9))
+    similarities = symmetric(warped_similarities(fitted, cells, nodes_of(fitted, cells, 9)))
     np.testing.assert_allclose(similarities, np.maximum(one_way, one_way.T), atol=2e-5)
 
 
@@ -94,7 +94,7 @@ def test_the_dense_graph_follows_a_plain_loop(fit):
     fitted, cells, _ = fit
     told = []
     graph = fit_graph(fitted, cells, num_neighbors=5, num_columns=7, progress=told.append)
-    widths, places, values = naive_places(symmetric_similarities(fitted, cells, nodes_of(fitted, cells)), 5, 7)
+    widths, places, values = naive_places(symmetric(warped_similarities(fitted, cells, nodes_of(fitted, cells))), 5, 7)
     assert values[6] - values[7] > 1e-3  # else the last column were left open
     np.testing.assert_allclose(graph.widths, widths, rtol=1e-4)
     np.testing.assert_allclose(inner(graph.places), inner(places), atol=1e-3)

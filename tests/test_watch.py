@@ -11,8 +11,8 @@ from dataset.features import open_features
 from dataset.labels import read_labels
 from utils.errors import UserError
 
-NAMES = ["classes.txt", "watch_test_feats.h5", "watch_test_labels.mat", "watch_train_feats.h5",
-         "watch_train_labels.mat"]
+NAMES = ["classes.txt", "watch_test_feats.h5", "watch_test_labels.mat", "watch_test_people.txt",
+         "watch_train_feats.h5", "watch_train_labels.mat", "watch_train_people.txt"]
 
 
 def small_recordings():
@@ -59,6 +59,7 @@ def test_files_are_read_by_the_framework(source, tmp_path):
     features = open_features(tmp_path / "out/watch_train_feats.h5", item_shape=(25, 24), role="training")
     np.testing.assert_array_equal(features.load(), watch.make_splits(small_recordings())["train"][0])
     assert read_labels(tmp_path / "out/watch_test_labels.mat", 1).tolist() == [[0, 0, 0, 0, 0, 0, 1]]
+    assert (tmp_path / "out/watch_train_people.txt").read_text() == "1\n1\n"
     assert (tmp_path / "out/classes.txt").read_text().splitlines()[6] == "upright row"
 
 

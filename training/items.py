@@ -1,20 +1,24 @@
 """The training split as methods see it that look at all of it, before an epoch or to be fitted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dataset.batches import Batch, BatchSource
 
 BATCH = 256
+Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+"""As of `model.contract.TrainingItems`."""
 
 
 class SourceItems:
     """All items of a source, batch by batch in their order, on a device: `model.contract.TrainingItems`."""
 
-    def __init__(self, source: BatchSource, labels: Tensor | None, device: torch.device):
-        self._source, self._device = source, device
+    def __init__(self, source: BatchSource, labels: Tensor | None, device: torch.device,
+                 groups: np.ndarray | None = None, score: Score | None = None):
+        self._source, self._device, self.groups, self.score = source, device, groups, score
         self.labels = None if labels is None else labels.to(device)
 
     def __len__(self) -> int:

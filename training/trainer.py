@@ -11,7 +11,7 @@ from tqdm import tqdm
 from artefacts.cache import check_split, load
 from artefacts.store import PREPROCESS
 from dataset.batches import Batch, epoch_order, iterate_epoch, num_batches
-from dataset.protocol import open_train, read_train_labels
+from dataset.protocol import open_train, read_train_groups, read_train_labels
 from dataset.sources import open_source
 from dataset.views import EpochDraws
 from model import initial_model, load_weights, method_class
@@ -33,7 +33,7 @@ from training.distributed import (
     rank,
 )
 from training.graphs import GraphedPasses, plain_passes
-from training.items import SourceItems
+from training.items import Score, SourceItems
 from training.run import Run, peak_memory, plain_settings
 from training.totals import EpochTotals
 from utils.cli import resume_command
@@ -55,11 +55,12 @@ class Trainer:
         evaluate: gives the metrics of a model from its `encode`; None: nothing is evaluated.
         preprocess: the command that messages name where an artefact is missing.
         resume: gives the command that continues a run that was stopped.
+        score: scores codes of training items, for methods that hold some out.
     """
 
     def __init__(self, config, device: torch.device, evaluate: Evaluate | None = None, preprocess: str = PREPROCESS,
-                 resume: Callable[[], str] = resume_command):
-        self.config, self.device, self.evaluate, self.resume = config, device, evaluate, resume
+                 resume: Callable[[], str] = resume_command, score: Score | None = None):
+        self.config, self.device, self.evaluate, self.resume, self.score = config, device, evaluate, resume, score
         check_same_everywhere(plain_settings(config), "settings")
         self.engine = mixer_class(config).describe(config, device)
         learning_rate(config.schedule, 0, config.num_epochs, config.lr, config.min_lr)  # its name, before any work
@@ -70,6 +71,9 @@ class Trainer:
         artefacts = load(method.artefacts(config), config, features, command=preprocess, log=log.info)
         self.labels = (torch.from_numpy(read_train_labels(config, len(features)))
                        if method.uses_labels or config.train_label_path else None)
+        self.groups = None
+        if config.select == "validation" and config.train_group_path:
+            self.groups = read_train_groups(config, len(features))
         self.source, self.source_choice = open_source(features, device, config.batch_source,
                                                       num_copies=num_local_processes(), agree=all_reduce_min)
         self.model = initial_model(config, len(features), artefacts)
@@ -189,7 +193,7 @@ class Trainer:
         """Does `work` on all training items, the model in eval mode and without gradient."""
         self.model.eval()
         with torch.no_grad():
-            work(SourceItems(self.source, self.labels, self.device))
+            work(SourceItems(self.source, self.labels, self.device, self.groups, self.score))
 
     def _row(self, totals: EpochTotals, stop: StopRequest, evaluates: bool) -> dict[str, float]:
         """What is recorded of an epoch: the mean of every loss term, the rate, the time, and the metrics if it

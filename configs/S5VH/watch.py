@@ -12,8 +12,8 @@ hidden_size = 128
 decoder_size = 96
 S5VH_type = 'mini'
 batch_size = 64
-num_epochs = 25
-warm_up_epoch = 8
+num_epochs = 15  # beyond ten, its mAP no longer moves by more than a seed does
+warm_up_epoch = 5
 lr = 2e-3
 eval_every = 10
 

@@ -71,7 +71,12 @@ def resolved(values: Mapping[str, object], origins: Mapping[str, str], source: s
         if name not in checked:
             raise unknown_key(name, origins[name], schema_of(checked))
     config = Config(_complete(checked))
-    complaint = METHODS.load(config.method).check(config)
+    method = METHODS.load(config.method)
+    known = ("last", *method.selections, *(() if method.closed_form else ("best_on_test",)))
+    complaint = method.check(config)
+    if config.select not in known:
+        complaint = (f"select = '{config.select}' is not for {config.method}. Leave it out, or set it to "
+                     f"{' or '.join(map(repr, known))}.")
     if complaint:
         raise UserError(f"{source}: {complaint}")
     return config

@@ -49,6 +49,8 @@ _GROUPS = {
         Key("train_label_path", "paths", None, "training labels, for methods and artefacts that use them", free=True),
         Key("train_label_share", "float", 1.0, "share of the training videos whose labels are used; the others "
             "count as without any", UNIT),
+        Key("train_group_path", "path", None, "what belongs together among training videos (a person, say), read where "
+            "some are held out; a text file of a line each", free=True),
         Key("test_feat_path", "paths", REQUIRED, "database features", free=True),
         Key("label_path", "paths", None, "database labels, .mat or HDF5 (N, classes), multi-hot; None: nothing is "
             "evaluated", free=True),
@@ -95,7 +97,9 @@ _GROUPS = {
         Key("test_batch_size", "int", 128, "videos per step of encoding", AT_LEAST_1, free=True),
         Key("map_at", "ints", [5, 20, 40, 60, 80, 100], "the k of mAP@k", AT_LEAST_1, free=True),
         Key("eval_every", "int", 20, "epochs between evaluations; 0: only at the end", NON_NEGATIVE, free=True),
-        choice("select", "last", ["best_on_test"], "checkpoint kept; the release chose on the test split"),
+        choice("select", "last", ["best_on_test", "validation"], "checkpoint kept: of the last epoch, or the best on "
+               "the test split, as the release's is; validation: of some methods without epochs, whose settings "
+               "held-out training videos with labels choose"),
         choice("ap_normaliser", "k", ["min_kr", "hits"], "divisor of AP@k: k, min(k, relevant) or its hits", free=True),
     ],
     "output": [

@@ -8,6 +8,7 @@ max_frames = 25
 
 train_feat_path = [f'{data_root}watch_train_feats.h5']
 train_label_path = [f'{data_root}watch_train_labels.mat']  # for what asks for labels; others never look
+train_group_path = f'{data_root}watch_train_people.txt'  # read where videos are held out
 test_feat_path = [f'{data_root}watch_train_feats.h5']
 label_path = [f'{data_root}watch_train_labels.mat']
 query_feat_path = [f'{data_root}watch_test_feats.h5']

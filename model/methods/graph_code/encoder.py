@@ -29,7 +29,7 @@ class WarpedGraphCode(nn.Module):
 
     Args:
         buffers: as `buffers_of` makes them, or as a state dict holds them.
-        num_neighbors: k.
+        num_neighbors: k, where the buffers do not hold it: those of earlier checkpoints do not.
     """
 
     frame_mean: Tensor
@@ -43,11 +43,12 @@ class WarpedGraphCode(nn.Module):
     places: Tensor
     directions: Tensor
     offset: Tensor
+    num_neighbors: Tensor
 
-    def __init__(self, buffers: Mapping[str, Tensor], num_neighbors: int):
+    def __init__(self, buffers: Mapping[str, Tensor], num_neighbors: int | None = None):
         super().__init__()
-        self.num_neighbors = num_neighbors
-        for name in self.__annotations__:
+        self._k = int(buffers["num_neighbors"]) if num_neighbors is None else num_neighbors  # no wait for a GPU
+        for name in BUFFERS if num_neighbors is None else BUFFERS[:-1]:
             self.register_buffer(name, buffers[name].clone())
 
     @property
@@ -79,7 +80,7 @@ class WarpedGraphCode(nn.Module):
         """E (B,C): the weighted mean of the places of the k nearest nodes (`neighbor_graph.node_weights`)."""
         compared = g[..., :self.nodes.shape[1]]
         units = compared / torch.linalg.vector_norm(compared, dim=2, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
-        similarities, ids = (units @ self.nodes.T).amax(dim=1).topk(self.num_neighbors, dim=1)
+        similarities, ids = (units @ self.nodes.T).amax(dim=1).topk(self._k, dim=1)
         distances = (1 - similarities).clamp(min=0)
         exponents = SHARPNESS * distances ** 2 / (distances[:, -1:].clamp(min=TINY) * self.widths[ids])
         weights = torch.softmax(-exponents, dim=1)
@@ -90,5 +91,9 @@ def buffers_of(fitted: TrajectoryMap, graph: Graph, rotation: Rotation) -> dict[
     """The buffers of a `WarpedGraphCode`: the arrays of its three parts, the scales multiplied into the axes."""
     arrays = {**fitted._asdict(), **graph._asdict(), **rotation._asdict(),
               "segment_axes": fitted.segment_axes * fitted.scales}
-    return {name: torch.from_numpy(np.require(arrays[name], np.float32, ["C", "W"]))
-            for name in WarpedGraphCode.__annotations__}
+    buffers = {name: torch.from_numpy(np.require(arrays[name], np.float32, ["C", "W"]))
+               for name in BUFFERS[:-1]}
+    return buffers | {"num_neighbors": torch.tensor([graph.num_neighbors])}
+
+
+BUFFERS = tuple(WarpedGraphCode.__annotations__)  # k the last

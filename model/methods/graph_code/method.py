@@ -14,9 +14,8 @@ from artefacts.neighbor_graph import NEIGHBOR_GRAPH
 from artefacts.rotation import GRAPH_WEIGHT, fit_rotation
 from artefacts.trajectories import TRAJECTORIES, trajectories
 from model.contract import HashingMethod, TrainingItems, videos_only
-from model.methods.graph_code.encoder import WarpedGraphCode, buffers_of
-
-BUFFERS = tuple(WarpedGraphCode.__annotations__)
+from model.methods.graph_code.encoder import BUFFERS, WarpedGraphCode, buffers_of
+from model.methods.graph_code.selection import as_figures, choose
 
 
 class Method(HashingMethod):
@@ -29,6 +28,7 @@ class Method(HashingMethod):
 
     title = "GraphCode"
     closed_form = True
+    selections = ("validation",)
     KEYS = (
         GRAPH_WEIGHT,
         *with_keys(TRAJECTORIES, NEIGHBOR_GRAPH),
@@ -38,11 +38,19 @@ class Method(HashingMethod):
                  neighbor_graph: Mapping[str, Any] | None = None):
         super().__init__()
         self.config = config
+        self._figures: Mapping[str, float] = {}
         self._fit_from = (trajectories, neighbor_graph) if trajectories and neighbor_graph else None
-        self.code = WarpedGraphCode(dict.fromkeys(BUFFERS, torch.zeros(0)), config.num_neighbors)
+        nothing = dict.fromkeys(BUFFERS, torch.zeros(0)) | {"num_neighbors": torch.zeros(1, dtype=torch.int64)}
+        self.code = WarpedGraphCode(nothing)
 
     @classmethod
     def check(cls, config) -> str | None:
+        if config.select == "validation":
+            if not config.train_label_path:
+                return ("select = 'validation' needs labels of training videos, and train_label_path is missing. Set "
+                        "it to the file that has them, or leave select out.")
+            if config.graph_weight is not None:
+                return "select = 'validation' chooses graph_weight, which is set too. Leave one of the two out."
         return videos_only(config)
 
     @classmethod
@@ -54,9 +62,20 @@ class Method(HashingMethod):
         assert self._fit_from is not None, "a model made to encode cannot be fitted"
         (fitted, cells), (graph, embedding) = ({name: _arrays(value) for name, value in one.items()}.values()
                                                for one in self._fit_from)
-        rotation = fit_rotation(trajectories(fitted, cells), embedding, self.config.nbits,
-                                weight=self.config.graph_weight, seed=self.config.seed)
-        self.code = self._code(buffers_of(fitted, graph, rotation)).to(self.code.offset.device)
+        config, weight = self.config, self.config.graph_weight
+        if config.select == "validation":
+            assert train.labels is not None, "checked with the config"
+            assert train.score is not None, "who trains says how codes are scored"
+            chosen = choose(fitted, cells, graph, embedding, train.labels.cpu().numpy(), num_bits=config.nbits,
+                            groups=train.groups, score=train.score, seed=config.seed)
+            self._figures, weight = as_figures(chosen), chosen.setting.weight
+            fitted, graph, embedding = chosen.fitted, chosen.graph, chosen.embedding
+        rotation = fit_rotation(trajectories(fitted, cells), embedding, config.nbits, weight=weight, seed=config.seed)
+        self.code = WarpedGraphCode(buffers_of(fitted, graph, rotation)).to(self.code.offset.device)
+
+    def tracked(self) -> dict[str, float]:
+        """What `select = 'validation'` chose, and the score of every setting that it tried."""
+        return dict(self._figures)
 
     def encode(self, items: Tensor) -> Tensor:
         """h (B,K) of videos (B,T,F)."""
@@ -65,21 +84,27 @@ class Method(HashingMethod):
     def prepare(self, state: Mapping[str, Tensor]) -> None:
         """Makes room for a code of the same features, frames and bits; how many nodes and components it has is its own.
 
-        A state that fits none of that is left to whoever loads it, who will refuse it.
+        A state that fits none of that is left to whoever loads it, who will refuse it. One of an earlier version does
+        not say its number of neighbors, which is the config's then.
         """
-        config, found = self.config, {name: state[f"code.{name}"] for name in BUFFERS if f"code.{name}" in state}
-        wanted = {"frame_mean": (config.feature_size,), "cell_averages": (None, config.max_frames),
-                  "offset": (config.nbits,)}
-        if len(found) == len(BUFFERS) and all(
-                len(found[name].shape) == len(shape) and all(
-                    size in (None, own) for size, own in zip(shape, found[name].shape, strict=True))
-                for name, shape in wanted.items()):
-            device = self.code.offset.device
-            self.code = self._code({name: torch.empty_like(value) for name, value in found.items()}).to(device)
+        found = {name: state[f"code.{name}"] for name in BUFFERS if f"code.{name}" in state}
+        wanted = {"frame_mean": (self.config.feature_size,), "cell_averages": (None, self.config.max_frames),
+                  "offset": (self.config.nbits,), "nodes": (None, None)}
+        if all(_fits(found.get(name), shape) for name, shape in wanted.items()):
+            num_nodes, k = len(found["nodes"]), found.get("num_neighbors")
+            earlier = min(self.config.num_neighbors, max(1, num_nodes - 1)) if k is None else None
+            if len(found) == len(BUFFERS) - (k is None) and (earlier or _is_count(k, num_nodes)):
+                self.code = WarpedGraphCode(found, earlier).to(self.code.offset.device)
 
-    def _code(self, buffers: Mapping[str, Tensor]) -> WarpedGraphCode:
-        """Of as many neighbors as the config says, where there are so many nodes."""
-        return WarpedGraphCode(buffers, min(self.config.num_neighbors, max(1, len(buffers["nodes"]) - 1)))
+
+def _fits(value: Tensor | None, shape: tuple[int | None, ...]) -> bool:
+    return value is not None and len(value.shape) == len(shape) and all(
+        size in (None, own) for size, own in zip(shape, value.shape, strict=True))
+
+
+def _is_count(value: Tensor | None, most: int) -> bool:
+    """Whether it is one whole number from 1 to `most`."""
+    return value is not None and value.shape == (1,) and value.dtype == torch.int64 and 1 <= int(value) <= most
 
 
 def _arrays(value: Any) -> Any:
