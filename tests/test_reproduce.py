@@ -173,10 +173,11 @@ def test_damaged_results_are_made_again(project, content):
     assert networks._cached(config, "untrained.json", lambda: {"a": 1}) == {"a": 1}
 
 
-def test_a_number_beyond_all_numbers_is_no_result(project):
+def test_a_metric_beyond_0_and_1_is_no_result(project):
     config = pair_cells(project)[0].config
-    leave_run(config, gmap={"index": 10**400, "expected": 0.1})
-    assert state(config) is State.PART
+    for value in (10**400, 9.25, -0.1):  # the second as by a flipped bit
+        leave_run(config, gmap={"index": value, "expected": 0.1})
+        assert state(config) is State.PART
 
 
 def test_the_settings_of_a_cell_are_read_and_not_executed(project):

@@ -31,6 +31,7 @@ _REFUSED = {
     **dict.fromkeys(("start_from", "use_checkpoint"), "a cell starts from its seed; leave it out."),
 }
 _NAMES = ("run_name", "file_path", "log_path")
+_ONE = 1 + 1e-9  # a metric of at most 1, as means of it round
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +142,9 @@ def evaluation(config: Config, transferred: Config | None = None) -> dict[str, A
     try:
         metrics = json.loads((Path(measured.log_path) / "metrics.json").read_text(encoding="utf-8"))
         details, ks = metrics["details"], {str(k) for k in config.map_at}
-        whole = all(math.isfinite(value) for ties in ("expected", "index") for value in (
-            *(metrics["map_at"][ties][k] for k in ks), metrics["gmap"][ties], metrics["rss_map"][ties]))
+        whole = all(0 <= value <= _ONE for ties in ("expected", "index") for value in (
+            *(metrics["map_at"][ties][k] for k in ks), metrics["gmap"][ties])) and all(
+                math.isfinite(metrics["rss_map"][ties]) for ties in ("expected", "index"))
         same = (details["checkpoint"] == str(chosen_checkpoint(config)) and set(metrics["map_at"]["expected"]) == ks
                 and details["config_sha256"] == measured.digest() and metrics["normaliser"] == config.ap_normaliser)
         return metrics if whole and same and _is_final(config, details["epoch"]) else None
