@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 
 import torch
 from tqdm import tqdm
@@ -216,7 +217,9 @@ def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequen
              notes: Sequence[str], records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]]) -> None:
     """Prints the table and writes its files."""
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
-    print(f"\n{title}: {made}\n\n{format_table(lines, list(lines[0]))}\n" + "\n".join(notes))
+    apart = [list(group) for _, group in groupby(lines, lambda line: line.get("dataset"))]
+    shown = "\n".join(format_table(group, list(lines[0])) for group in apart)
+    print(f"\n{title}: {made}\n\n{shown}\n" + "\n".join(notes))
     path = _stem(arguments)
     write_text(f"{path}.md", markdown(title, command, made, lines, notes))
     write_text(f"{path}.html", page_text(title, command, made, lines, notes, records, draw))

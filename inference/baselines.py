@@ -159,6 +159,8 @@ class SpectralHashing:
         return binarize_up(np.cos((x @ self._directions - self._start) * self._frequencies))
 
 
+YARDSTICK = "ITQ, half-whitened"  # the one to beat; docs/baselines.md
+
 # For each kind of vectors: how it is made, given the training features, and the baselines fit on it.
 _TABLE: dict[str, tuple[Callable[[Features], Callable[[Features], np.ndarray]], dict[str, Callable[[], Baseline]]]] = {
     "means": (lambda train: frame_means, {"LSH": Lsh, "PCA sign": PcaSign, "SH": SpectralHashing, "ITQ": Itq}),

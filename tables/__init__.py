@@ -30,10 +30,10 @@ class Row:
 class Table:
     """What a table compares: `rows` on `datasets` at `bits` (by default; the command line may name others).
 
-    `bits`: code lengths; none: each config's own. `baselines`: the shallow codes of `inference.baselines` stand below
-    the rows. `trained`: False where only costs are compared, which a network has before any training: nothing is
-    read, trained or kept. `transfer`: dataset -> the dataset on which its networks are evaluated as well. `notes`: what
-    a reader of the table must know beside its columns, a line each.
+    `bits`: code lengths; none: each config's own. `baselines`: all shallow codes of `inference.baselines` stand below
+    the rows, not the one to beat alone. `trained`: False where only costs are compared, which a network has before any
+    training: nothing is read, trained or kept. `transfer`: dataset -> the dataset on which its networks are evaluated
+    as well. `notes`: what a reader of the table must know beside its columns, a line each.
     """
 
     title: str

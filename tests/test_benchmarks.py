@@ -1,10 +1,12 @@
 """The literal form of the benchmarks computes what the model does, and so does the step with an item left out."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import encode, ranking, train_step
+from benchmarks import encode, graph_code, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
 from tests.pipeline import ROOT, message_of
@@ -55,6 +57,30 @@ def test_a_step_without_an_item_is_the_step(name):
 def test_without_cuda_a_benchmark_of_it_ends_in_one_line(monkeypatch):
     monkeypatch.setattr("sys.argv", ["train_step", "--device", "cuda"])
     assert "no CUDA device" in message_of(train_step.main)
+
+
+def test_graph_code_is_timed_beside_the_small_encoder(monkeypatch, capsys):
+    """On 40 tiny videos; the code that is timed is the one that was fitted."""
+    monkeypatch.setattr("sys.argv", ["graph_code", "--videos", "40", "--frames", "6", "--size", "5", "--bits", "8",
+                                     "--threads", str(torch.get_num_threads()), "--encoded", "30", "--repeats", "1"])
+    graph_code.main()
+    printed = capsys.readouterr().out
+    assert "random features 40 x 6 x 5, 8 bits" in printed
+    assert re.search(r"fit +trajectories [\d.]+ +graph [\d.]+ +embedding [\d.]+ +rotation [\d.]+ +together", printed)
+    assert re.search(r"encoding +GraphCode [\d.]+ ms a video +S5VH small [\d.]+ ms a video", printed)
+    features = encode.random_videos(40, 6, 5)
+    bits = encode.encode(graph_code.fit(features, 8, 20), features)
+    assert bits.shape == (40, 1)
+    assert len(np.unique(bits)) > 5
+
+
+def test_help_of_a_benchmark_starts_no_work(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["graph_code", "--help"])
+    monkeypatch.setattr(graph_code, "fit", None)
+    with pytest.raises(SystemExit) as end:
+        graph_code.main()
+    assert end.value.code == 0
+    assert "--features FILE.h5" in capsys.readouterr().out
 
 
 @pytest.mark.cuda

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from inference.baselines import YARDSTICK
 from model import method_class
 from tables.grid.cells import Cell, evaluation
 from tables.grid.networks import before_training, shallow_codes, untrained_network
@@ -24,9 +25,10 @@ def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.devic
             timing_seconds: float) -> list[Record]:
     """The records of all cells, group by group of equal dataset and bits.
 
-    Below each row stands what is published of it, below each group the shallow codes.
+    Below each row stands what is published of it, below each group the shallow codes, or the one to beat alone.
 
     Args:
+        baselines: all shallow codes are shown.
         failed: those of `cells` that are not done.
         timing_seconds: for all groups together, beside their fewest rounds; 0: nothing is timed.
     """
@@ -43,8 +45,8 @@ def collect(cells: Sequence[Cell], failed: Collection[Cell], device: torch.devic
         for seeds in rows_of(group):
             own = [cell_record(cell, untrained.get(cell), times.get(cell.row.name)) for cell in seeds]
             records += own + published_records(seeds[0], by_index(own))
-        if baselines:
-            records += baseline_records(group[0], shallow_codes(group[0].config))
+        shallow = baseline_records(group[0], shallow_codes(group[0].config))
+        records += [record for record in shallow if baselines or record["model"] == YARDSTICK]
     return records
 
 
