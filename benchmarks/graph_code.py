@@ -60,7 +60,8 @@ def read(path: str) -> InMemory:
 
 def fit(features: InMemory, num_bits: int, num_anchors: int, clock=time.perf_counter) -> WarpedGraphCode:
     """The code of the videos; prints the seconds of each part of its fit."""
-    started, seconds = clock(), {}
+    started = clock()
+    seconds: dict[str, float] = {}
 
     def done(part: str) -> None:
         seconds[part] = clock() - started - sum(seconds.values())
