@@ -5,13 +5,13 @@ import re
 import pytest
 
 from dataset.digits import write_digits
-from tests.pipeline import ROOT, make_project, succeed
+from tests.pipeline import ROOT, make_project, run, succeed
 
 DIGITS = ROOT / "configs/S5VH/digits.py"
 
 
 def test_the_demo(tmp_path):
-    """Everything `make demo` runs, with a narrow model and one epoch."""
+    """The scripts that `make demo` runs, with a narrow model and one epoch."""
     write_digits(str(tmp_path / "digits"))
     settings = ["--config", DIGITS, "--gpu", "cpu", "--set", f"data_root={tmp_path}/digits", f"home_root={tmp_path}",
                 "hidden_size=32", "decoder_size=16", "nclusters=20", "num_epochs=1", "warm_up_epoch=0", "eval_every=0"]
@@ -23,12 +23,35 @@ def test_the_demo(tmp_path):
         assert len(re.findall(rf"^{row} .*(?:index|expected) ", table, re.MULTILINE)) == 2, row
 
 
+def test_the_demo_ends_with_a_table_of_each_dataset(tmp_path):
+    """Two datasets of which the second has other videos of the first's size, one epoch of the network."""
+    for name in ("watch", "digits"):
+        project = make_project(tmp_path / name)
+        text = project.config.read_text().replace("dataset = 'tiny'", f"dataset = 'tiny_{name}'")
+        for model, lines in (("S5VH", "num_epochs = 1\neval_every = 0\n"), ("GraphCode", "method = 'graph_code'\n")):
+            folder = tmp_path / "configs" / model
+            folder.mkdir(parents=True, exist_ok=True)
+            own = text.replace("model_name = 'S5VH'", f"model_name = '{model}'") + lines
+            (folder / f"tiny_{name}.py").write_text(own)
+    done = run("reproduce.py", "--table", "winners", "--configs", tmp_path / "configs", "--datasets", "tiny_watch",
+               "tiny_digits", "--bits", 8, "--no-timing", "--out", tmp_path / "results", "--gpu", "cpu")
+    assert done.code == 0, done.errors
+    blocks = [block for block in done.output.split("\n\n") if block.startswith("dataset ")]
+    assert len(blocks) == 2
+    for block, name in zip(blocks, ("tiny_watch", "tiny_digits"), strict=True):
+        lines = block.splitlines()[1:]
+        assert all(line.startswith(f"{name} ") for line in lines)
+        for row in ("GraphCode ", "GraphCode without its graph ", "S5VH ", "random ", "LSH, means ", "SH, means ",
+                    "ITQ, 5 segments ", "ITQ, half-whitened "):
+            assert sum(f" {row}" in line for line in lines) == 1, (row, lines)
+
+
 def test_the_makefile_runs_the_commands_of_the_readme():
     readme, makefile = ((ROOT / name).read_text() for name in ("README.md", "Makefile"))
     steps = re.findall(r"^\.venv/bin/python (.+)$", readme, re.MULTILINE)
     assert len(steps) == 5
     for step in steps:
-        assert step.replace("configs/S5VH/digits.py", "$(DIGITS)") in makefile
+        assert step.replace("pip install", "pip install --quiet --disable-pip-version-check") in makefile
 
 
 def test_paths_that_the_readme_names_exist():
