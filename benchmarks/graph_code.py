@@ -18,12 +18,12 @@ import h5py
 import torch
 
 from artefacts.neighbor_graph import DENSE_LIMIT, NUM_ANCHORS, embed, fit_graph
+from artefacts.rotation import fit_rotation
 from artefacts.trajectories import fit_trajectories, trajectories
 from benchmarks.encode import InMemory, encode, random_videos
 from benchmarks.side_by_side import CLOCKS, take_turns
 from model import build_model
 from model.methods.graph_code.encoder import WarpedGraphCode, buffers_of
-from model.methods.graph_code.rotation import fit_rotation
 from utils.cli import run_script
 from utils.config import load_config
 
