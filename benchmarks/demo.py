@@ -1,4 +1,4 @@
-"""Times the demo's three stages and their peak memory, beside a one-second matrix-product calibration.
+"""Times the three stages of S5VH on the sample dataset and their peak memory, beside a calibration of one second.
 
     python -m benchmarks.demo
 
