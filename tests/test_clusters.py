@@ -24,16 +24,24 @@ def videos():
     return moving_videos(num_videos=120, seed=3)
 
 
+class Settings(SimpleNamespace):
+    """A config by hand: settings by attribute or by item."""
+
+    def __getitem__(self, name):
+        return getattr(self, name)
+
+
 def make_config(folder, **changes):
     settings = {"nbits": 8, "nclusters": 4, "latent_dim_pca": 5, "preprocess_seed": 1, "num_anchor_neighbours": 5,
                 "semantics": "graph", "supervised": False, "frame_dims": 6, "whitening": 0.5, "num_segments": None,
                 "trajectory_dims": 20, "warp": 0.06, "num_neighbors": 7, "embedding_dims": 8, "compared_dims": 20,
-                "dense_limit": 6000, "num_graph_anchors": 30, "graph_weight": None, "train_label_path": None,
+                "dense_limit": 6000, "num_graph_anchors": 30, "graph_anchor_neighbors": 3, "graph_anchor_dims": 192,
+                "select": None, "train_group_path": None, "graph_weight": None, "train_label_path": None,
                 "train_label_key": None, "train_label_share": 1.0, "model_name": "S5VH", **changes}
     names = {name: str(folder / f"{name}.h5") for name in (
         "latent_feat_path", "anchor_path", "train_assist_path", "semantic_center_path", "frame_components_path",
         "trajectory_path", "neighbor_graph_path", "teacher_code_path")}
-    return SimpleNamespace(**settings, **names)
+    return Settings(**settings, **names)
 
 
 def labels_of(config, videos, **options):

@@ -370,7 +370,8 @@ def test_a_config_written_for_the_release_loads_unchanged(tmp_path, dataset):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_config_loads_at_every_length(path, nbits):
     config = load_config(path, {"nbits": nbits})
-    ending = "_pca512" if "pca512" in path.read_text() else ""
+    text = path.read_text()
+    ending = "_pca512" if "pca512" in text else "_graph" if "s5vh_plus" in text else ""
     if "hash_center_path" in config:
         assert config.hash_center_path == f"{config.data_root}hash_center_{nbits}{ending}.h5"
     assert config.file_path == f"checkpoint/{config.dataset}/{config.model_name}_{nbits}bit"

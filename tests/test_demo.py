@@ -59,19 +59,6 @@ def test_paths_that_the_readme_names_exist():
         assert (ROOT / "".join(path)).exists(), path
 
 
-def test_the_python_example_of_the_readme(tmp_path):
-    project = make_project(tmp_path)
-    succeed("preprocess.py", "--config", project.config)
-    succeed("train.py", "--config", project.config, "--num-epochs", 1)
-    example = re.search(r"```python\n(import torch.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    source = example.group(1).replace('"configs/S5VH/digits.py"', repr(str(project.config)))
-    source = source.replace('"nbits": 16', '"nbits": 8, "num_epochs": 1')
-    names = {}
-    exec(compile(source, "README.md", "exec"), names)
-    assert names["codes"].shape == (4, 8)
-    assert names["bits"].shape == (4, 1)
-
-
 @pytest.mark.parametrize("script", ["preprocess.py", "train.py", "eval.py"])
 def test_help_names_every_key(script):
     output = succeed(script, "--help").output

@@ -6,7 +6,6 @@ import struct
 import warnings
 import zipfile
 import zlib
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -22,6 +21,7 @@ from inference.code_file import CodeSet, read_codes, row_ids
 from inference.index import Index, load_index
 from model import build_model, load_weights
 from tests.pipeline import message_of
+from tests.steps import config_of
 from tests.test_s5vh import SETTINGS
 from training.checkpoints import read_checkpoint
 from utils.config import load_config
@@ -297,7 +297,7 @@ def test_torch_warns_of_no_tensor(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
 def test_weights_of_another_type(dtype):
-    model = build_model(SimpleNamespace(**SETTINGS))
+    model = build_model(config_of(**SETTINGS))
     state = model.state_dict()
     name = next(name for name, value in state.items() if value.is_floating_point())
     assert name in message_of(lambda: load_weights(model, state | {name: state[name].to(dtype)}, "a.pth"))

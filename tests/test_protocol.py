@@ -189,7 +189,8 @@ def config(tmp_path):
         label_path=[write_as("v5", tmp_path / "labels.mat", multi_hot())],
         query_label_path=[write_as("v7.3", tmp_path / "q_label.mat", multi_hot(7, seed=1), "q_label")],
         feat_key="feats", label_key=None, query_label_key=None, self_retrieval=None,
-        train_num_sample=N, test_num_sample=None, query_num_sample=7, nclusters=N)
+        train_num_sample=N, test_num_sample=None, query_num_sample=7, nclusters=N,
+        semantics="means", supervised=False)
 
 
 def without_queries(config):
@@ -230,7 +231,7 @@ def test_query_files_that_are_the_database_files_are_seen_as_such(config):
     ({"self_retrieval": True}, ["self_retrieval"]),
     ({"test_num_sample": 99}, ["12 database videos", "test_num_sample = 12"]),
     ({"query_num_sample": 99}, ["7 query videos", "query_num_sample = 7"]),
-    ({"label_path": []}, ["database labels"]),
+    ({"label_path": []}, ["label_path is missing", "labels of the database"]),
     ({"test_feat_path": []}, ["database features"]),
     ({"query_label_key": "absent"}, ["'absent'", "'q_label' (7, 5)"]),
     ({"item_shape": [T, 9]}, ["feature_size = 4"]),
