@@ -166,8 +166,9 @@ class Method(FrameHashing):
                 logits = self.head(encoded.float(), num_frames, visible, drops)
                 return Views(decoded, targets, frame_codes, self.center_logits(logits.tanh()), logits, logits.tanh())
             assert frame_codes is not None  # only an ordered head does without
-            codes = frame_codes.float().mean(dim=1)
-            return Views(decoded, targets, frame_codes, self.center_logits(codes), codes, codes)
+            centers = self.center_logits(frame_codes.float().mean(dim=1))
+            codes = frame_codes.float().mean(dim=1)  # once more: shared, its two gradients would round otherwise
+            return Views(decoded, targets, frame_codes, centers, codes, codes)
 
     def center_logits(self, video_codes: Tensor) -> Tensor:
         """Inner products (B, C) of video codes (B, K) with the centers."""
