@@ -36,7 +36,7 @@ def main() -> None:
     split = open_train(config)
     provide(method_class(config).artefacts(config), config, split, force=arguments.force, device=device,
             fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info,
-            true_labels=labels_at_hand(config, len(split)))
+            true_labels=lambda: labels_at_hand(config, len(split)))
 
 
 if __name__ == "__main__":

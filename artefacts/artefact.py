@@ -97,8 +97,9 @@ class Artefact:
         """Why it cannot be made under `config` from so many training videos, with the fix, or None."""
         return None
 
-    def judged(self, arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> str | None:
-        """A line on how what it holds agrees with `labels` (N, C) of the training items, which made nothing of it."""
+    def judged(self, arrays: Mapping[str, np.ndarray], labels: Callable[[], np.ndarray | None]) -> str | None:
+        """A line on how what it holds agrees with the labels (N, C) of the training items, which made nothing of it;
+        None where it has nothing to compare, or nobody knows them. `labels` reads them."""
         return None
 
     def doubt(self, arrays: Mapping[str, np.ndarray], making: Making) -> str | None:

@@ -23,11 +23,11 @@ Fit = Callable[[str, Mapping[str, object], Path], Any]
 
 def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, force: bool = False,
             device: torch.device | None = None, fit: Fit | None = None, command: str = PREPROCESS,
-            log: Log = print, true_labels: np.ndarray | None = None) -> None:
+            log: Log = print, true_labels: Callable[[], np.ndarray | None] = lambda: None) -> None:
     """Makes the artefacts, and all that they need, from the training features `split`; reuses those that still fit.
 
     Downloaded files are used where they fit and overwritten only with `force`. `log` is told a line for each, and of
-    some how they agree with `true_labels` (N, classes), from which nothing is made.
+    some how they agree with `true_labels()` (N, classes), from which nothing is made.
 
     Raises:
         UserError: an artefact cannot be made from these features, or a file does not fit or cannot be written.
@@ -37,9 +37,8 @@ def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, forc
     cache = _Cache(config, split, force, device or torch.device("cpu"), fit, command, log)
     for artefact in everything:
         cache.provide(artefact)
-        if true_labels is None or artefact.reads_labels(config):
-            continue
-        if line := artefact.judged(cache.arrays[artefact.name], true_labels):
+        judged = not artefact.reads_labels(config)
+        if judged and (line := artefact.judged(cache.arrays[artefact.name], true_labels)):
             log(line)
 
 

@@ -4,7 +4,7 @@ One clustering serves labels and hash centers: label i is center i. N videos, C 
 which they are found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,13 @@ from artefacts.store import finite, ids_below
 from artefacts.trajectories import TRAJECTORIES, trajectories
 from utils.config.keys import AT_LEAST_1, Key, choice
 
-SPACES: Mapping[str, Artefact] = {"means": LATENTS, "trajectories": TRAJECTORIES, "graph": NEIGHBOR_GRAPH}
+# By name: the artefact, and the places (N, P) of the videos from what it gives.
+SPACES: Mapping[str, tuple[Artefact, Callable[[Any], np.ndarray]]] = {
+    "means": (LATENTS, lambda latents: latents),
+    "trajectories": (TRAJECTORIES, lambda value: trajectories(value["map"], value["cells"])),
+    "graph": (NEIGHBOR_GRAPH, lambda value: value["embedding"]),
+}
+_ALL = tuple(artefact for artefact, _ in SPACES.values())
 LABEL_NEIGHBOURS = 3
 _OTHER_CLUSTERING = ("comes from another clustering than {}, so pseudo-label i does not mean hash center i; "
                      "--force makes them from one.")
@@ -26,10 +32,10 @@ _OTHER_CLUSTERING = ("comes from another clustering than {}, so pseudo-label i d
 class _InSpace(Artefact):
     """An artefact about clusters of the videos' places in the space that `semantics` names."""
 
-    needs = tuple(SPACES.values())
+    needs = _ALL
 
     def needed(self, config) -> tuple[Artefact, ...]:
-        return (SPACES[config.semantics], *(need for need in self.needs if need not in SPACES.values()))
+        return (SPACES[config.semantics][0], *(need for need in self.needs if need not in _ALL))
 
     def reads_labels(self, config) -> bool:
         return config.supervised
@@ -37,10 +43,8 @@ class _InSpace(Artefact):
     @staticmethod
     def places(making: Making) -> np.ndarray:
         """(N, P) float32."""
-        value = making.value(SPACES[making.config.semantics])
-        if making.config.semantics == "trajectories":
-            return trajectories(value["map"], value["cells"])
-        return value["embedding"] if making.config.semantics == "graph" else value
+        artefact, places_from = SPACES[making.config.semantics]
+        return places_from(making.value(artefact))
 
 
 class Anchors(_InSpace):
@@ -99,7 +103,7 @@ class PseudoLabels(_InSpace):
         Key("train_assist_path", "path", None, "nearest anchors of each video, the first its pseudo-label",
             file="final_train_train_assit.h5", free=True),
     )
-    needs = (*SPACES.values(), ANCHORS)
+    needs = (*_ALL, ANCHORS)
     shaped_by = ("num_anchor_neighbours",)
 
     def arrays(self, config, split) -> dict[str, Array]:
@@ -118,12 +122,13 @@ class PseudoLabels(_InSpace):
     def read(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         return arrays["pos"][:, 0].astype(np.int64)
 
-    def judged(self, arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> str | None:
-        if (labels.sum(axis=1) != 1).any():  # purity has no meaning where a video is of several classes
+    def judged(self, arrays: Mapping[str, np.ndarray], labels: Callable[[], np.ndarray | None]) -> str | None:
+        known = labels()
+        if known is None or (known.sum(axis=1) != 1).any():  # purity has no meaning where a video is of several classes
             return None
         from sklearn.metrics import adjusted_mutual_info_score  # a second of import that training does without
-        found, true = self.read(arrays), labels.argmax(axis=1)
-        counts = np.zeros((found.max() + 1, labels.shape[1]), np.int64)
+        found, true = self.read(arrays), known.argmax(axis=1)
+        counts = np.zeros((found.max() + 1, known.shape[1]), np.int64)
         np.add.at(counts, (found, true), 1)
         return (f"pseudo-labels against the true classes, of which nothing was made: purity "
                 f"{counts.max(axis=1).sum() / len(found):.3f}, adjusted mutual information "

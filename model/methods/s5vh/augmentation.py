@@ -24,19 +24,20 @@ def augments(config) -> bool:
     return bool(config.view_warp or config.channel_dropout or config.mixup)
 
 
-def augmented(batch, config, quantiles: Tensor) -> tuple[Tensor, Tensor]:
+def augmented(batch, config, quantiles: Tensor | None) -> tuple[Tensor, Tensor]:
     """The rows (R B, T, D) of all views, view after view, and each video's own share (B,) where it is mixed.
 
     Args:
         batch: its `uniforms` (B, R, U) have as their last the draw that all of a view is spread from; the first view's
             mixes the video.
-        quantiles: of the shares, as `model.nets.augment.beta_quantiles` makes them.
+        quantiles: of the shares, as `model.nets.augment.beta_quantiles` makes them; None where nothing is mixed.
     """
     draws = batch.uniforms[:, :, -1]
-    shares = torch.ones_like(draws[:, 0])
-    if config.mixup:
+    x, shares = batch.items, torch.ones_like(draws[:, 0])
+    if quantiles is not None:
         shares = mix_shares(spread(draws[:, 0], 1, SHARES)[:, 0], quantiles)
-    x = mixed(batch.items, partners(batch, batch.items), shares).repeat(draws.shape[1], 1, 1)
+        x = mixed(x, partners(batch, x), shares)
+    x = x.repeat(draws.shape[1], 1, 1)
     draws = draws.T.flatten()
     if config.view_warp:
         start, end = (config.view_warp * (2 * spread(draws, 2, WARP) - 1)).unbind(dim=1)

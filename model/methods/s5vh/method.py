@@ -93,8 +93,8 @@ class Method(FrameHashing):
     ignored_state = ("get_token_probs.", "classifier.weight", "hash_centers")  # of the release, or of the other mode
     pseudo_labels: Tensor
     hash_centers: Tensor
-    teacher_codes: Tensor
-    mix_quantiles: Tensor
+    teacher_codes: Tensor | None
+    mix_quantiles: Tensor | None
 
     def __init__(self, config, num_videos: int = 0, pseudo_labels: Tensor | None = None,
                  hash_centers: Tensor | None = None, frame_components: FrameAxes | None = None,
@@ -110,11 +110,9 @@ class Method(FrameHashing):
         self.register_buffer("pseudo_labels", torch.zeros(num_videos, C))
         self.head = (OrderedHead(config.hidden_size, K, config.num_segments, config.max_frames, config.head_dropout)
                      if ordered else None)
-        if teacher_codes is None:
-            teacher_codes = torch.zeros(num_videos, K, dtype=torch.int8)
         # Not in the state dict: they do not change, and a resumed run reads the artefact again.
         self.register_buffer("teacher_codes", teacher_codes, persistent=False)
-        self.register_buffer("mix_quantiles", beta_quantiles(config.mixup or 1.0), persistent=False)
+        self.register_buffer("mix_quantiles", beta_quantiles(config.mixup) if config.mixup else None, persistent=False)
         self.initialise()
         if pseudo_labels is not None:
             self.pseudo_labels.scatter_(1, pseudo_labels[:, None], 1.0)
@@ -202,17 +200,21 @@ class Method(FrameHashing):
 
         `tokens` as in `views`; they are of no use where videos are augmented.
         """
-        labels, targets = self.pseudo_labels[batch.index], self.teacher_codes[batch.index].float()
-        features = batch.items
+        features, labels = batch.items, self.pseudo_labels[batch.index]
+        targets = None
+        if self.config.teacher_weight and self.teacher_codes is not None:
+            targets = self.teacher_codes[batch.index].float()
         if batch.uniforms is not None and augmentation.augments(self.config):
             features, shares = augmentation.augmented(batch, self.config, self.mix_quantiles)
-            labels, targets = (mixed(rows, augmentation.partners(batch, rows), shares) for rows in (labels, targets))
+            labels = mixed(labels, augmentation.partners(batch, labels), shares)
+            if targets is not None:
+                targets = mixed(targets, augmentation.partners(batch, targets), shares)
             tokens = None
         views = self.views(features, batch.masks, batch.uniforms, tokens)
         return self._terms(batch, views, labels, targets)
 
-    def _terms(self, batch, views: Views, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The loss terms and their `total`; `labels` (B, C) are soft, `targets` (B, K) what is followed."""
+    def _terms(self, batch, views: Views, labels: Tensor, targets: Tensor | None) -> dict[str, Tensor]:
+        """The loss terms and their `total`; `labels` (B, C) are soft, `targets` (B, K) are followed, if any."""
         config, share = self.config, batch.share
         terms: dict[str, Tensor] = {}
         with torch.autocast(batch.items.device.type, enabled=False):
@@ -226,7 +228,7 @@ class Method(FrameHashing):
                                                              tau_plus=config.tau_plus)
             logits = views.center_logits.float() / (config.nbits * config.temperature_cluster)
             terms["center"] = share.mean(sum(center_alignment_loss(rows, labels) for rows in logits.chunk(2)) / 2)
-            if config.teacher_weight:
+            if targets is not None:
                 terms["follow"] = share.mean(code_following_loss(views.logits.float(), targets.repeat(2, 1)))
         weights = {"reconstruction": config.reconstruction_weight, "contrastive": config.alpha,
                    "center": config.a_cluster, "follow": config.teacher_weight}
