@@ -145,6 +145,13 @@ def made_from(artefact: Artefact, config, features: str, labels: str | None = No
     return origin | artefact.settings(config)
 
 
+def later_settings(config, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of keys that came after the files they shape, by name; None, as what a file does not name counts, for
+    a default. So files from before stay fresh, and one that was made with another value does not pass for them."""
+    return {name: None if getattr(config, name) == default else getattr(config, name)
+            for name, default in defaults.items()}
+
+
 def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
     """A fingerprint of what an artefact holds, as those made from it record it."""
     return "+".join(map(digest, arrays.values()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.artefact import Array, Artefact, Made, Making, later_settings
 from artefacts.clustering import cluster, nearest_anchors, seeded_clusters, unit_rows
 from artefacts.latents import LATENTS
 from artefacts.neighbor_graph import NEIGHBOR_GRAPH, proposed_clusters
@@ -61,12 +61,12 @@ class Anchors(_InSpace):
         Key("anchor_path", "path", None, "k-means anchors", file="final_train_anchors.h5", free=True),
     )
 
+    shaped_by = ("nclusters", "preprocess_seed")
+
     def settings(self, config) -> dict[str, Any]:
-        """`semantics` and `supervised` enter as None where they are as before there was a choice; the first as `space`,
-        since an artefact has its name."""
-        return {"nclusters": config.nclusters, "preprocess_seed": config.preprocess_seed,
-                "space": None if config.semantics == "means" else config.semantics,
-                "supervised": config.supervised or None}
+        """`semantics` enters as `space`, since an artefact has its name."""
+        later = later_settings(config, {"semantics": "means", "supervised": False})
+        return super().settings(config) | {"space": later["semantics"], "supervised": later["supervised"]}
 
     def arrays(self, config, split) -> dict[str, Array]:
         num_dims = LATENTS.arrays(config, split)["feats"].shape[1] if config.semantics == "means" else None

@@ -21,7 +21,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from artefacts.artefact import Array, Artefact, Made, Making
+from artefacts.artefact import Array, Artefact, Made, Making, later_settings
 from artefacts.clustering import cluster, signs_of_largest, unit_rows
 from artefacts.store import finite, ids_below
 from artefacts.trajectories import TRAJECTORIES, TrajectoryMap, trajectories
@@ -263,10 +263,8 @@ class NeighborGraph(Artefact):
                  "preprocess_seed")
 
     def settings(self, config) -> dict[str, Any]:
-        """With those of anchors where they are not the defaults: files made before these were keys do not name them."""
-        own = {"graph_anchor_neighbors": ANCHOR_NEIGHBORS, "graph_anchor_dims": ANCHOR_COLUMNS}
-        return super().settings(config) | {name: config[name] for name, default in own.items()
-                                           if config[name] != default}
+        return super().settings(config) | later_settings(
+            config, {"graph_anchor_neighbors": ANCHOR_NEIGHBORS, "graph_anchor_dims": ANCHOR_COLUMNS})
 
     def arrays(self, config, split) -> dict[str, Array]:
         return {"nodes": Array((None, None), finite), "widths": Array((None,), finite),

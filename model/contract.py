@@ -34,6 +34,10 @@ class Step:
         return (self.epoch + self.index / self.num_steps) / self.num_epochs
 
 
+Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+"""The first mAP of queries' codes and a database's codes, int8 +-1 (., K), by the labels of both, in this order."""
+
+
 class TrainingItems(Protocol):
     """The training split as `begin_epoch` and `fit` see it. N items, K bits."""
 
@@ -43,9 +47,8 @@ class TrainingItems(Protocol):
     groups: np.ndarray | None
     """(N,) what is held out together, as whole numbers; None where the config names no training groups."""
 
-    score: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float] | None
-    """The first mAP of queries' codes and a database's codes, int8 +-1 (., K), by the labels of both in this order;
-    None where nothing is evaluated."""
+    score: Score | None
+    """None where nothing is evaluated."""
 
     def __len__(self) -> int: ...
 

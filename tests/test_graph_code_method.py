@@ -99,12 +99,16 @@ def test_anchors_have_settings_of_their_own(project):
     path = project.folder / "checkpoint/tiny/GraphCode_16bit_anchors/last.pth"
     load_weights(model, torch.load(path, weights_only=True)["model_state_dict"], "last.pth")
     assert int(model.code.num_neighbors) == model.code._k == 4
+    assert made()[1:3] == (3, (20, 19))  # what the other values made does not pass for it
 
 
 def test_defaults_of_anchors_leave_what_a_dense_graph_is_made_from_as_it_was(project):
     config = load_config(project.config, dict(pair.split("=") for pair in SETTINGS))
-    assert set(NEIGHBOR_GRAPH.settings(config)) == {"num_neighbors", "embedding_dims", "compared_dims", "dense_limit",
-                                                    "num_graph_anchors", "preprocess_seed"}
+    settings = NEIGHBOR_GRAPH.settings(config)
+    later = {"graph_anchor_neighbors": None, "graph_anchor_dims": None}  # as what a file does not name
+    assert settings.items() >= later.items()
+    assert settings.keys() - later == {"num_neighbors", "embedding_dims", "compared_dims", "dense_limit",
+                                       "num_graph_anchors", "preprocess_seed"}
 
 
 def test_a_checkpoint_that_does_not_say_its_neighbors_has_those_of_its_config(project, tmp_path):

@@ -1,16 +1,15 @@
 """The training split as methods see it that look at all of it, before an epoch or to be fitted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dataset.batches import Batch, BatchSource
+from model.contract import Score
 
 BATCH = 256
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
-"""As of `model.contract.TrainingItems`."""
 
 
 class SourceItems:

@@ -15,7 +15,7 @@ from dataset.protocol import open_train, read_train_groups, read_train_labels
 from dataset.sources import open_source
 from dataset.views import EpochDraws
 from model import initial_model, load_weights, method_class
-from model.contract import HashingMethod, Step
+from model.contract import HashingMethod, Score, Step
 from model.weights import restore_state
 from optim import GroupedOptimizer, learning_rate
 from training import steps
@@ -33,7 +33,7 @@ from training.distributed import (
     rank,
 )
 from training.graphs import GraphedPasses, plain_passes
-from training.items import Score, SourceItems
+from training.items import SourceItems
 from training.run import Run, peak_memory, plain_settings
 from training.totals import EpochTotals
 from utils.cli import resume_command

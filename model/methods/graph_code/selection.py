@@ -7,7 +7,7 @@ setting is worth the mean of the four scores. First the weight is chosen, then n
 anchors are the nodes, the weight alone is: a graph over anchors takes minutes, and they are made of all videos.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +15,13 @@ import numpy as np
 from artefacts.neighbor_graph import Graph, dense_graph, embed, place, symmetric, warped_similarities
 from artefacts.rotation import Rotation, default_weight, fit_rotation
 from artefacts.trajectories import TrajectoryMap, trajectories
+from model.contract import Score
 from utils.errors import UserError
 
 FOLDS = 4
 WEIGHTS = (1, 0, 0.5, 2, 4)  # times the default, which of equals is taken
 NEIGHBORS = (5, 10)  # beside those of the graph
 NO_QUERY = -1
-
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
-"""mAP of queries' codes and a database's codes (int8 +-1), by the labels of both, in this order."""
 
 
 class Setting(NamedTuple):
