@@ -70,12 +70,12 @@ def main() -> None:
     counts = whole_rankings(result, retrieval, device)
     further = further_metrics(evaluation, counts)
     rows = [{"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
-            for ties in evaluation.map_at]
+            | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
     if arguments.baselines:
         rows = evaluate_baselines(open_train(trained), retrieval, config) + rows
     log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
-    log.info(format_table(rows, list(rows[0])))
+    log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
     epoch = checkpoint.get("epoch", -1) + 1 or None
     folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
@@ -87,7 +87,7 @@ def main() -> None:
             "baselines": rows if arguments.baselines else None})
     if arguments.report:
         written.append(write_page(folder, Subject(
-            config=config, retrieval=retrieval, result=result,
+            name=name, config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
             epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
             training=_training(trained, path), baselines=rows if arguments.baselines else [],

@@ -75,12 +75,13 @@ def test_an_unfinished_run_is_told_in_table_and_files(trained, tmp_path):
     own = (trained.logs / "map.txt").read_text()
     assert own.startswith(f"S5VH on tiny, checkpoint {trained.checkpoint}\n")
     write_checkpoint(tmp_path / "half.pth", content | {"finished": False, "epoch": 1})
-    result = succeed("eval.py", "--config", trained.config, "--checkpoint", tmp_path / "half.pth")
+    result = succeed("eval.py", "--config", trained.config, "--checkpoint", tmp_path / "half.pth", "--report")
     assert len(re.findall(r"^S5VH, epoch 2 of 3, unfinished +8 ", result.output, re.MULTILINE)) == 2
     folder = trained.logs / f"of_{tmp_path.name}_half"
     assert f"S5VH, epoch 2 of 3, unfinished on tiny, checkpoint {tmp_path}/half.pth" in (folder / "map.txt").read_text()
     assert json.loads((folder / "metrics.json").read_text())["details"]["unfinished"] is True
     assert (trained.logs / "map.txt").read_text() == own
+    assert "<h1>S5VH, epoch 2 of 3, unfinished on tiny, 8 bits</h1>" in (folder / "report.html").read_text()
     assert f"--checkpoint {tmp_path}/half.pth" in result.output.splitlines()[-1]
 
 
