@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.labels import read_class_names
+from dataset.missing import DATA_KEYS, missing_files
 from dataset.protocol import on_other_data, open_retrieval, open_train
 from inference.evaluation import (
     evaluate_baselines,
@@ -38,9 +39,9 @@ from model import build_model, load_weights
 from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
 from training.logs import log_to_console
 from training.run import read_metrics
-from utils.cli import choose_device, run_script
+from utils.cli import choose_device, close_with, end_with, run_script
 from utils.config import load_config
-from utils.config.arguments import ConfigParser, add_config_arguments
+from utils.config.arguments import ConfigParser, add_config_arguments, command_line
 
 log = logging.getLogger("eval")
 
@@ -50,46 +51,58 @@ def main() -> None:
     trained = config = given_config(arguments)
     if arguments.on:
         config = on_other_data(trained, load_config(arguments.on), arguments.on)
+    end_with(missing_files(config, config.dataset, arguments.on or arguments.config or arguments.checkpoint,
+                           [key for key in DATA_KEYS if arguments.baselines or not key.startswith("train_")]))
     device = choose_device(arguments.gpu)
     log_to_console()
 
     retrieval = open_retrieval(config)
     class_names = read_class_names(config.class_name_path if arguments.report else None,
                                    retrieval.database_labels.shape[1])
-    path = Path(arguments.checkpoint or chosen_checkpoint(trained))
-    checkpoint = read_checkpoint(path)
-    own = path.absolute() == chosen_checkpoint(trained).absolute()
-    folder = config.log_path if own else _folder_of(config, path)
+    own = chosen_checkpoint(trained)
+    path = Path(arguments.checkpoint or own)
+    checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
     result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)
 
-    rows = [{"method": config.model_name, "bits": config.nbits, "ties": ties} | metric_row(result.evaluation, ties)
-            for ties in result.evaluation.map_at]
-    if arguments.baselines:
-        rows = evaluate_baselines(open_train(trained), retrieval, config) + rows
-    columns = list(rows[0])
-    evaluation = result.evaluation
-    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
-             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
-    log.info(format_table(rows, columns))
-    log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+    name, evaluation = config.model_name + _stand(checkpoint, trained), result.evaluation
     counts = whole_rankings(result, retrieval, device)
     further = further_metrics(evaluation, counts)
+    rows = [{"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
+            | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
+    if arguments.baselines:
+        rows = evaluate_baselines(open_train(trained), retrieval, config) + rows
+    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
+             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
+    log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
+    log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
     epoch = checkpoint.get("epoch", -1) + 1 or None
-    write_results(folder, evaluation, further=further, details={
-        "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
-        "config_sha256": config.digest(), "codes": result.statistics,
-        "baselines": rows if arguments.baselines else None})
-    log.info("written: %s", Path(folder) / "map.txt")
+    folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
+    written = write_results(
+        folder, evaluation, further=further, about=f"{name} on {config.dataset}, checkpoint {path}", details={
+            "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
+            "unfinished": checkpoint.get("finished") is False, "extended_from": checkpoint.get("extended_from"),
+            "config_sha256": config.digest(), "codes": result.statistics,
+            "baselines": rows if arguments.baselines else None})
     if arguments.report:
-        page = write_page(folder, Subject(
-            config=config, retrieval=retrieval, result=result,
+        written.append(write_page(folder, Subject(
+            name=name, config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
             epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
             training=_training(trained, path), baselines=rows if arguments.baselines else [],
-            hash_centers=_hash_centers(checkpoint)))
-        log.info("written: %s", page)
+            hash_centers=_hash_centers(checkpoint))))
+    other = ["--checkpoint", str(path)] if arguments.checkpoint else []
+    close_with(written, command_line("search encode", arguments, *other, "--features", "FILE", "--out", "codes.h5"))
+
+
+def _stand(checkpoint: dict, config) -> str:
+    """What to say behind the name of a model whose training was extended or has not come to its end, "" of others."""
+    extended = checkpoint.get("extended_from")
+    text = f", extended from {extended[0]} epochs" if isinstance(extended, list) and extended else ""
+    if checkpoint.get("finished") is not False:
+        return text
+    return f"{text}, epoch {checkpoint.get('epoch', -1) + 1} of {config.num_epochs}, unfinished"
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,11 +14,12 @@ import argparse
 import logging
 
 from artefacts.cache import provide
+from dataset.missing import missing_files
 from dataset.protocol import labels_at_hand, open_train
 from model import method_class
 from training.fitting import fitting
 from training.logs import log_to_console
-from utils.cli import choose_device, run_script
+from utils.cli import choose_device, close_with, end_with, run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, command_line, config_from_arguments
 
 log = logging.getLogger("preprocess")
@@ -31,12 +32,16 @@ def main() -> None:
                         help="make every artefact anew, downloaded files included")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
+    end_with(missing_files(config, config.dataset, arguments.config, ("train_feat_path", "train_label_path")))
     device, command = choose_device(arguments.gpu), command_line("preprocess", arguments)
     log_to_console()
-    split = open_train(config)
-    provide(method_class(config).artefacts(config), config, split, force=arguments.force, device=device,
+    split, artefacts = open_train(config), method_class(config).artefacts(config)
+    provide(artefacts, config, split, force=arguments.force, device=device,
             fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info,
             true_labels=lambda: labels_at_hand(config, len(split)))
+    if not artefacts:
+        log.info("this method needs nothing made")
+    close_with([], command_line("train", arguments))
 
 
 if __name__ == "__main__":

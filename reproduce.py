@@ -8,7 +8,8 @@
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
 folders of its own. Cells that are done are skipped, one that was cut short continues. The tables `efficiency` and
 `frames` compare what networks cost before any training: they need no data and keep no runs. The table is written to
-<out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv.
+<out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv. Cells that
+these have from earlier runs under the same --set stay in them.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -25,6 +26,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -34,23 +36,28 @@ from inference.figures import Markup
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
 from tables.grid.costs import cost_figures, cost_lines, cost_records, describe_costs
-from tables.grid.estimate import duration, seconds_left, total
+from tables.grid.estimate import seconds_left, total
+from tables.grid.merge import merged
 from tables.grid.page import page_text, retrieval_figures
 from tables.grid.preparation import missing_data, preprocess, provide_data
+from tables.grid.published import PUBLISHED, without_differences
 from tables.grid.records import Record, collect, table_lines
 from tables.grid.report import circumstances, describe_columns, markdown, write_csv
 from tables.grid.runner import ROOT, Runner, run_cells, side_by_side, threads_per_cell
 from tables.grid.timing import training_seconds
 from tables.grid.transfer import transfer_records
-from utils.cli import choose_device, run_script
+from training.logs import duration
+from utils.cli import choose_device, end_with, program, run_script
 from utils.config import Config
 from utils.config.arguments import add_shared_arguments
+from utils.config.schema import known_keys
 from utils.errors import UserError
 from utils.files.lock import Lock
 from utils.files.writing import write_text
 from utils.registry import TABLES, plain_name
 
 TIMING_SECONDS = 40
+PLACES = "home_root", "data_root", "save_dir"  # keys that say where things lie
 
 
 def main() -> None:
@@ -65,8 +72,10 @@ def main() -> None:
     jobs = arguments.jobs or side_by_side(cells, device)
     if arguments.dry_run:
         _list(states, jobs, partial(training_seconds, device=device, num_threads=threads_per_cell(jobs)))
+        for message in missing_data(cells):
+            print(message, file=sys.stderr)
         return
-    _end_with(missing_data(cells))
+    end_with(missing_data(cells))
     with ExitStack() as locks:
         for path, advice in _locks(arguments, cells).items():
             locks.enter_context(Lock(path, f"Wait until it is done or end it, or {advice}."))
@@ -83,17 +92,38 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
     tqdm.write(f"{arguments.table}: {num_done} of {len(cells)} cells are done; "
                f"{jobs} side by side, threads of each: {num_threads}")
     provide_data(cells, tqdm.write)
-    with Runner(num_threads, arguments.gpu) as runner:
-        preprocess(states, runner, tqdm.write)
-        failures = run_cells(states, runner, jobs, tqdm.write)
+    try:
+        with Runner(num_threads, arguments.gpu) as runner:
+            preprocess(states, runner, tqdm.write)
+            failures = run_cells(states, runner, jobs, tqdm.write)
+    except KeyboardInterrupt:
+        _tell_kept(cells)
+        raise
     records = collect(cells, failures, device, baselines=table.baselines,
                       timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
     records += transfer_records(cells, records, baselines=table.baselines)
+    altered = [name for name, _ in arguments.overrides if name not in known_keys() or not known_keys()[name].free]
+    if altered:
+        records = without_differences(records)
+    shared = shlex.join(f"{name}={text}" for name, text in arguments.overrides if name not in PLACES)
+    records, num_kept = merged(Path(f"{_stem(arguments)}.csv"), records, shared)
     notes = [*table.notes, *describe_columns(cells, records, torch.get_num_threads())]
+    if altered and any(record["status"] == PUBLISHED for record in records):
+        notes.append(f"No difference to what is published is given, as --set changes {', '.join(altered)}.")
+    if num_kept:
+        notes.append(f"{num_kept} records are of earlier runs of this table and were kept as they were.")
     _publish(arguments, table.title, circumstances(device, num_threads, arguments.seeds), table_lines(records),
              notes, records, retrieval_figures)
     if failures:
         raise SystemExit(1)
+
+
+def _tell_kept(cells: Sequence[Cell]) -> None:
+    """What an interrupt has left, and how to go on."""
+    found = [state(cell.config, cell.transferred) for cell in cells]
+    again = shlex.join([*program("reproduce"), *(word for word in sys.argv[1:] if word != "--restart")])
+    tqdm.write(f"kept: {found.count(State.DONE)} of {len(cells)} cells are done, {found.count(State.PART)} have come "
+               f"part of their way. Go on with:\n{again}", file=sys.stderr)
 
 
 def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Sequence[Cell],
@@ -157,18 +187,10 @@ def _table(arguments: argparse.Namespace) -> tables.Table:
 def _cells(arguments: argparse.Namespace, table: tables.Table) -> list[Cell]:
     """Every cell; a config that is not there is told in a line of its own, exit status 2."""
     datasets = arguments.datasets or table.datasets
-    _end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
+    end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
                for path in missing_configs(table, arguments.configs, datasets)])
     return expand(plain_name(arguments.table), table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
                   num_seeds=arguments.seeds, settings=dict(arguments.overrides))
-
-
-def _end_with(errors: Sequence[str]) -> None:
-    """Tells all `errors`, a line each, and ends with exit status 2; goes on where there are none."""
-    for message in errors:
-        print(f"error: {message}", file=sys.stderr)
-    if errors:
-        raise SystemExit(2)
 
 
 def _list(cells: Mapping[Cell, State], jobs: int, probe: Callable[[Config], float]) -> None:

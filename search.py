@@ -19,6 +19,7 @@ if __name__ == "__main__":  # the imports take a moment
 import argparse
 import csv
 import io
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -40,8 +41,8 @@ from inference.code_file import (
 from inference.export import export
 from inference.index import Index, load_index, sole_writer
 from inference.recall import compare_with_exact
-from utils.cli import choose_device, run_script
-from utils.config.arguments import ConfigParser, add_config_arguments
+from utils.cli import choose_device, close_with, program, run_script
+from utils.config.arguments import ConfigParser, add_config_arguments, command_line
 from utils.errors import UserError
 from utils.files.writing import whole_file, write_text
 from utils.registry import EXPORTS, INDEX_KINDS
@@ -100,7 +101,8 @@ def encode(arguments: argparse.Namespace) -> None:
     check_format(arguments.out)
     codes = Encoder(arguments).encode()
     write_codes(arguments.out, codes)
-    print(f"written: {arguments.out}, {len(codes)} codes of {codes.num_bits} bits")
+    close_with([f"{arguments.out}, {len(codes)} codes of {codes.num_bits} bits"],
+               shlex.join([*program("search"), "index", "--codes", arguments.out, "--out", "videos.index"]))
 
 
 def build_or_add(arguments: argparse.Namespace) -> None:
@@ -119,11 +121,14 @@ def build_or_add(arguments: argparse.Namespace) -> None:
             raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
         index = _built_or_grown(arguments, codes)
         index.save(out)
-    print(f"written: {out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits")
     if not index.exact:
         found = compare_with_exact(index, k=RECALL_AT)
         print(f"recall@{found.k} {found.recall:.4f} (share of results within the true k-th distance), "
               f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
+    made_by = codes.made_from.get("checkpoint")
+    queries = ["--checkpoint", str(made_by), "--features", "FILE"] if made_by else ["--codes", "FILE"]
+    close_with([f"{out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits"],
+               shlex.join([*program("search"), "query", "--index", out, *queries]))
 
 
 def _built_or_grown(arguments: argparse.Namespace, codes: CodeSet) -> Index:
@@ -190,7 +195,8 @@ class Encoder:
         self.ids = self._read_ids(arguments.ids)
         self.batch_size = arguments.batch
         path = Path(arguments.checkpoint or chosen_checkpoint(config))
-        self.hasher = Hasher(config, read_checkpoint(path), str(path), choose_device(arguments.gpu))
+        checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
+        self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
 
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""

@@ -19,13 +19,14 @@ from collections.abc import Callable
 
 import torch
 
+from dataset.missing import missing_files
 from dataset.protocol import open_retrieval
 from inference.evaluation import evaluate_retrieval, first_map
 from training.distributed import join, rank_zero_speaks
 from training.logs import log_to_console
 from training.run import open_run
 from training.trainer import Trainer
-from utils.cli import run_script
+from utils.cli import close_with, end_with, run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, command_line, config_from_arguments
 
 
@@ -49,6 +50,7 @@ def main() -> None:
     log_to_console()
     if config.deterministic:  # else left alone: the call itself imports for seconds
         torch.use_deterministic_algorithms(True, warn_only=True)
+    end_with(missing_files(config, config.dataset, arguments.config))
     retrieval = open_retrieval(config) if config.label_path else None
 
     def metrics(encode: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
@@ -64,6 +66,8 @@ def main() -> None:
     else:
         with open_run(config, resume=arguments.resume, restart=arguments.restart) as run:
             trainer.fit(run)
+        close_with(run.written(), command_line("eval", arguments) if retrieval else
+                   command_line("search encode", arguments, "--features", "FILE", "--out", "codes.h5"))
 
 
 if __name__ == "__main__":

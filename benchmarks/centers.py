@@ -16,6 +16,7 @@ import numpy as np
 from artefacts.centers.descent import STARTS, solve_by_descent
 from artefacts.centers.solver import HashCenters, solve_hash_centers
 from artefacts.clustering import cluster, unit_rows
+from utils.cli import run_script
 from utils.cpus import available_cpus
 
 COLUMNS = ("solver", "least", "bound", "mean", "Pearson", "Spearman", "parted", "seconds")
@@ -77,4 +78,4 @@ def compare(solvers: dict[str, Callable[[np.ndarray, int], HashCenters]], semant
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -6,6 +6,7 @@ Every stage runs afresh, in a folder of its own that is removed afterwards. The 
 product of two 1024 x 1024 matrices on all threads: it says how quiet and how fast the machine was.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -14,11 +15,15 @@ import time
 
 import torch
 
+from utils.cli import run_script
+
 CONFIG = "configs/S5VH/digits.py"
 STAGES = (["preprocess.py"], ["train.py"], ["eval.py", "--baselines"])
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = os.path.join(folder, "digits")
         subprocess.run([sys.executable, "-m", "dataset.digits", "--out", data], check=True)
@@ -54,4 +59,4 @@ def calibration(seconds: float = 1.0, size: int = 1024) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

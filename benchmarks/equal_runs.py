@@ -20,6 +20,7 @@ import h5py
 import torch
 
 from dataset.digits import write_digits
+from utils.cli import run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASE = ["model_name=S5VH_release", "method=s5vh", "hash_center_mode=learned", "pseudo_label_update=release",
@@ -102,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

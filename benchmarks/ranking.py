@@ -29,6 +29,7 @@ from inference import index_kinds, nearest_codes
 from inference.codes import pack
 from inference.metrics import MAP_AT, Evaluation, evaluate
 from inference.recall import tie_aware_recall
+from utils.cli import run_script
 from utils.registry import INDEX_KINDS
 
 NUM_CLASSES = 239
@@ -207,4 +208,4 @@ def held_mib() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

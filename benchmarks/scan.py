@@ -29,6 +29,7 @@ from benchmarks.side_by_side import peak_memory
 from model.kernels import conv as causal_conv
 from model.kernels.conv import cpu as cpu_conv
 from model.kernels.scan import cpu, mamba_ssm, numba_engine, pytorch, reference, triton_engine
+from utils.cli import run_script
 
 
 def channel_first_loop(u, delta, A, Bm, C, D_skip, z, delta_bias) -> Tensor:
@@ -207,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -12,6 +12,7 @@ from artefacts.trajectories import cells_of, fit_trajectories, trajectories
 from dataset.features import as_frames, frame_layout
 from inference.codes import binarize_up
 from inference.encode import Features
+from inference.intervals import map_intervals
 from inference.metrics import evaluate
 from inference.report import metric_row
 from utils.errors import UserError
@@ -173,9 +174,9 @@ def baseline_table(train: Features, database: Features, queries: Features, datab
                    **evaluation: Any) -> list[dict[str, object]]:
     """Rows for `inference.report.format_table`: each baseline under each tie rule.
 
-    A row has `method`, `bits`, `ties`, `mAP@k` for each k, and `GmAP`. The methods are random codes; LSH, PCA signs,
-    spectral hashing and ITQ on frame means; ITQ on the means of five time segments; and ITQ on half-whitened
-    trajectories, which is the one to beat.
+    A row has `method`, `bits`, `ties`, `mAP@k` for each k, `GmAP`, and `intervals`, of each mAP@k by k. The methods
+    are random codes; LSH, PCA signs, spectral hashing and ITQ on frame means; ITQ on the means of five time segments;
+    and ITQ on half-whitened trajectories, which is the one to beat.
 
     Args:
         evaluation: keyword arguments of `inference.metrics.evaluate`. With queries_are_database the
@@ -200,8 +201,9 @@ def baseline_table(train: Features, database: Features, queries: Features, datab
     for method, (database_codes, query_codes) in codes.items():
         result = evaluate(database_codes if self_retrieval else query_codes, database_codes, query_labels,
                           database_labels, **evaluation)
+        intervals, _ = map_intervals(result, next(iter(result.ap.values())))
         rows += [{"method": method, "bits": num_bits, "ties": ties} | metric_row(result, ties)
-                 for ties in result.map_at]
+                 | {"intervals": intervals[ties]} for ties in result.map_at]
     return rows
 
 

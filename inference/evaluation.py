@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def whole_rankings(result: RetrievalResult, retrieval: Retrieval, device: torch.
                            include_self=retrieval.include_self, device=device)
 
 
-def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, object]:
+def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, Any]:
     """What metrics.json holds beside `evaluation`: mAP over whole rankings, and confidence intervals.
 
     `map_all`: {"expected": mAP@all}. `confidence`: `level`, `resamples`, `seed`, and the intervals as [low, high] under

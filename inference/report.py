@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 
 from inference.metrics import Evaluation
 from utils.files.writing import make_folder, write_text
@@ -33,8 +34,9 @@ def metric_row(evaluation: Evaluation, ties: str) -> dict[str, float]:
 
 
 def write_results(folder: str | os.PathLike, evaluation: Evaluation, *,
-                  details: Mapping[str, object] | None = None, further: Mapping[str, object] | None = None) -> None:
-    """Writes `map.txt` and `metrics.json` into `folder`, each whole or not at all.
+                  details: Mapping[str, object] | None = None, further: Mapping[str, object] | None = None,
+                  about: str = "") -> list[Path]:
+    """Writes `map.txt` and `metrics.json` into `folder`, each whole or not at all; their paths.
 
     map.txt has a line per tie rule and metric: mAP@k, GmAP (geometric mean) and rss_mAP (VHMT eq. 29).
     metrics.json is strict JSON; NaN and infinities in `details` become null.
@@ -42,6 +44,7 @@ def write_results(folder: str | os.PathLike, evaluation: Evaluation, *,
     Args:
         details: what else the reader needs (method, dataset, code statistics), nested as JSON allows.
         further: metrics beside those of `evaluation`, under keys of their own.
+        about: what was evaluated, for the head of map.txt.
 
     Raises:
         UserError: the folder or a file cannot be written.
@@ -51,8 +54,9 @@ def write_results(folder: str | os.PathLike, evaluation: Evaluation, *,
     content = _as_dict(evaluation) | {"details": dict(details or {})}
     assert not content.keys() & (further or {}).keys()
     metrics = json.dumps(_strict(content | dict(further or {})), indent=2, allow_nan=False)
-    write_text(folder / "map.txt", _map_text(evaluation))
+    write_text(folder / "map.txt", (f"{about}\n" if about else "") + _map_text(evaluation))
     write_text(folder / "metrics.json", metrics + "\n")
+    return [folder / "map.txt", folder / "metrics.json"]
 
 
 def _map_text(evaluation: Evaluation) -> str:

@@ -184,7 +184,8 @@ def test_table_ranks_learned_codes_above_chance():
         (method, ties) for method in ("random", "LSH, means", "PCA sign, means", "SH, means", "ITQ, means",
                                       "ITQ, 5 segments", "ITQ, half-whitened")
         for ties in ("index", "expected")]
-    assert all(list(row)[3:] == ["mAP@5", "mAP@20", "GmAP"] for row in rows)
+    assert all(list(row)[3:] == ["mAP@5", "mAP@20", "GmAP", "intervals"] for row in rows)
+    assert all(row["intervals"][5][0] <= row["mAP@5"] <= row["intervals"][5][1] for row in rows)
     found = {row["method"]: row["GmAP"] for row in rows if row["ties"] == "index"}
     # Four balanced classes: precision 1/4, so AP well below 0.3; the clusters are well apart, in three directions: of
     # the eight bits of PCA signs, five are noise.
@@ -197,7 +198,8 @@ def test_table_of_self_retrieval_finds_each_query_first():
     features, labels = clustered(60, 1)
     options = {"num_bits": 32, "map_at": (1,), "ties": ("worst", "expected"), "queries_are_database": True}
     rows = baseline_table(clustered(50, 3)[0], features, None, labels, labels, **options)
-    assert rows[0] == {"method": "random", "bits": 32, "ties": "worst", "mAP@1": 1.0, "GmAP": 1.0}
+    assert rows[0] == {"method": "random", "bits": 32, "ties": "worst", "mAP@1": 1.0, "GmAP": 1.0,
+                       "intervals": {1: (1.0, 1.0)}}
     alone = baseline_table(clustered(50, 3)[0], features, None, labels, labels, include_self=False, **options)
     assert alone[0]["mAP@1"] < 0.6
 

@@ -485,11 +485,22 @@ def test_print_config_shows_the_resolved_values(tmp_path, capsys):
     assert "file_path = 'checkpoint/toy/S5VH_32bit_x'\n" in shown
 
 
-def test_help_lists_every_key_once_below_a_short_usage(capsys):
+def told(capsys, *words):
     with pytest.raises(SystemExit):
-        parse("--help")
-    usage, table = capsys.readouterr().out.split("keys of a config")
-    assert usage.count("\n") < 25
+        parse(*words)
+    return capsys.readouterr().out
+
+
+def test_help_is_short_and_the_keys_stand_by_group(capsys):
+    assert "--help-keys GROUP" in told(capsys, "--help")
+    groups, table = told(capsys, "--help-keys"), told(capsys, "--help-keys", "all")
+    for owner in {key.owner for key in known_keys().values()}:
+        assert f"\n  {owner} " in groups
+        for group in {owner, owner.split()[-1]}:
+            listed = told(capsys, "--help-keys", group)
+            assert all((f"\n  {name}  (" in listed) == (key.owner == owner) for name, key in known_keys().items())
+    with pytest.raises(UserError, match="no such group"):
+        parse("--help-keys", "none")
     for name in known_keys():
         assert table.count(f"\n  {name}  (") == 1
     assert "mask_ratio  (float in (0, 1), default 0.5)" in table

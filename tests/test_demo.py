@@ -1,4 +1,4 @@
-"""The README's two minutes on a tiny budget, and its Python example as it is printed."""
+"""The README's two minutes on a tiny budget, and the help of every script."""
 
 import re
 
@@ -59,8 +59,14 @@ def test_paths_that_the_readme_names_exist():
         assert (ROOT / "".join(path)).exists(), path
 
 
-@pytest.mark.parametrize("script", ["preprocess.py", "train.py", "eval.py"])
-def test_help_names_every_key(script):
-    output = succeed(script, "--help").output
-    assert "nbits" in output
-    assert "tied_bits" in output
+@pytest.mark.parametrize("script", ["preprocess.py", "train.py", "eval.py", "search.py", "reproduce.py"])
+def test_help_is_short(script):
+    words = ["encode"] if script == "search.py" else []
+    assert succeed(script, *words, "--help").output.count("\n") < 60
+
+
+def test_the_readme_is_short_and_every_guide_is_in_the_index():
+    assert len((ROOT / "README.md").read_text().split()) <= 1000
+    index = (ROOT / "docs/README.md").read_text()
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "README.md" or f"({path.name})" in index, path.name

@@ -8,8 +8,9 @@ import torch
 from tables import Row, Table
 from tables.grid import timing
 from tables.grid.cells import expand
-from tables.grid.estimate import duration, seconds_left, total
+from tables.grid.estimate import seconds_left, total
 from tests.pipeline import ROOT
+from training.logs import duration
 from utils.config import load_config
 from utils.files.writing import write_text
 from utils.registry import TABLES

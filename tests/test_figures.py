@@ -137,7 +137,7 @@ def test_scatter_draws_every_point_once():
     paths = [*root.iter("path")]
     assert [path.get("d").count("M") for path in paths] == [5, *range(1, 11)]
     assert [path.get("class") for path in paths][:3] == ["points other", "points s0 round", "points s1 round"]
-    assert paths[6].get("class") == "points s0 square"
+    assert paths[6].get("class") == "points s5 round"
     assert paths[1].find("title").text == "<0>"
     scatter([("one", np.zeros((2, 2)))])  # all in one place
 

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as xml
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from inference.page import training
 from inference.page.embedding import embed
+from inference.page.rankings import mosaic
 from tests.pipeline import CLASSES, ROOT, make_project, message_of, run, succeed
 from utils.config import load_config
 
@@ -60,12 +63,11 @@ def test_every_section_and_figure_is_there(page):
     titles = {words(node) for node in page.iter("h3")}
     assert titles >= {
         "mAP@K under both tie rules", "Precision and recall by Hamming radius", "Precision@N", "Recall@N",
-        "Distances of relevant and irrelevant pairs", "Beside shallow codes of the same length", "Loss: total",
-        "Loss: reconstruction", "Loss: contrastive", "Loss: center", "Learning rate", "Label entropy", "mAP@K",
-        "Map of codes", "Bit balance", "Bit correlation", "Code usage", "Distances of hash centers",
-        "Most frequent codes"}
+        "Distances of relevant and irrelevant pairs", "Beside shallow codes of the same length",
+        "mAP@1 beside shallow codes of the same length", "Map of codes", "Bit balance", "Bit correlation", "Code usage",
+        "Distances of hash centers", "Most frequent codes"}
     figures = [*page.iter("figure")]
-    assert len(figures) >= 17
+    assert len(figures) >= 11
     for node in figures:
         assert node.find("h3").text
         assert node.find("svg").get("role") == "img"
@@ -96,7 +98,7 @@ def test_text_is_escaped(project, page, text):
 
 def test_key_figures_are_those_of_metrics_json(project, page):
     metrics = json.loads((project.logs / "metrics.json").read_text())
-    table = next(section(page, "retrieval").iter("table"))
+    table = next(section(page, "retrieval").find("details").iter("table"))
     rows = {words(row[0]): [words(cell) for cell in row[1:]] for row in table.find("tbody")}
     assert list(rows) == ["mAP@1", "mAP@5", "GmAP", "rss_mAP", "mAP@all"]
     for k in ("1", "5"):
@@ -120,34 +122,99 @@ def test_metrics_json_keeps_what_it_held(project):
     assert list(metrics) == ["map_at", "precision_at", "recall_at", "normaliser", "num_queries", "num_database",
                              "num_bits", "num_without_relevant", "queries_are_database", "include_self", "gmap",
                              "rss_map", "details", "map_all", "confidence"]
-    assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "config_sha256", "codes",
-                                        "baselines"}
+    assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "unfinished", "extended_from",
+                                        "config_sha256", "codes", "baselines"}
+
+
+def test_the_headline_is_the_first_metric_and_what_it_is_worth(project, page):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    rows = [row for row in metrics["details"]["baselines"] if row["ties"] == "expected"]
+    own, best = rows[-1], max(rows[:-1], key=lambda row: row["mAP@1"])
+    text = words(next(node for node in page.iter("div") if node.get("class") == "headline"))
+    low, high = metrics["confidence"]["map_at"]["expected"]["1"]
+    difference = f"{own['mAP@1'] - best['mAP@1']:+.4f}".replace("-", "−")
+    assert text.startswith(f"mAP@1{own['mAP@1']:.4f}")
+    assert f"95% interval {low:.4f} to {high:.4f}" in text
+    assert difference in text
+    assert f"the best shallow code of the same length, {best['method']} ({best['mAP@1']:.4f})" in text
+    assert ("over the best" if difference.startswith("+") else "below the best") in text
+    for row in metrics["details"]["baselines"]:
+        for k in ("1", "5"):
+            assert row["intervals"][k][0] <= row[f"mAP@{k}"] <= row["intervals"][k][1]
+
+
+def test_each_method_has_a_row_under_either_tie_rule(project, page):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    switch = next(node for node in page.iter("div") if node.get("class") == "switch")
+    assert [(node.get("id"), node.get("checked")) for node in switch.iter("input")] == [
+        ("ties-expected", "checked"), ("ties-index", None)]
+    for rule in ("expected", "index"):
+        rows = [row for row in metrics["details"]["baselines"] if row["ties"] == rule]
+        body = next(node for node in switch if node.get("class") == f"of-{rule}").find(".//tbody")
+        assert [words(row[0]) for row in body] == [row["method"] for row in rows]
+        assert [row.get("class") for row in body] == [None] * (len(rows) - 1) + ["own"]
+        for column, name in enumerate(("mAP@1", "mAP@5", "GmAP"), 1):
+            best = max(row[name] for row in rows)
+            assert [words(row[column]) for row in body] == [f"{row[name]:.4f}" for row in rows]
+            assert [row[column].find("b") is not None for row in body] == [row[name] == best for row in rows]
+
+
+def test_the_first_chart_compares_all_methods(page):
+    chart = next(section(page, "retrieval").iter("figure"))
+    rows = list(chart.iter("g"))
+    values = [float(re.search(r": ([\d.]+) \(", node.find("title").text).group(1)) for node in rows]
+    assert values == sorted(values, reverse=True)
+    assert [node.get("class") for node in rows].count("row s0") == 1
+    own = next(node for node in rows if node.get("class") == "row s0")
+    assert own.find("title").text.startswith("S5VH: ")
 
 
 def test_rankings_are_in_order_and_their_hits_share_the_class(page):
-    table = next(section(page, "rankings").iter("table"))
-    rows = list(table.find("tbody"))
-    assert len(rows) == 10
+    grids = list(section(page, "rankings").iter("article"))
+    assert len(grids) == 10
     found = set()
-    for row in rows:
-        assert len(row) == 11
-        assert all(cell.find("img") is not None for cell in row)
-        distances = [int(re.search(r"d (\d+)", words(cell.find("b"))).group(1)) for cell in row[1:]]
+    for query, *results in grids:
+        assert len(results) == 10
+        assert query.get("class") == "query"
+        assert all(cell.find("label/img") is not None for cell in (query, *results))
+        distances = [int(re.search(r"d (\d+)", words(cell.find("b"))).group(1)) for cell in results]
         assert all(a <= b for a, b in pairwise(distances))
-        for cell in row[1:]:
-            hit = words(cell.find("span")) == words(row[0])
+        assert len({words(cell.find("i")) for cell in results}) == 10
+        for cell in results:
+            hit = words(cell.find("span")) == words(query.find("span"))
             assert cell.get("class") == ("hit" if hit else "miss")
             assert words(cell.find("b")).startswith("✓") == hit
+            assert cell.find("label/input").get("aria-label") == f"enlarge video {words(cell.find('i'))[1:]}"
             found.add(hit)
     assert found == {True, False}
 
 
-def test_training_curves_show_every_epoch(page):
-    for node in section(page, "training").iter("figure"):
-        if node.find("h3").text == "Loss: total":
-            assert [title.text.partition(" at ")[2] for title in node.iter("title")] == ["1", "2", "3"]
-            return
-    pytest.fail("no curve of the loss")
+def test_a_mosaic_has_the_frames_in_reading_order():
+    video = np.arange(8, dtype=np.float32).repeat(6).reshape(8, 6) / 255
+    pixels = mosaic(video, [2, 3])
+    assert pixels.shape == (5, 7)
+    assert (pixels[0, 0], pixels[0, 4], pixels[3, 0], pixels[3, 4]) == (0, 2, 5, 7)
+    assert (pixels[2] == 128).all()
+    assert (pixels[:, 3] == 128).all()
+
+
+def test_training_stands_folded_and_few_epochs_as_numbers(project, page):
+    details, = section(page, "training").findall("details")
+    assert details.get("open") is None
+    rows = {words(row[0]): [words(cell) for cell in row[1:]] for row in details.find(".//tbody")}
+    assert {"Loss: total", "Loss: center", "Learning rate", "Label entropy", "mAP@1"} <= rows.keys()
+    recorded = [json.loads(line) for line in (project.logs / "metrics.jsonl").read_text().splitlines()]
+    assert rows["Loss: total"] == [f"{row['loss/total']:.4g}" for row in recorded]
+    assert rows["mAP@1"] == ["-", *(f"{row['expected/mAP@1']:.4g}" for row in recorded[1:])]
+    assert not [*details.iter("figure")]
+
+
+def test_training_curves_show_every_epoch(project, page):
+    rows = [{"epoch": epoch, "loss/total": 1 / epoch, "lr": 0.1} for epoch in range(1, 6)]
+    subject = SimpleNamespace(training=rows, evaluation=SimpleNamespace(map_at={"expected": {}}))
+    figures = {node.find("h3").text: node for node in xml.fromstring(training.section(subject)).iter("figure")}
+    assert [title.text.partition(" at ")[2] for title in figures["Loss: total"].iter("title")] == [*"12345"]
+    assert "Learning rate" in figures
 
 
 def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
@@ -160,7 +227,7 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
     page = xml.fromstring(page.read_text(encoding="utf-8"))
     assert "No metrics.jsonl" in words(section(page, "training"))
     assert not [*page.iter("img")]
-    spans = {words(node) for row in section(page, "rankings").iter("tbody") for node in row.iter("span")}
+    spans = {words(node) for node in section(page, "rankings").iter("span")}
     assert spans == {"0", "1", "2", "3", "4"}
     assert "Beside shallow codes of the same length" not in words(page)
 
@@ -180,12 +247,12 @@ def test_queries_that_are_the_database_and_half_distances(tmp_path):
                      "tied_bits=zero", "num_epochs=1", "frame_shape=[4,2]")
     page = xml.fromstring((project.logs / "report.html").read_text(encoding="utf-8"))
     assert "30, each left out of its own ranking" in words(page.find("body/header"))
-    rows = next(section(page, "rankings").iter("tbody"))
+    rows = [*section(page, "rankings").iter("article")]
     shown = [re.search(r"d ([\d.]+)", words(cell.find("b"))).group(1) for row in rows for cell in row[1:]]
     assert any(distance.endswith(".5") for distance in shown)
     assert all(float(distance) <= 8 for distance in shown)
     for row in rows:
-        own, *found = (cell.find("img").get("src") for cell in row)
+        own, *found = (cell.find("label/img").get("src") for cell in row)
         assert own not in found
 
 
@@ -258,8 +325,9 @@ def test_colours_stand_out_from_the_page(mode):
     colours = colours_of(mode)
     luminance = {name: float(colour @ [0.2126, 0.7152, 0.0722]) + 0.05 for name, colour in colours.items()}
     for name in ("text", "soft", "link", "hit", *SERIES):
-        ratio = luminance[name] / luminance["page"]
-        assert max(ratio, 1 / ratio) >= (3 if name in SERIES else 4.5), name
+        for ground in ("page",) if name in SERIES else ("page", "raised"):
+            ratio = luminance[name] / luminance[ground]
+            assert max(ratio, 1 / ratio) >= (3 if name in SERIES else 4.5), (name, ground)
 
 
 @pytest.mark.parametrize("viewer", VIEWERS)

@@ -311,11 +311,11 @@ def test_activitynet_from_features_to_published_columns(activitynet):
     assert [row["source"] for row in published] == ["S5VH README", "S5VH released logs",
                                                     "AutoSSVH repository issue 2 (author's figure data)"]
     assert [float(row["published mAP@5"]) for row in published] == [0.18, 0.18, 0.207]
-    difference = float(ours["mAP@5 by index"]) - 0.18
-    assert float(published[0]["difference mAP@5"]) == pytest.approx(difference, abs=1e-12)
+    assert 0 <= float(ours["mAP@5 by index"]) <= 1
+    assert "difference mAP@5" not in ours  # as the settings are not the published ones
     text = (activitynet.folder / "results/main.md").read_text()
-    assert f"| S5VH, published: S5VH README | 16 | 0.18 ({difference:+.4f}) |" in text
-    assert "ours, ties by index, minus it" in text
+    assert "| S5VH, published: S5VH README | 16 | 0.18 |" in text
+    assert "--set changes S5VH_type, num_epochs, batch_size" in text
 
 
 def test_the_page_has_the_table_and_its_charts(activitynet):

@@ -1,9 +1,11 @@
 """`import vh` and the command `vh`, from a folder that is not the project's."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as xml
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,7 +128,7 @@ def test_one_file_is_enough_for_the_scripts(trained, elsewhere):
 
 def test_the_readme_example_runs_elsewhere(trained, elsewhere, monkeypatch):
     """As it stands, on another model, whose features it draws from the model's own shape."""
-    snippet = re.search(r"## From Python\n.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    snippet = re.search(r"## Your own features\n.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
     names: dict = {}
     load = vh.load
     monkeypatch.setattr(vh, "load", lambda path: load(trained.checkpoint))
@@ -217,6 +219,34 @@ def test_init_with_labels_of_another_key(trained, elsewhere, monkeypatch, capsys
         assert words in error
         assert error.count("\n") == 1
         assert not Path("new.py").exists()
+
+
+def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys):
+    for name in ("one", "two"):
+        folder = elsewhere / "logs" / name
+        folder.mkdir(parents=True)
+        for row in range(1, 4):
+            with open(folder / "metrics.jsonl", "a") as file:
+                file.write(json.dumps({"epoch": row, "loss/total": 1 / row, "seconds": 30.0,
+                                       "expected/mAP@5": row / 10}) + "\n")
+    (elsewhere / "logs/one/metrics.json").write_text(json.dumps({
+        "map_at": {"expected": {"5": 0.25}}, "gmap": {"expected": 0.125}, "num_bits": 8, "normaliser": "k",
+        "details": {"dataset": "tiny"}}))
+    assert own_command(monkeypatch, "compare", "logs/one", "logs/two/", "--out", "c.html") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "dataset", "bits", "AP", "divided", "by", "epochs", "mAP@5", "GmAP", "minutes",
+                                "of", "training"]
+    assert lines[1].split() == ["one", "tiny", "8", "k", "3", "0.2500", "0.1250", "1.5000"]
+    assert lines[2].split() == ["two", "-", "-", "-", "3", "-", "-", "1.5000"]
+    page = xml.fromstring(Path("c.html").read_text(encoding="utf-8"))
+    assert [node.find("h3").text for node in page.iter("figure")] == ["Loss: total", "mAP@5"]
+    assert all({"one", "two"} == {"".join(item.itertext()) for item in node.iter("li")} for node in page.iter("figure"))
+    for folders, words in ((["logs"], "no run here"), (["logs/one", "logs/one"], "named twice")):
+        assert own_command(monkeypatch, "compare", *folders) == 2
+        assert words in capsys.readouterr().err
+    (elsewhere / "logs/two/metrics.json").write_text('{"map_at": 1}')
+    assert own_command(monkeypatch, "compare", "logs/two") == 2
+    assert "not what eval.py writes" in capsys.readouterr().err
 
 
 def test_the_api_does_not_import_torch_before_it_is_used():

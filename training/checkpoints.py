@@ -49,15 +49,18 @@ def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.
             keep_as(path, previous)
 
 
-def read_checkpoint(path: str | os.PathLike) -> dict:
+def read_checkpoint(path: str | os.PathLike, train: str = "") -> dict:
     """The content of a checkpoint of ours or of a release, on the CPU; it holds `model_state_dict`.
+
+    Args:
+        train: the command that makes it, for the message where it is not there.
 
     Raises:
         UserError: no such file, truncated, damaged, no checkpoint, or one that holds Python objects.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no checkpoint here. Train first (python train.py --config ...), or name "
+        raise UserError(f"{path}: no checkpoint here. Train first ({train or 'python train.py --config ...'}), or name "
                         "another file with --checkpoint.")
     try:
         swollen = _swollen_entry(path)

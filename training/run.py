@@ -2,8 +2,8 @@
 
 `last.pth` holds the method's whole state, that of the optimiser, and the epoch. No generator's state is needed between
 epochs, as every draw is a function of (seed, epoch, video). A run is not overwritten without --restart, and not
-continued under other settings than those that are free to change (`Key.free`). docs/faults.md says, row by row with
-its test, what becomes of a run that is stopped, killed or disturbed.
+continued under other settings than those that are free to change (`Key.free`), but for more epochs. docs/faults.md
+says, row by row with its test, what becomes of a run that is stopped, killed or disturbed.
 """
 
 import csv
@@ -97,6 +97,9 @@ class Run:
             within = self.state.get("unfinished")
             log.info("resuming after epoch %d of %d%s", self.first_epoch, self.config.num_epochs,
                      f" and {within['steps']} steps of the next" if within else "")
+            if planned := self._noted.get("extended_from"):
+                log.info("extended from %d epochs: the learning rate follows the longer schedule from here on, so that "
+                         "the result is not that of a run begun with %d", planned[-1], self.config.num_epochs)
 
     def record(self, row: dict[str, float]) -> None:
         """Adds one epoch's metrics to metrics.jsonl, metrics.csv and TensorBoard where it is installed."""
@@ -122,8 +125,14 @@ class Run:
         """
         for lock in self._locks:
             lock.check()
-        write_checkpoint(self.checkpoints / name, content,
+        write_checkpoint(self.checkpoints / name, content | self._noted,
                          previous=self.checkpoints / PREVIOUS if name == LAST else None)
+
+    def written(self) -> list[Path]:
+        """The files of the run that are there."""
+        files = [*(self.checkpoints / name for name in (LAST, BEST, MODEL)), self.logs / "log.txt",
+                 *(self.logs / name for name in _WRITTEN_HERE)]
+        return [path for path in files if path.exists()]
 
     def close(self) -> None:
         """Ends the log and lets other processes into the folders."""
@@ -134,7 +143,8 @@ class Run:
     def _open(self, resume: bool, restart: bool) -> None:
         last = self.checkpoints / LAST
         if last.exists() and not resume and not restart:
-            raise UserError(f"{last}: this run exists already. Add --resume to continue it, --restart to discard "
+            raise UserError(f"{last}: this run exists already. Add --resume to continue it (with a higher num_epochs "
+                            "to extend it), --restart to discard "
                             "it, or set run_name to begin another.")
         files = [last, *(self.checkpoints / name for name in (BEST, MODEL, PREVIOUS))]
         for path in (*files, *(self.logs / name for name in _WRITTEN_HERE)):
@@ -143,6 +153,7 @@ class Run:
             for path in (*files, *(self.logs / name for name in _LOGS), *self.logs.glob("events.out.tfevents.*")):
                 path.unlink(missing_ok=True)
         self.state = self._read_last(last) if last.exists() else None
+        self._extend()
         self._check_settings(last)
         self._rows = self._read_rows()
 
@@ -162,6 +173,16 @@ class Run:
         """The recorded epochs up to the checkpoint; rows past it will be made again."""
         rows = read_metrics(self.logs) if self.state else []
         return [row for row in rows if row["epoch"] <= self.first_epoch]
+
+    def _extend(self) -> None:
+        """Takes more epochs than the run was begun for as its continuation, which every later checkpoint says."""
+        state = self.state or {}
+        self._noted = {"extended_from": state["extended_from"]} if state.get("extended_from") else {}
+        settings = state.get("config")
+        planned = settings.get("num_epochs") if isinstance(settings, dict) else None
+        if isinstance(settings, dict) and isinstance(planned, int) and self.config.num_epochs > planned:
+            self._noted = {"extended_from": [*(state.get("extended_from") or ()), planned]}
+            state |= {"config": settings | {"num_epochs": self.config.num_epochs}, "finished": False}
 
     def _check_settings(self, path: Path) -> None:
         if not self.state:

@@ -34,6 +34,7 @@ from training.distributed import (
 )
 from training.graphs import GraphedPasses, plain_passes
 from training.items import SourceItems
+from training.logs import epoch_line
 from training.run import Run, peak_memory, plain_settings
 from training.totals import EpochTotals
 from utils.cli import resume_command
@@ -117,7 +118,7 @@ class Trainer:
             restore_state(self.model, state, "the first process")
         row = {"epoch": 1, **self.model.tracked(), "seconds": round(time.perf_counter() - started, 3)}
         row |= from_rank_zero(lambda: self._evaluate(stop))
-        log.info(_line(row, 1))
+        log.info(epoch_line(row, 1))
         run.record(row)
         if self.model.training_only:
             run.save(self._shared_state(0), MODEL)
@@ -128,7 +129,7 @@ class Trainer:
         return {name: value.cpu() for name, value in self.model.state_dict().items()}
 
     def _epochs(self, run: Run, stop: StopRequest, best: float, stale: int) -> None:
-        config = self.config
+        config, started = self.config, time.perf_counter()
         for epoch in range(run.first_epoch, config.num_epochs):
             last = epoch + 1 == config.num_epochs
             evaluates = last or (config.eval_every and (epoch + 1) % config.eval_every == 0)
@@ -143,7 +144,8 @@ class Trainer:
                 best, stale = max(best, row[self._first_metric]), 0 if improved else stale + 1
                 if improved and config.select == "best_on_test":
                     run.save(self._shared_state(epoch), BEST)
-            log.info(_line(row, config.num_epochs))
+            left = (time.perf_counter() - started) / (epoch + 1 - run.first_epoch) * (config.num_epochs - epoch - 1)
+            log.info(epoch_line(row, config.num_epochs, left))
             run.record(row)
             stopping = bool(config.early_stop) and stale >= config.early_stop
             if (last or stopping) and self.model.training_only:
@@ -293,7 +295,3 @@ class Trainer:
         if self.device.type == "cuda":
             log.info("peak GPU memory: %.0f MiB", torch.cuda.max_memory_allocated(self.device) / 2**20)
 
-
-def _line(row: Mapping[str, float], num_epochs: int) -> str:
-    values = " ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in row.items() if name != "epoch")
-    return f"epoch {row['epoch']}/{num_epochs} {values}"

@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +62,20 @@ def resume_command() -> str:
         words = sys.orig_argv if typed else [*program(Path(sys.argv[0]).stem), *sys.argv[1:]]
     words = [word for word in words if word != "--restart"]
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def end_with(errors: Sequence[str]) -> None:
+    """Tells all `errors`, a line each, and ends with exit status 2; goes on where there are none."""
+    for message in errors:
+        print(f"error: {message}", file=sys.stderr)
+    if errors:
+        raise SystemExit(2)
+
+
+def close_with(written: Sequence[object], following: str = "") -> None:
+    """The last line of a script: every file that it wrote, and the command that comes next."""
+    print("; ".join([*([f"written: {', '.join(map(str, written))}"] if written else []),
+                     *([f"next: {following}"] if following else [])]))
 
 
 def program(script: str) -> list[str]:

@@ -6,7 +6,7 @@
     vh search encode --checkpoint checkpoint/mine/S5VH_64bit/last.pth --features features.h5 --out codes.h5
 
 preprocess, train, eval, search and reproduce are the scripts of the same names, with their options; `vh COMMAND --help`
-tells them. init, env and version are told below.
+tells them. The others are told below.
 """
 
 from utils.signals import end_in_one_line
@@ -58,13 +58,17 @@ def _own_command() -> None:
     init.add_argument("features", nargs="+", metavar="FILE", help="training features, (N, T, F), seen as one")
     init.add_argument("--bits", type=int, default=64, metavar="K", help="length of the codes (default: 64)")
     init.add_argument("--out", required=True, metavar="FILE.py", help="the config to write")
-    init.add_argument("--method", metavar="NAME", help="a file of model/methods/ (default: that of the README)")
+    init.add_argument("--method", metavar="NAME", help="a file of model/methods/ (default: the paper's)")
     init.add_argument("--database", nargs="+", metavar="FILE", help="features to search in (default: those)")
     init.add_argument("--labels", nargs="+", metavar="FILE", help="labels of the database; only evaluation needs them")
     init.add_argument("--queries", nargs="+", metavar="FILE", help="features of the queries (default: the database)")
     init.add_argument("--query-labels", nargs="+", metavar="FILE", help="labels of the queries")
     init.add_argument("--replace", action="store_true", help="overwrite the config at --out")
     init.set_defaults(run=_init)
+    compare = commands.add_parser("compare", help="runs side by side: one table, and their curves on one page")
+    compare.add_argument("runs", nargs="+", metavar="FOLDER", help="folders of logs, logs/<dataset>/<run>")
+    compare.add_argument("--out", default="compare.html", metavar="FILE", help="the page (default: %(default)s)")
+    compare.set_defaults(run=_compare)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -79,6 +83,12 @@ def _environment(arguments: argparse.Namespace) -> None:
     from vh.environment import report
 
     print(report())
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from vh.compare import compare
+
+    print(compare(arguments.runs, arguments.out))
 
 
 def _init(arguments: argparse.Namespace) -> None:

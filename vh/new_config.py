@@ -112,7 +112,7 @@ def _text(path: Path, base: Path, values: dict[str, object], split: VideoFeature
     commands = "".join(f"#     {line}\n" for line in _commands(path, values["label_path"] is not None))
     lines = "".join(f"{name} = {pprint.pformat(value, width=100)}\n" for name, value in values.items())
     return (f"# {count}, {split.dtype.name}.\n{commands}# Every other key, with its default and meaning: "
-            f"vh train --help\n_base_ = {str(base)!r}\n\n{lines}")
+            f"vh train --help-keys\n_base_ = {str(base)!r}\n\n{lines}")
 
 
 def _write(path: Path, text: str) -> None:

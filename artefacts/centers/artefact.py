@@ -1,5 +1,6 @@
 """The hash centers as an artefact: solved from the semantics of the clusters. C centers, K bits."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,9 @@ from artefacts.store import plus_minus_one
 from utils.config.keys import NON_NEGATIVE, POSITIVE, Key, choice
 
 MAX_SWEEPS = 20
+_NOT_SHOWN = {"release_score"}  # every balanced code reaches its maximum
+_MEANINGS = ("distances in bits; gilbert varshamov: a least distance that so many codes can surely have;",
+             "pearson, spearman: how well distances follow the likeness of the clusters, - where all are equal")
 
 
 class SolvedCenters(Artefact):
@@ -64,11 +68,16 @@ HASH_CENTERS = SolvedCenters()
 
 
 def quality_table(start: CenterMeasures, end: CenterMeasures) -> str:
-    """A table of the measures, start beside end, one per line."""
+    """A table of the measures, start beside end, one per line, and what they mean."""
     lines = [f"{'hash centers':<22}{'start':>10}{'end':>10}"]
     for (name, before), after in zip(asdict(start).items(), asdict(end).values(), strict=True):
-        lines.append(f"{name.replace('_', ' '):<22}{before:>10.4g}{after:>10.4g}")
-    return "\n".join(lines)
+        if name not in _NOT_SHOWN:
+            lines.append(f"{name.replace('_', ' '):<22}{_text(before):>10}{_text(after):>10}")
+    return "\n".join([*lines, *_MEANINGS])
+
+
+def _text(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
 
 
 def _quality(solved: HashCenters) -> dict:

@@ -5,6 +5,7 @@ from inference.figures.charts import (
     Bars,
     Line,
     bar_chart,
+    dot_chart,
     figure,
     heat_map,
     line_chart,
@@ -15,5 +16,5 @@ from inference.figures.charts import (
 from inference.figures.markup import Markup, join, tag
 from inference.figures.png import png_uri
 
-__all__ = ["Axes", "Bars", "Line", "Markup", "bar_chart", "figure", "heat_map", "join", "line_chart", "png_uri",
-           "point_class", "scatter", "series_names", "tag"]
+__all__ = ["Axes", "Bars", "Line", "Markup", "bar_chart", "dot_chart", "figure", "heat_map", "join", "line_chart",
+           "png_uri", "point_class", "scatter", "series_names", "tag"]

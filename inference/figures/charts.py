@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 360, 216
 NUM_COLOURS = 6
 
 _TOP, _RIGHT, _BOTTOM = 22, 12, 34
+_ROW = 19  # the height of a row of a dot chart
 _LETTER = 5.6  # the width of a digit in a tick label
 _MARKED = 60  # lines of more points go without markers
 _NUMBERED = 10  # more bars than these go without their values
@@ -84,10 +85,31 @@ def bar_chart(categories: Sequence[str], bars: Sequence[Bars], axes: Axes) -> Ma
     return _svg(axes, x, y, ticks, marks)
 
 
+def dot_chart(names: Sequence[str], values: Sequence[float], ranges: Sequence[Sequence[float]], *, marked: int,
+              axis: str) -> Markup:
+    """A row per name: its value as a dot on a line from the low to the high end of its range; one row is coloured."""
+    left = 12 + _LETTER * max(map(len, names))
+    x = linear([end for pair in ranges for end in pair], left, WIDTH - _RIGHT - 40, zero=True, most=3)
+    bottom = _TOP + _ROW * len(names)
+    marks = [tag("path", d=f"M{x(tick):.1f} {_TOP}V{bottom}", class_="grid") for tick in x.ticks]
+    marks += [tag("text", label(tick), x=float(x(tick)), y=bottom + 14, class_="tick middle") for tick in x.ticks]
+    for place, (name, value, (low, high)) in enumerate(zip(names, values, ranges, strict=True)):
+        y = _TOP + _ROW * (place + 0.5)
+        text = f"{value:.4f}"
+        marks.append(tag("g", tag("title", f"{name}: {text} ({low:.4f} to {high:.4f})"),
+                         tag("text", name, x=left - 8, y=y + 3.5, class_="tick end"),
+                         tag("path", d=f"M{x(low):.1f} {y:.1f}H{x(high):.1f}", class_="line"),
+                         tag("path", d=_MARKERS[0], transform=f"translate({x(value):.1f} {y:.1f})", class_="marker"),
+                         tag("text", text, x=WIDTH - _RIGHT, y=y + 3.5, class_="tick end"),
+                         class_="row s0" if place == marked else "row s5"))
+    return tag("svg", *marks, tag("text", axis, x=(left + WIDTH - 52) / 2, y=bottom + 29, class_="axis middle"),
+               viewBox=f"0 0 {WIDTH} {bottom + 34}", role="img", aria_label=f"{axis} of {len(names)} methods")
+
+
 def scatter(groups: Sequence[tuple[str, np.ndarray]], num_background: int = 0) -> Markup:
     """Points (n, 2) of named groups without axes; the first `num_background` groups are grey and lie below.
 
-    Of ten groups in front the first five are round, the others square, in the same five colours.
+    The first six groups in front are round, in six colours; more would be square in the same.
     """
     everything = np.concatenate([points for _, points in groups])
     low, span = everything.min(axis=0), np.ptp(everything, axis=0).max() or 1.0
@@ -103,7 +125,7 @@ def scatter(groups: Sequence[tuple[str, np.ndarray]], num_background: int = 0) -
 
 def point_class(place: int) -> str:
     """The classes of the group at `place` in a scatter chart; negative: background."""
-    return "other" if place < 0 else f"s{place % 5} {'round' if place < 5 else 'square'}"
+    return "other" if place < 0 else f"s{place % NUM_COLOURS} {'round' if place < NUM_COLOURS else 'square'}"
 
 
 def heat_map(matrix: np.ndarray, axis: str) -> Markup:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-_VOID = {"img", "meta"}
+_VOID = {"img", "input", "meta"}
 
 
 class Markup(str):

@@ -25,7 +25,7 @@ from inference.ranking import hamming
 from inference.statistics import bit_correlation, code_usage
 
 _SEED = 1
-_NUM_COLOURED = 10
+_NUM_COLOURED = 6  # as many as there are colours
 _FREQUENT = 10
 _ROWS_AT_ONCE = 1024
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inference.figures import Markup, tag
 from inference.page import codes, quality, rankings, training
+from inference.page.headline import headline
 from inference.page.subject import Subject
 from utils.files.writing import write_text
 
@@ -35,7 +36,7 @@ def write_page(folder: str | os.PathLike, subject: Subject) -> Path:
 
 def page_text(subject: Subject) -> str:
     """The page, well-formed as XML too; nothing in it is loaded from elsewhere."""
-    title = f"{subject.config.model_name} on {subject.config.dataset}, {subject.config.nbits} bits"
+    title = f"{subject.name} on {subject.config.dataset}, {subject.config.nbits} bits"
     sections = [tag("section", tag("h2", name), make(subject), id=key) for key, (name, make) in _SECTIONS.items()]
     return html_page(title, _header(subject, title), tag("main", *sections, _config(subject)))
 
@@ -52,7 +53,7 @@ def html_page(title: str, *content: Markup) -> str:
 def _header(subject: Subject, title: str) -> Markup:
     links = [tag("a", name, href=f"#{key}") for key, (name, _) in _SECTIONS.items()]
     facts = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _facts(subject).items() if value]
-    return tag("header", tag("h1", title), tag("dl", *facts, class_="facts"),
+    return tag("header", tag("h1", title), headline(subject), tag("dl", *facts, class_="facts"),
                tag("nav", *links, tag("a", "Config", href="#config"), aria_label="sections"))
 
 

@@ -4,15 +4,20 @@ import numpy as np
 
 from inference.curves import log_ranks, radius_curve, rank_curve
 from inference.figures import Axes, Bars, Line, Markup, bar_chart, figure, join, line_chart, series_names, tag
+from inference.page.headline import methods
 from inference.page.subject import Subject
 from inference.page.table import number, table
 
 
 def section(subject: Subject) -> Markup:
-    """Key figures and curves."""
+    """The model beside shallow codes, key figures and curves."""
     charts = [_precision_recall(subject), *_ranks(subject), _distances(subject)]
-    return join([tag("div", tag("div", _key_figures(subject)), _map_bars(subject), class_="lead"), _baselines(subject),
-                 tag("div", *charts, class_="figures halves")])
+    figures = tag("div", tag("div", _key_figures(subject)), _map_bars(subject), class_="lead")
+    if not subject.baselines:
+        return join([figures, tag("div", *charts, class_="figures halves")])
+    return join([tag("div", *methods(subject), class_="lead"),
+                 tag("details", tag("summary", "All figures of this model, with intervals and the bounds of ties"),
+                     figures), tag("div", *charts, class_="figures halves")])
 
 
 def _key_figures(subject: Subject) -> Markup:
@@ -33,15 +38,6 @@ def _key_figures(subject: Subject) -> Markup:
             "every relevant video of the whole ranking.")
     return join([table(["", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
                        class_="numbers"), tag("p", note, class_="note")])
-
-
-def _baselines(subject: Subject) -> Markup | None:
-    if not subject.baselines:
-        return None
-    columns = list(subject.baselines[0])
-    return join([tag("h3", "Beside shallow codes of the same length"),
-                 table(columns, [[number(row.get(name)) for name in columns] for row in subject.baselines],
-                       class_="numbers")])
 
 
 def _map_bars(subject: Subject) -> Markup:

@@ -1,4 +1,4 @@
-"""A dozen queries and what their codes find, as film strips where the frames are pictures. q queries, T frames."""
+"""A dozen queries and what their codes find, with some frames where these are pictures. q queries, T frames."""
 
 from collections.abc import Sequence
 
@@ -6,37 +6,32 @@ import numpy as np
 
 from inference.figures import Markup, join, png_uri, tag
 from inference.page.subject import Subject
-from inference.page.table import scrolling
 from inference.ranking import iterate_blocks, levels_per_bit, rank_by_index
 from inference.relevance import Relevance
 
 NUM_QUERIES, NUM_RESULTS = 12, 10
-_NUM_FRAMES = 4
+NUM_FRAMES = 4
 _MOST_PIXELS = 64  # of a frame's longer side
 _SEED = 1
 
 
 def section(subject: Subject) -> Markup:
-    """A row per query, drawn by a fixed seed, with its first results in the order of distance."""
+    """A grid per query, drawn by a fixed seed, with its first results in the order of distance."""
     queries = _draw(len(subject.retrieval.query_labels))
     items, distances = _nearest(subject, queries)
     relevance = Relevance(subject.retrieval.query_labels[queries], subject.retrieval.database_labels)
     hits = relevance.of(np.repeat(np.arange(len(queries)), items.shape[1]), items.ravel()).reshape(items.shape)
     database, wanted = _pictures(subject, queries, items)
-    head = tag("tr", tag("th", "query", scope="col"),
-               *(tag("th", str(rank), scope="col") for rank in range(1, items.shape[1] + 1)))
-    rows = [tag("tr", tag("th", wanted[place], tag("span", subject.classes_of(subject.retrieval.query_labels[query])),
-                          scope="row"),
-                *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
-                  zip(items[place].tolist(), distances[place].tolist(), hits[place].tolist(), strict=True)))
-            for place, query in enumerate(queries)]
-    pictured, framed = (f"; {_NUM_FRAMES} frames of each video, from the first to the last",
-                        " and framed in green") if subject.config.frame_shape else ("", "")
+    grids = [tag("article", _query(subject, query, wanted[place]),
+                 *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
+                   zip(items[place].tolist(), distances[place].tolist(), hits[place].tolist(), strict=True)),
+                 class_="ranking", aria_label=f"query {query}") for place, query in enumerate(queries.tolist())]
+    pictured, framed = (f"; {NUM_FRAMES} frames of each video, row by row from the first to the last: tap one to "
+                        "enlarge it", " and framed in green") if subject.config.frame_shape else ("", "")
     note = (f"{len(queries)} queries of {subject.evaluation.num_queries:,}, drawn by a fixed seed, and the first "
             f"{items.shape[1]} videos of each ranking, equal distances by database index{pictured}. Marked ✓{framed}: "
-            "a class in common with the query. d is the Hamming distance.")
-    return join([tag("p", note, class_="note"),
-                 scrolling(tag("table", tag("thead", head), tag("tbody", *rows), class_="rankings"), "rankings")])
+            "a class in common with the query. d is the Hamming distance, # the row in the database's file.")
+    return join([tag("p", note, class_="note"), *grids])
 
 
 def _draw(num_queries: int) -> np.ndarray:
@@ -55,32 +50,50 @@ def _nearest(subject: Subject, queries: np.ndarray) -> tuple[np.ndarray, np.ndar
     return items, np.take_along_axis(distances, items, axis=1) / levels_per_bit(codes, database)
 
 
-def _result(subject: Subject, item: int, distance: float, hit: bool, picture: Markup | None) -> Markup:
+def _query(subject: Subject, query: int, picture: np.ndarray | None) -> Markup:
+    name = subject.classes_of(subject.retrieval.query_labels[query])
+    return tag("div", _enlarging(picture, f"query {query}"), tag("b", f"query {query}"), tag("span", name),
+               class_="query")
+
+
+def _result(subject: Subject, item: int, distance: float, hit: bool, picture: np.ndarray | None) -> Markup:
     name = subject.classes_of(subject.retrieval.database_labels[item])
-    return tag("td", picture, tag("b", "✓ " if hit else "", f"d {distance:g}"), tag("span", name),
-               class_="hit" if hit else "miss")
+    return tag("div", _enlarging(picture, f"video {item}"), tag("b", "✓ " if hit else "", f"d {distance:g}"),
+               tag("i", f"#{item}"), tag("span", name), class_="hit" if hit else "miss")
+
+
+def _enlarging(pixels: np.ndarray | None, name: str) -> Markup | None:
+    """The picture, which a tap enlarges and another puts back; without a script."""
+    if pixels is None:
+        return None
+    height, width = pixels.shape[:2]
+    return tag("label", tag("input", type="checkbox", aria_label=f"enlarge {name}"),
+               tag("img", src=Markup(png_uri(pixels)), width=width, height=height, alt=name, class_="strip"),
+               class_="zoom")
 
 
 def _pictures(subject: Subject, queries: np.ndarray,
-              items: np.ndarray) -> tuple[dict[int, Markup], list[Markup | None]]:
-    """The strips of the database videos `items`, by id, and of the `queries`, in order; none without a frame_shape."""
+              items: np.ndarray) -> tuple[dict[int, np.ndarray], list[np.ndarray | None]]:
+    """The frames of the database videos `items`, by id, and of the `queries`, in order; none without a frame_shape."""
     shape = subject.config.frame_shape
     if not shape:
         return {}, [None] * len(queries)
     used = np.unique(items)
-    database = {item: _strip(video, shape) for item, video in
+    database = {item: mosaic(video, shape) for item, video in
                 zip(used.tolist(), subject.retrieval.database.rows(used), strict=True)}
-    return database, [_strip(video, shape) for video in subject.retrieval.queries.rows(queries)]
+    return database, [mosaic(video, shape) for video in subject.retrieval.queries.rows(queries)]
 
 
-def _strip(video: np.ndarray, shape: Sequence[int]) -> Markup:
-    """Some frames of a video (T, F) side by side, a grey line between."""
-    picked = video[np.linspace(0, len(video) - 1, _NUM_FRAMES).round().astype(int)]
-    frames = picked.reshape(_NUM_FRAMES, *shape)
+def mosaic(video: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Some frames of a video (T, F), two and two, a grey line between: pixels, uint8."""
+    picked = video[np.linspace(0, len(video) - 1, NUM_FRAMES).round().astype(int)]
+    frames = picked.reshape(NUM_FRAMES, *shape)
     every = -(-max(shape[:2]) // _MOST_PIXELS)
     frames = np.rint(255 * np.clip(frames[:, ::every, ::every], 0, 1)).astype(np.uint8)
-    line = np.full((frames.shape[1], 1, *frames.shape[3:]), 128, np.uint8)
-    parts = [part for frame in frames for part in (line, frame)][1:]
-    pixels = np.concatenate(parts, axis=1)
-    height, width = pixels.shape[:2]
-    return tag("img", src=Markup(png_uri(pixels)), width=width, height=height, alt="", class_="strip")
+    return _joined([_joined([frames[0], frames[1]], 1), _joined([frames[2], frames[3]], 1)], 0)
+
+
+def _joined(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    size = list(parts[0].shape)
+    size[axis] = 1
+    return np.concatenate([parts[0], np.full(size, 128, np.uint8), parts[1]], axis=axis)

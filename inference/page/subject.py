@@ -19,12 +19,14 @@ from utils.config import Config
 class Subject:
     """One evaluation of one checkpoint, and what its page shows beside it.
 
-    `bounds`: the same rankings under the tie rules worst and best. `counts`: of the whole rankings. `further`: as
-    `inference.evaluation.further_metrics` gives it. `date`: of the evaluation, as the page shows it. `class_names`:
-    one per column of the labels. `training`: rows of metrics.jsonl, or none. `baselines`: rows of a table that ends
-    with the model's own, or none. `hash_centers`: (C, K) of +-1, or None.
+    `name`: of the model, with what is to be said of its training. `bounds`: the same rankings under the tie rules
+    worst and best. `counts`: of the whole rankings. `further`: as `inference.evaluation.further_metrics` gives it.
+    `date`: of the evaluation, as the page shows it. `class_names`: one per column of the labels. `training`: rows of
+    metrics.jsonl, or none. `baselines`: rows of a table that ends with the model's own, or none. `hash_centers`:
+    (C, K) of +-1, or None.
     """
 
+    name: str
     config: Config
     retrieval: Retrieval
     result: RetrievalResult

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.subject import Subject
+from inference.page.table import table
 
 _NOT_DRAWN = {"epoch", "seconds"}
+_FEW = 3  # points that are no curve
 _CAPTIONS = {
     "loss/total": "Mean over the epoch of the weighted sum of all terms.",
     "lr": "Learning rate of every epoch.",
@@ -19,25 +21,44 @@ _CAPTIONS = {
 
 
 def section(subject: Subject) -> Markup:
-    """A chart per recorded quantity; the mAP@K share one."""
+    """A chart per recorded quantity, folded; the mAP@K share one. What has a few points stands in a table."""
     rows = subject.training
     if not rows:
         return tag("p", "No metrics.jsonl belongs to this checkpoint, so there are no curves to show.", class_="note")
     names = [name for name in dict.fromkeys(name for row in rows for name in row)
              if name not in _NOT_DRAWN and "mAP" not in name]
     names.sort(key=lambda name: (not name.startswith("loss/"), name != "lr"))
-    charts = [_chart(name, rows) for name in names]
-    return tag("div", *charts, _map_chart(subject), class_="figures")
+    maps = [f"expected/mAP@{k}" for k in subject.evaluation.map_at["expected"]]
+    few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= _FEW]
+    charts = [_chart(name, rows) for name in names if name not in few]
+    return tag("details", tag("summary", f"{len(rows)} epochs: losses, learning rate and what was tracked"),
+               _numbers(few, rows) if few else None,
+               tag("div", *charts, None if set(maps) & set(few) else _map_chart(subject), class_="figures"))
+
+
+def _numbers(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> Markup:
+    """A table of the quantities that were recorded a few times only, a column per epoch."""
+    found = {name: dict(zip(*_recorded(rows, name), strict=True)) for name in names}
+    epochs = sorted({epoch for values in found.values() for epoch in values})
+    return table(["", *(f"epoch {epoch}" for epoch in epochs)],
+                 [[_title(name), *(f"{values[epoch]:.4g}" if epoch in values else "-" for epoch in epochs)]
+                  for name, values in found.items()], class_="numbers")
+
+
+def _title(name: str) -> str:
+    plain = name.removeprefix("loss/").removeprefix("expected/").replace("_", " ").replace("lr", "learning rate")
+    if name.startswith("loss/"):
+        return f"Loss: {plain}"
+    return plain if plain.startswith("mAP") else plain.capitalize()
 
 
 def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> Markup:
     epochs, values = _recorded(rows, name)
-    title = name.removeprefix("loss/").replace("_", " ").replace("lr", "learning rate").capitalize()
     is_loss = name.startswith("loss/")
     caption = _CAPTIONS.get(name, "Mean of this term over the epoch, without its weight." if is_loss
                             else "As recorded after every epoch.")
     shown = f"{values[-1]:.4g} after epoch {epochs[-1]}." if values else ""
-    return figure(f"Loss: {title.lower()}" if is_loss else title, f"{caption} {shown}",
+    return figure(_title(name), f"{caption} {shown}",
                   line_chart([Line(name, epochs, values)], Axes("epoch", "", x_range=_span(rows), zero=not is_loss)))
 
 

@@ -146,7 +146,8 @@ def evaluation(config: Config, transferred: Config | None = None) -> dict[str, A
             *(metrics["map_at"][ties][k] for k in ks), metrics["gmap"][ties])) and all(
                 math.isfinite(metrics["rss_map"][ties]) for ties in ("expected", "index"))
         same = (details["checkpoint"] == str(chosen_checkpoint(config)) and set(metrics["map_at"]["expected"]) == ks
-                and details["config_sha256"] == measured.digest() and metrics["normaliser"] == config.ap_normaliser)
+                and details["config_sha256"] == measured.digest() and metrics["normaliser"] == config.ap_normaliser
+                and not details.get("extended_from"))
         return metrics if whole and same and _is_final(config, details["epoch"]) else None
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):  # not there, or damaged
         return None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from tables.grid.cells import Cell, other_settings
+from training.logs import duration
 from training.run import read_metrics
 from utils.config import Config
 from utils.errors import UserError
@@ -35,12 +36,6 @@ def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None 
         if rate is not None:
             left[cell] = rate * _num_videos(cell) * (cell.config.num_epochs - len(seconds))
     return left
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    units = (90, 1, "s", 0), (5400, 60, "min", 0), (float("inf"), 3600, "h", 1)
-    return next(f"{seconds / size:.{digits}f} {unit}" for limit, size, unit, digits in units if seconds < limit)
 
 
 def total(left: Mapping[Cell, float], cells: Sequence[Cell], jobs: int) -> str:

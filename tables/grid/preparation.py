@@ -1,16 +1,14 @@
 """What must be there before a cell trains: its data, and what preprocess.py makes of them."""
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from artefacts.cache import check_split
-from dataset.digits import VARIANTS, write_digits
+from dataset.missing import DATA_KEYS, SAMPLES, missing_files
 from dataset.protocol import open_retrieval, open_train
-from dataset.watch import write_watch
 from model import method_class
 from tables.grid.artefacts import are_made, artefacts_of
 from tables.grid.cells import Cell, State
@@ -18,36 +16,14 @@ from tables.grid.runner import LOG, Runner, timed
 from utils.config import Config
 from utils.errors import UserError
 
-# Datasets that need no download, and what writes them into config.data_root.
-_SAMPLE_DATA: dict[str, Callable[[str], object]] = {
-    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()} | {"watch": write_watch}
-
-_DATA_KEYS = {"train_feat_path": "training features", "test_feat_path": "database features",
-              "query_feat_path": "query features", "label_path": "database labels", "query_label_path": "query labels"}
-
 
 def missing_data(cells: Iterable[Cell]) -> list[str]:
-    """A message for each data file of `cells` that is not there and cannot be written: what, where, the fix."""
-    messages: dict[str, str] = {}
+    """The `missing_files` of all `cells`, one for a path; but for sample data, which reproduce.py writes."""
+    found: dict[str, str] = {}
     for name, source, config in _readers(cells):
-        if config.dataset in _SAMPLE_DATA:
-            continue
-        fix = f"Put it there, or set data_root or {{key}} in {source}"
-        if config.dataset in _links():
-            link, listed = _links()[config.dataset]
-            fix = f"Download it ({link}, which {listed}) or set data_root"
-        for key, what in _DATA_KEYS.items():
-            for path in config[key] or ():
-                if not os.path.exists(path):
-                    messages.setdefault(path, f"{path}: not there; {name} has its {what} here. {fix.format(key=key)}.")
-    return list(messages.values())
-
-
-@cache
-def _links() -> dict[str, tuple[str, str]]:
-    """Dataset -> the public link to its features, and where that is listed: tables/datasets.csv."""
-    with open(Path(__file__).parents[1] / "datasets.csv", encoding="utf-8", newline="") as file:
-        return {line["dataset"]: (line["link"], line["listed"]) for line in csv.DictReader(file)}
+        for message in missing_files(config, name, source) if config.dataset not in SAMPLES else ():
+            found.setdefault(message.partition(": ")[0], message)
+    return list(found.values())
 
 
 def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
@@ -60,8 +36,8 @@ def provide_data(cells: Iterable[Cell], say: Callable[[str], object]) -> None:
     configs = [config for _, _, config in _readers(cells)]
     _check_folders(configs)
     for config in {_data_of(config): config for config in configs}.values():
-        write = _SAMPLE_DATA.get(config.dataset)
-        paths = [path for key in _DATA_KEYS for path in config[key] or ()]
+        write = SAMPLES.get(config.dataset)
+        paths = [path for key in DATA_KEYS for path in config[key] or ()]
         if write and not all(map(os.path.exists, paths)):
             write(config.data_root)
             say(f"{config.data_root}: sample data written")
@@ -102,7 +78,7 @@ def _readers(cells: Iterable[Cell]) -> Iterator[tuple[str, str, Config]]:
 def _check_folders(configs: Iterable[Config]) -> None:
     owners: dict[str, str] = {}
     for config in configs:
-        if config.dataset in _SAMPLE_DATA:
+        if config.dataset in SAMPLES:
             owner = owners.setdefault(os.path.realpath(config.data_root), config.dataset)
             if owner != config.dataset:
                 raise UserError(f"{config.data_root}: {owner} and {config.dataset} have files of the same names. Leave "
@@ -110,7 +86,7 @@ def _check_folders(configs: Iterable[Config]) -> None:
 
 
 def _data_of(config: Config) -> str:
-    return json.dumps([[config[key] for key in (*_DATA_KEYS, "item_shape")], sorted(artefacts_of(config).items())])
+    return json.dumps([[config[key] for key in (*DATA_KEYS, "item_shape")], sorted(artefacts_of(config).items())])
 
 
 def _check_files(cells: Sequence[Cell]) -> None:

@@ -5,7 +5,7 @@ so that ours by index are the nearest. README, logs and figures of one paper dif
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,11 @@ def published_results() -> tuple[Result, ...]:
 def _normalisers() -> dict[str, str]:
     with open(Path(__file__).parents[1] / "sources.csv", encoding="utf-8", newline="") as file:
         return {line["source"]: line["ap_normaliser"] for line in csv.DictReader(file)}
+
+
+def without_differences(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`records` for a table made under other settings than the published ones, which it cannot be held against."""
+    return [{name: value for name, value in record.items() if not name.startswith(DIFFERENCE)} for record in records]
 
 
 def published_records(cell: Cell, ours: Mapping[str, float], dataset: str = "") -> list[dict[str, Any]]:

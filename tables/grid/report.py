@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from tables.grid.cells import Cell
+from tables.grid.published import DIFFERENCE
 from tables.grid.records import DROP, Record
 from utils.files.writing import write_text
 
@@ -20,10 +21,11 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
     names = {name for record in records for name in record}
     normalisers = " or ".join(dict.fromkeys(cell.config.ap_normaliser for cell in cells))
     lines = [f"mAP@K, GmAP: ties in expectation, AP divided by {normalisers}; `by index`: ties in database order."]
-    if any(cell.seed > 1 for cell in cells):
+    if any(one > 1 for one in (*(cell.seed for cell in cells), *(record.get("seed", 1) for record in records))):
         lines.append("±: standard deviation over the seeds (n - 1); untrained: the mean.")
     if "source" in names:
-        lines.append("published: what the source says, AP divided as ours; in brackets ours, ties by index, minus it. "
+        ours = "; in brackets ours, ties by index, minus it" if any(DIFFERENCE in name for name in names) else ""
+        lines.append(f"published: what the source says, AP divided as ours{ours}. "
                      "Its rankings break ties in an order of their own; its epoch may have been chosen on the test "
                      "split.")
     if "published rss_mAP" in names:

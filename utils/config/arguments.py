@@ -30,14 +30,15 @@ class _Override(argparse.Action):
 class ConfigParser(argparse.ArgumentParser):
     """A parser that takes any key of a config as a flag, `--nbits 16` for `--set nbits=16`.
 
-    --help stays compact: the keys stand in a table below it. An unknown flag names the nearest key.
+    --help stays short: --help-keys has the tables of the keys. An unknown flag names the nearest key.
     """
 
     takes_keys = False
 
     def format_help(self) -> str:
         if self.takes_keys:
-            self.epilog = describe_keys()
+            self.epilog = ("Every key of the config is a flag as well: --nbits 16, for --set nbits=16. --help-keys\n"
+                           "names their groups, --help-keys GROUP lists one (train, model, ...), --help-keys all all.")
         return super().format_help()
 
     def parse_known_args(self, args=None, namespace=None):
@@ -74,8 +75,16 @@ class ConfigParser(argparse.ArgumentParser):
         flags = [*(known.lstrip("-") for known in self._option_string_actions), *known_keys()]
         nearest = nearest_key(flag[2:], flags)
         hint = (f"did you mean --{nearest}?" if nearest
-                else "--help lists them all; a key of a method outside the project takes --set.")
+                else "--help-keys all lists them; a key of a method outside the project takes --set.")
         self.exit(2, f"error: unknown flag {flag}; {hint}\n")
+
+
+class _HelpKeys(argparse.Action):
+    """Prints keys and ends: the names of their groups, or the keys of the group named."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(describe_keys(values))
+        parser.exit()
 
 
 def add_config_arguments(parser: ConfigParser, *, positional: bool = True) -> None:
@@ -85,6 +94,8 @@ def add_config_arguments(parser: ConfigParser, *, positional: bool = True) -> No
         parser.add_argument("config_path", nargs="?", metavar="FILE", help="the same, without --config")
     add_shared_arguments(parser)
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("--help-keys", metavar="GROUP", nargs="?", action=_HelpKeys,
+                        help="list the keys of the config: their groups, those of one, or all")
     parser.allow_abbrev = False
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.takes_keys = True
@@ -125,24 +136,45 @@ def config_from_arguments(arguments: argparse.Namespace, stored: Callable[[], Co
 
 
 def command_line(script: str, arguments: argparse.Namespace, *more: str) -> str:
-    """The command that runs `script` with the config, the overrides and the --gpu of `arguments`, and `more`."""
-    words = [*program(script), "--config", str(arguments.config), *more]
+    """The command that runs `script`, as `train` or `search encode`, with the config, the overrides and the --gpu of
+    `arguments`, and `more`."""
+    name, *command = script.split()
+    words = [*program(name), *command, *(["--config", str(arguments.config)] if arguments.config else []), *more]
     if arguments.gpu is not None:
         words += ["--gpu", str(arguments.gpu)]
     overrides = [f"{name}={text}" for name, text in dict(arguments.overrides).items()]
     return shlex.join([*words, "--set", *overrides] if overrides else words)
 
 
-def describe_keys() -> str:
-    """A table of every key for --help: kind, default, range and meaning, under its owner."""
+def describe_keys(group: str | None) -> str:
+    """A table of the keys of `group`: kind, default, range and meaning, under their owner; None: what groups there are.
+
+    A group is the owner of keys, as `train` or `method vhmt`, or the last word of it; `all` are all.
+
+    Raises:
+        UserError: there is no such group.
+    """
+    owners: dict[str, list[Key]] = {}
+    for key in known_keys().values():
+        owners.setdefault(key.owner, []).append(key)
+    if group is None:
+        width = max(map(len, owners))
+        return "\n".join(["groups of keys, for --help-keys GROUP:",
+                          *(f"  {owner:<{width}}  {_shortened(keys)}" for owner, keys in owners.items())])
+    chosen = [owner for owner in owners if group in ("all", owner, owner.rpartition(" ")[2])]
+    if not chosen:
+        raise UserError(f"--help-keys {group}: no such group; there are {', '.join(owners)} and all.")
     lines = ["keys of a config, for --set nbits=16, each also a flag (--nbits 16):"]
-    owner = None
-    for name, key in known_keys().items():
-        if key.owner != owner:
-            owner = key.owner
-            lines += ["", f"{owner}:"]
-        lines += [f"  {name}  ({_describe(key)})", f"      {key.help}"]
+    for owner in chosen:
+        lines += ["", f"{owner}:"]
+        for key in owners[owner]:
+            lines += [f"  {key.name}  ({_describe(key)})", f"      {key.help}"]
     return "\n".join(lines)
+
+
+def _shortened(keys: Sequence[Key]) -> str:
+    more = f", {len(keys) - 4} more" if len(keys) > 4 else ""
+    return ", ".join(key.name for key in keys[:4]) + more
 
 
 def _describe(key: Key) -> str:

@@ -149,7 +149,7 @@ def unknown_key(name: str, origin: str, schema: Mapping[str, Key]) -> UserError:
                          "out, or set method or mixer.")
     nearest = nearest_key(name, known)
     hint = (f"did you mean '{nearest}' ({known[nearest].owner})?" if nearest
-            else "the scripts' --help lists the known keys.")
+            else "the scripts' --help-keys all lists the known keys.")
     return UserError(f"{origin}: unknown key '{name}'; {hint}")
 
 

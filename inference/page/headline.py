@@ -1,0 +1,76 @@
+"""What a reader wants first: how good the codes are, how sure that is, and against what."""
+
+from collections.abc import Mapping, Sequence
+
+from inference.figures import Markup, dot_chart, figure, tag
+from inference.page.subject import Subject
+from inference.page.table import number, table
+
+_RULES = {"expected": "ties in expectation", "index": "ties by database index"}
+
+
+def headline(subject: Subject) -> Markup:
+    """The first mAP@K with its interval, and what that is over the best shallow code, for the head of the page."""
+    k, value = next(iter(subject.evaluation.map_at["expected"].items()))
+    confidence = subject.further["confidence"]
+    low, high = confidence["map_at"]["expected"][k]
+    lines = [tag("p", tag("span", f"mAP@{k}", class_="of"), tag("strong", f"{value:.4f}"), class_="score"),
+             tag("p", f"{confidence['level']:.0%} interval {low:.4f} to {high:.4f} over the choice of queries; "
+                      "equal distances in expectation", class_="note")]
+    shallow = _of(subject.baselines, "expected")[:-1]
+    if shallow:
+        best = max(shallow, key=lambda row: row[f"mAP@{k}"])
+        lines.append(_against(f"{value - best[f'mAP@{k}']:+.4f}", best, k))
+    else:
+        lines.append(tag("p", "Not compared with shallow codes: eval.py --baselines does.", class_="note"))
+    return tag("div", *lines, class_="headline")
+
+
+def methods(subject: Subject) -> tuple[Markup, Markup]:
+    """The model beside shallow codes: a chart with intervals, and a row per method under either tie rule."""
+    return _chart(subject), _switched_tables(subject)
+
+
+def _against(difference: str, best: Mapping, k: int) -> Markup:
+    gains = difference.startswith("+")
+    return tag("p", tag("b", difference.replace("-", "−")), f" {'over' if gains else 'below'} the best shallow code of "
+               f"the same length, {best['method']} ({best[f'mAP@{k}']:.4f})", class_="gain" if gains else "loss")
+
+
+def _chart(subject: Subject) -> Markup:
+    k = next(iter(subject.evaluation.map_at["expected"]))
+    own, rows = _own(subject.baselines, "expected"), _of(subject.baselines, "expected")
+    rows = sorted(rows, key=lambda row: -row[f"mAP@{k}"])
+    chart = dot_chart([row["method"] for row in rows], [row[f"mAP@{k}"] for row in rows],
+                      [row["intervals"][k] for row in rows], marked=rows.index(own), axis=f"mAP@{k}")
+    return figure(f"mAP@{k} beside shallow codes of the same length",
+                  "Ties in expectation; lines are 95 % bootstrap intervals over the queries. In colour: this model.",
+                  chart)
+
+
+def _switched_tables(subject: Subject) -> Markup:
+    """A table per tie rule; two buttons choose which is shown, without a script."""
+    buttons: list[Markup] = []
+    for place, (rule, name) in enumerate(_RULES.items()):
+        buttons += [tag("input", type="radio", name="ties", id=f"ties-{rule}", checked=None if place else "checked"),
+                    tag("label", name, for_=f"ties-{rule}")]
+    tables = [tag("div", _table(subject.baselines, rule), class_=f"of-{rule}") for rule in _RULES]
+    return tag("div", tag("h3", "Beside shallow codes of the same length"), *buttons, *tables, class_="switch")
+
+
+def _table(baselines: Sequence[Mapping], rule: str) -> Markup:
+    rows, own = _of(baselines, rule), _own(baselines, rule)
+    columns = [name for name in own if name.startswith("mAP@") or name == "GmAP"]
+    best = {name: max(row[name] for row in rows) for name in columns}
+    cells = [[row["method"], *(tag("b", number(row[name])) if row[name] == best[name] else number(row[name])
+                               for name in columns)] for row in rows]
+    return table(["", *columns], cells, class_="numbers", marked=rows.index(own))
+
+
+def _of(baselines: Sequence[Mapping], rule: str) -> list[Mapping]:
+    return [row for row in baselines if row["ties"] == rule]
+
+
+def _own(baselines: Sequence[Mapping], rule: str) -> Mapping:
+    """The model's own row, which is the last."""
+    return _of(baselines, rule)[-1]
