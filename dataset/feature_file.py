@@ -7,10 +7,8 @@ survives fork and pickle.
 
 import math
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from dataset.layout import Layout, contiguous_offset, numpy_layout
 from dataset.raw_rows import TELLS_WHAT_IS_CACHED, all_finite, read_cached, read_fully, runs, widen
 from utils.errors import UserError
 from utils.files.hdf5 import check_sound, in_use
@@ -25,19 +24,6 @@ from utils.files.outside import files_of, follow, lies_in
 
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 _READ_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the features lie in a file.
-
-    `offset` is the byte where a contiguous dataset starts, else None; `chunk_rows` the videos in a chunk, else 1.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    offset: int | None
-    chunk_rows: int
 
 
 class ChangedError(UserError):
@@ -129,12 +115,12 @@ class FeatureFile:
     def _inspect(self) -> tuple[Layout, list[str]]:
         """How the features lie, and the files that they lie in."""
         with _reading(self.path):
-            found = _inspect_numpy(self.path)
+            found = numpy_layout(self.path)
             if found is None:
                 with h5py.File(self.path, "r") as file:
                     dataset = self._dataset(file)
                     check_sound(dataset, self.path)
-                    offset = _contiguous_offset(dataset) if lies_in(dataset, self.path) else None
+                    offset = contiguous_offset(dataset) if lies_in(dataset, self.path) else None
                     found = (Layout(dataset.shape, dataset.dtype, offset, dataset.chunks[0] if dataset.chunks else 1),
                              files_of(dataset, self.path))
             self._check(found[0])
@@ -230,41 +216,6 @@ class FeatureFile:
                             "value beyond float32. Extract the features of this video again, or drop the "
                             "video and its label.")
         self._known_finite[rows] = True
-
-
-def _inspect_numpy(path: str) -> tuple[Layout, list[str]] | None:
-    """The layout of a .npy file, whose array lies in one piece; None where `path` is none.
-
-    Raises:
-        UserError: its axes are stored in another order, or it is an .npz archive.
-    """
-    with open(path, "rb") as file:
-        start = file.read(6)
-    if start[:4] == b"PK\3\4":
-        names = [name.removesuffix(".npy") for name in zipfile.ZipFile(path).namelist()]
-        key = "feats" if "feats" in names or not names else names[0]
-        stem = Path(path).with_suffix(".npy")
-        raise UserError(f"{path}: an .npz archive, whose rows cannot be read one by one. Save its array by itself: "
-                        f"np.save({str(stem)!r}, np.load({path!r})[{key!r}]).")
-    if start != b"\x93NUMPY":
-        return None
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not array.flags.c_contiguous:
-        raise UserError(f"{path}: stored column by column. Save it anew: np.save({path!r}, np.ascontiguousarray("
-                        f"np.load({path!r}))).")
-    return Layout(array.shape, array.dtype, array.offset if array.size else None, 1), [path]
-
-
-def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
-    """The byte at which the rows of `dataset` lie in its file in one piece, or None.
-
-    The storage size tells a dataset that was never written: HDF5 may report an offset for it all the same.
-    """
-    if dataset.chunks is not None or dataset.is_virtual or dataset.external:
-        return None
-    size = dataset.size * dataset.dtype.itemsize
-    offset = dataset.id.get_offset()
-    return offset if offset is not None and dataset.id.get_storage_size() == size > 0 else None
 
 
 def _require_file(path: str, role: str) -> None:
