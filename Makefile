@@ -11,7 +11,7 @@ TABLES := backbones directions losses centres semantics supervision mask depth l
 demo: .venv/installed .venv/seglearn
 	$(BIN)/python -m dataset.digits
 	$(BIN)/python -m dataset.watch
-	$(BIN)/python reproduce.py --table winners --datasets watch digits --bits 16 --no-timing --out results/demo
+	$(BIN)/python reproduce.py --table winners --datasets watch digits --rows graphcode nograph s5vh --bits 16 --no-timing --out results/demo
 
 tables: .venv/installed
 	$(BIN)/python reproduce.py --table main --datasets digits --bits 16 32 64 --seeds 3

@@ -35,7 +35,8 @@ def test_the_demo_ends_with_a_table_of_each_dataset(tmp_path):
             own = text.replace("model_name = 'S5VH'", f"model_name = '{model}'") + lines
             (folder / f"tiny_{name}.py").write_text(own)
     done = run("reproduce.py", "--table", "winners", "--configs", tmp_path / "configs", "--datasets", "tiny_watch",
-               "tiny_digits", "--bits", 8, "--no-timing", "--out", tmp_path / "results", "--gpu", "cpu")
+               "tiny_digits", "--rows", "graphcode", "nograph", "s5vh", "--bits", 8, "--no-timing",
+               "--out", tmp_path / "results", "--gpu", "cpu")
     assert done.code == 0, done.errors
     blocks = [block for block in done.output.split("\n\n") if block.startswith("dataset ")]
     assert len(blocks) == 2
