@@ -127,7 +127,8 @@ def test_a_nan_stays_in_its_channel_and_reaches_everything_after_it():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(dtype):
     """Inputs are rounded before both, so only the rounding of the results differs; the parameters stay in float32."""
-    inputs = [x.to(dtype).float() if name in SERIES else x for name, x in zip(NAMES, make_inputs(STEPS, rows=ROWS), strict=True)]
+    inputs = [x.to(dtype).float() if name in SERIES else x
+              for name, x in zip(NAMES, make_inputs(STEPS, rows=ROWS), strict=True)]
     dtypes = [dtype if name in SERIES else torch.float32 for name in NAMES]
     ours = results(selective_scan, inputs, DEVICE, dtypes, engine="triton", num_reversed=1)
     assert [x.dtype for x in ours] == [dtype, *dtypes]
