@@ -169,6 +169,30 @@ def test_the_first_chart_compares_all_methods(page):
     assert own.find("title").text.startswith("S5VH: ")
 
 
+def test_the_best_shallow_codes_are_in_the_curves(project, page):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    *shallow, own = [row for row in metrics["details"]["baselines"] if row["ties"] == "expected"]
+    rows = [own, *sorted(shallow, key=lambda row: -row["mAP@1"])[:3]]
+    figures = {node.find("h3").text: node for node in section(page, "retrieval").iter("figure")}
+    for title in ("mAP@K", "Precision and recall by Hamming radius"):
+        assert [words(node) for node in figures[title].iter("li")] == [row["method"] for row in rows]
+        assert "the 3 shallow codes of the highest mAP@1" in words(figures[title].find("figcaption"))
+    points = [node.text for node in figures["mAP@K"].iter("title")]
+    assert points == [f"{row['method']}: {float(f'{value:.4g}'):g} at {k}" for row in rows
+                      for k, value in ((1, row["mAP@1"]), (5, row["mAP@5"]))]
+    ends = [[node.text for node in group.iter("title")][-1]
+            for group in figures["Precision and recall by Hamming radius"].iter("g")]
+    assert len(ends) == 4
+    assert {end.rpartition(": ")[2] for end in ends} == {"0.2 at 1"}  # all pairs, of which a fifth is relevant
+
+
+def test_the_first_chart_says_how_far_ties_reach(project, page):
+    rows = {words(row[0]): words(row[4]) for row in section(page, "retrieval").find("details").iter("tr")}
+    low, high = rows["mAP@1"].split(" – ")
+    caption = words(next(section(page, "retrieval").iter("figure")).find("figcaption"))
+    assert f"over all orders of equal distances lies from {low} to {high}." in caption
+
+
 def test_rankings_are_in_order_and_their_hits_share_the_class(page):
     grids = list(section(page, "rankings").iter("article"))
     assert len(grids) == 10

@@ -6,6 +6,7 @@ from inference.figures import Markup, dot_chart, figure, tag
 from inference.page.subject import Subject
 from inference.page.table import number, table
 
+_MOST_SHALLOW = 3
 _RULES = {"expected": "ties in expectation", "index": "ties by database index"}
 
 
@@ -26,6 +27,17 @@ def headline(subject: Subject) -> Markup:
     return tag("div", *lines, class_="headline")
 
 
+def drawn(baselines: Sequence[Mapping]) -> list[Mapping]:
+    """The rows of those methods that curves show, ties in expectation: the model's own, then the best shallow codes."""
+    *shallow, own = _of(baselines, "expected") or [{}]
+    return [own, *sorted(shallow, key=lambda row: -row[first_map(own)])[:_MOST_SHALLOW]] if shallow else []
+
+
+def first_map(row: Mapping) -> str:
+    """The name of a row's first mAP@K."""
+    return next(name for name in row if name.startswith("mAP@"))
+
+
 def methods(subject: Subject) -> tuple[Markup, Markup]:
     """The model beside shallow codes: a chart with intervals, and a row per method under either tie rule."""
     return _chart(subject), _switched_tables(subject)
@@ -44,8 +56,9 @@ def _chart(subject: Subject) -> Markup:
     chart = dot_chart([row["method"] for row in rows], [row[f"mAP@{k}"] for row in rows],
                       [row["intervals"][k] for row in rows], marked=rows.index(own), axis=f"mAP@{k}")
     return figure(f"mAP@{k} beside shallow codes of the same length",
-                  "Ties in expectation; lines are 95 % bootstrap intervals over the queries. In colour: this model.",
-                  chart)
+                  "Ties in expectation; lines are 95 % bootstrap intervals over the queries. In colour: this model, "
+                  f"whose mAP@{k} over all orders of equal distances lies from {subject.bounds.map_at['worst'][k]:.4f} "
+                  f"to {subject.bounds.map_at['best'][k]:.4f}.", chart)
 
 
 def _switched_tables(subject: Subject) -> Markup:
