@@ -7,7 +7,7 @@
     python eval.py --config configs/S5VH/fcv.py --on configs/S5VH/ucf.py
 
 Writes map.txt and metrics.json into the run's log folder, with --on into its folder on_<dataset>; with --report also
-report.html, one page of curves, codes and rankings.
+report.html, one page of curves, codes and rankings, and for papers its figures as SVG and its table as LaTeX.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -87,14 +87,14 @@ def main() -> None:
             "config_sha256": config.digest(), "codes": result.statistics,
             "baselines": rows if arguments.baselines else None})
     if arguments.report:
-        written.append(write_page(folder, Subject(
+        written += write_page(folder, Subject(
             name=name, config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
             epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
             training=_training(trained, path), baselines=rows if arguments.baselines else [],
             shallow_counts={name: whole_rankings(queries, database, retrieval, device)
                             for name, (database, queries) in shallow.items()},
-            hash_centers=_hash_centers(checkpoint))))
+            hash_centers=_hash_centers(checkpoint)))
     other = ["--checkpoint", str(path)] if arguments.checkpoint else []
     close_with(written, command_line("search encode", arguments, *other, "--features", "FILE", "--out", "codes.h5"))
 

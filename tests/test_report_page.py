@@ -1,10 +1,12 @@
 """report.html, from eval.py --report on the tiny project: complete, well-formed, self-contained, readable."""
 
 import html
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as xml
 from itertools import pairwise
 from types import SimpleNamespace
@@ -14,8 +16,10 @@ import pytest
 
 from inference.page import training
 from inference.page.embedding import embed
+from inference.page.files import write_figures
 from inference.page.rankings import mosaic
 from tests.pipeline import CLASSES, ROOT, make_project, message_of, run, succeed
+from tests.test_figures import decode
 from utils.config import load_config
 
 NAMES = ["<b>bold</b>", "salt & pepper", '"quoted"', "a'b", "plain"]
@@ -161,12 +165,12 @@ def test_each_method_has_a_row_under_either_tie_rule(project, page):
 
 def test_the_first_chart_compares_all_methods(page):
     chart = next(section(page, "retrieval").iter("figure"))
-    rows = list(chart.iter("g"))
-    values = [float(re.search(r": ([\d.]+) \(", node.find("title").text).group(1)) for node in rows]
+    rows = [node for node in chart.iter("g") if node.get("class").startswith("row")]
+    values = [float(re.search(r": ([\d.]+)", node.find("g/title").text).group(1)) for node in rows]
     assert values == sorted(values, reverse=True)
     assert [node.get("class") for node in rows].count("row s0") == 1
     own = next(node for node in rows if node.get("class") == "row s0")
-    assert own.find("title").text.startswith("S5VH: ")
+    assert own.find("g/title").text.startswith("S5VH: ")
 
 
 def test_the_best_shallow_codes_are_in_the_curves(project, page):
@@ -256,6 +260,46 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
     assert "Beside shallow codes of the same length" not in words(page)
 
 
+def test_every_figure_is_a_file_too(project, page):
+    figures = project.logs / "figures"
+    assert len([*figures.glob("*.svg")]) == len([*page.iter("figure")])
+    curve = xml.fromstring((figures / "retrieval_map_k.svg").read_text(encoding="utf-8"))
+    assert curve.find("{http://www.w3.org/2000/svg}title").text == "mAP@K"
+    if not importlib.util.find_spec("cairosvg"):
+        assert not [*figures.glob("*.pdf")]
+
+
+def test_figures_are_pdf_where_cairosvg_is(page, text, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setitem(sys.modules, "cairosvg", SimpleNamespace(
+        svg2pdf=lambda bytestring: drawn.append(bytestring) or b"%PDF-1.5 of " + bytestring[:4]))
+    assert write_figures(tmp_path / "figures", text) == tmp_path / "figures"
+    paths = sorted((tmp_path / "figures").glob("*.pdf"))
+    assert len(paths) == len(drawn) == len([*page.iter("figure")])
+    assert {path.read_bytes() for path in paths} == {b"%PDF-1.5 of <svg"}
+
+
+def test_the_table_of_methods_is_latex_too(project, page):
+    switch = next(node for node in page.iter("div") if node.get("class") == "of-expected")
+    lines = (project.logs / "report.tex").read_text(encoding="utf-8").splitlines()
+    for row in switch.find(".//tbody"):
+        cells = [rf"\textbf{{{words(cell)}}}" if cell.find("b") is not None else words(cell) for cell in row]
+        assert rf"{' & '.join(cells)} \\" in lines
+    assert "AP divided by k, ties in expectation." in lines
+
+
+def test_the_picture_frames_hits_in_green(project, page):
+    pixels = decode((project.logs / "figures/hits.png").read_bytes())
+    side = 2 * 12 + 6, 4 * 4 * 12 + 6  # frames of 2 x 4, each pixel as 12, four in a strip; borders of 3
+    assert pixels.shape == (4 * side[0] + 30, 5 * side[1] + 40, 3)
+    corners = pixels[::side[0] + 10, ::side[1] + 10].tolist()
+    grids = [*section(page, "rankings").iter("article")][:4]
+    green, grey = [10, 150, 110], [185, 192, 200]
+    assert corners == [[[15, 134, 214], *(green if cell.get("class") == "hit" else grey for cell in [*grid][1:5])]
+                       for grid in grids]
+    assert any(green in row for row in corners)
+
+
 def test_what_only_the_page_reads_does_not_hinder_a_resume(project):
     assert "finished" in succeed("train.py", "--config", project.config, "--resume").output
 
@@ -325,7 +369,7 @@ def test_a_map_of_one_bit():
     assert np.isfinite(embed(np.resize(np.int8([1, -1, 1]), (12, 1)), seed=1)).all()
 
 
-MODES = (ROOT / "inference/page/page.css").read_text().split("prefers-color-scheme: dark")
+MODES = (ROOT / "inference/figures/figures.css").read_text().split("prefers-color-scheme: dark")
 SERIES = ("s0", "s1", "s2", "s3", "s4", "s5")
 # What is left of linear RGB without the middle or the long wavelengths (Machado, Oliveira & Fernandes, TVCG 2009).
 VIEWERS = {

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from inference.figures import Markup, dot_chart, figure, tag
+from inference.figures import Dots, Markup, dot_chart, figure, tag
+from inference.latex import PREAMBLE, latex_table
 from inference.page.subject import Subject
 from inference.page.table import number, table
 
@@ -53,8 +54,9 @@ def _chart(subject: Subject) -> Markup:
     k = next(iter(subject.evaluation.map_at["expected"]))
     own, rows = _own(subject.baselines, "expected"), _of(subject.baselines, "expected")
     rows = sorted(rows, key=lambda row: -row[f"mAP@{k}"])
-    chart = dot_chart([row["method"] for row in rows], [row[f"mAP@{k}"] for row in rows],
-                      [row["intervals"][k] for row in rows], marked=rows.index(own), axis=f"mAP@{k}")
+    chart = dot_chart([row["method"] for row in rows], [Dots("", [row[f"mAP@{k}"] for row in rows],
+                                                     *zip(*(row["intervals"][k] for row in rows), strict=True))],
+                      axis=f"mAP@{k}", marked={rows.index(own)})
     return figure(f"mAP@{k} beside shallow codes of the same length",
                   "Ties in expectation; lines are 95 % bootstrap intervals over the queries. In colour: this model, "
                   f"whose mAP@{k} over all orders of equal distances lies from {subject.bounds.map_at['worst'][k]:.4f} "
@@ -71,13 +73,29 @@ def _switched_tables(subject: Subject) -> Markup:
     return tag("div", tag("h3", "Beside shallow codes of the same length"), *buttons, *tables, class_="switch")
 
 
+def methods_as_latex(subject: Subject) -> str:
+    """The table of methods, ties in expectation, for a paper."""
+    columns, cells, best = _cells(subject.baselines, "expected")
+    caption = f"{subject.config.dataset}, {subject.config.nbits} bits"
+    return PREAMBLE + latex_table(caption, columns, cells, best, [
+        f"AP divided by {subject.evaluation.normaliser}, {_RULES['expected']}."])
+
+
 def _table(baselines: Sequence[Mapping], rule: str) -> Markup:
+    columns, rows, best = _cells(baselines, rule)
+    cells = [[tag("b", cell) if (place, column) in best else cell for column, cell in enumerate(row)]
+             for place, row in enumerate(rows)]
+    return table(columns, cells, class_="numbers", marked=len(rows) - 1, label=f"methods, {_RULES[rule]}")
+
+
+def _cells(baselines: Sequence[Mapping], rule: str) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
+    """The columns, the cells of each row, and the places (row, column) of the highest values."""
     rows, own = _of(baselines, rule), _own(baselines, rule)
     columns = [name for name in own if name.startswith("mAP@") or name == "GmAP"]
-    best = {name: max(row[name] for row in rows) for name in columns}
-    cells = [[row["method"], *(tag("b", number(row[name])) if row[name] == best[name] else number(row[name])
-                               for name in columns)] for row in rows]
-    return table(["", *columns], cells, class_="numbers", marked=rows.index(own))
+    highest = [max(row[name] for row in rows) for name in columns]
+    best = {(place, column) for place, row in enumerate(rows) for column, name in enumerate(columns, 1)
+            if row[name] == highest[column - 1]}
+    return ["method", *columns], [[row["method"], *(number(row[name]) for name in columns)] for row in rows], best
 
 
 def _of(baselines: Sequence[Mapping], rule: str) -> list[Mapping]:

@@ -38,8 +38,8 @@ def _key_figures(subject: Subject) -> Markup:
     note = (f"Interval: {share} percentile bootstrap of the expected value, {confidence['resamples']:,} resamples of "
             "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at "
             "every relevant video of the whole ranking.")
-    return join([table(["", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
-                       class_="numbers"), tag("p", note, class_="note")])
+    return join([table(["metric", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
+                       class_="numbers", label="all figures"), tag("p", note, class_="note")])
 
 
 def _map_bars(subject: Subject) -> Markup:

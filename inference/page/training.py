@@ -40,9 +40,9 @@ def _numbers(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> Marku
     """A table of the quantities that were recorded a few times only, a column per epoch."""
     found = {name: dict(zip(*_recorded(rows, name), strict=True)) for name in names}
     epochs = sorted({epoch for values in found.values() for epoch in values})
-    return table(["", *(f"epoch {epoch}" for epoch in epochs)],
+    return table(["quantity", *(f"epoch {epoch}" for epoch in epochs)],
                  [[_title(name), *(f"{values[epoch]:.4g}" if epoch in values else "-" for epoch in epochs)]
-                  for name, values in found.items()], class_="numbers")
+                  for name, values in found.items()], class_="numbers", label="training")
 
 
 def _title(name: str) -> str:
