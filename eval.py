@@ -90,8 +90,8 @@ def main() -> None:
         written += write_page(folder, Subject(
             name=name, config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
-            epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
-            training=_training(trained, path), baselines=rows if arguments.baselines else [],
+            epoch=None if model.closed_form else epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
+            class_names=class_names, training=_training(trained, path), baselines=rows if arguments.baselines else [],
             shallow_counts={name: whole_rankings(queries, database, retrieval, device)
                             for name, (database, queries) in shallow.items()},
             hash_centers=_hash_centers(checkpoint)))

@@ -18,6 +18,9 @@ from inference.page import training
 from inference.page.embedding import embed
 from inference.page.files import write_figures
 from inference.page.rankings import mosaic
+from tables.grid.page import page_text as table_page
+from tables.grid.page import retrieval_figures
+from tables.grid.records import table_lines
 from tests.pipeline import CLASSES, ROOT, make_project, message_of, run, succeed
 from tests.test_figures import decode
 from utils.config import load_config
@@ -413,23 +416,64 @@ def test_series_can_be_told_apart_by_the_colour_blind(mode, viewer):
 
 
 FRAME = """<!DOCTYPE html><iframe style="border: 0; width: {width}px; height: 30000px" srcdoc="{page}"></iframe>
-<script>onload = () => {{
-  const root = document.querySelector("iframe").contentDocument.documentElement;
+<script>{axe}</script><script>onload = async () => {{
+  const page = document.querySelector("iframe").contentWindow, root = page.document.documentElement;
   console.log(`${{root.scrollWidth}} of ${{root.clientWidth}}, ${{root.querySelectorAll("svg").length}} charts`);
+  if (!window.axe) return;
+  const script = page.document.createElement("script");
+  script.textContent = document.querySelector("script").textContent;
+  root.append(script);
+  const found = await page.axe.run();
+  for (const rule of found.violations) console.log(rule.id, rule.nodes[0].html.replaceAll('"', "'"));
+  for (const rule of found.incomplete) for (const node of rule.nodes)
+    console.log("unsure", rule.id, node.any[0]?.data?.messageKey);
+  console.log(`${{found.passes.find(rule => rule.id == "color-contrast").nodes.length > 20}}`);
 }}</script>"""
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0",
-         "--dump-dom", "--window-size=1400,900"]
+         "--dump-dom", "--window-size=1400,900", "--virtual-time-budget=60000"]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"  # of `npm install --no-save axe-core`
+# What axe does not judge: text of charts, whose colours a test above holds against the page, and single signs.
+NOT_JUDGED = {f"unsure color-contrast {key}" for key in ("imgNode", "shortTextContent", "bgOverlap")}
+
+
+def shown(text, width, folder, axe=""):
+    """What a browser says in its console of a page in a frame, since a window cannot be as narrow as a phone."""
+    path = folder / "frame.html"
+    path.write_text(FRAME.format(width=width, page=html.escape(text), axe=axe), encoding="utf-8")
+    result = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={folder}/profile", path.as_uri()],
+                            capture_output=True, text=True, timeout=100, check=True)
+    return re.findall(r'CONSOLE.*?\] "(.*)", source', result.stderr)
+
+
+@pytest.fixture(scope="module")
+def pages(text):
+    """The report, and the page of a table."""
+    records = [{"dataset": "act", "model": model, "bits": bits, "seed": seed, "status": "done", "mAP@5": seed / bits,
+                "mAP@20": 0.1, "GmAP": 0.1, "encoder_params": 1e6, "all_params": 2e6, "untrained": 0.1, "config": "c"}
+               for bits in (16, 32) for model in ("A network of a long name", "b") for seed in (1, 2)]
+    return {"report": text, "table": table_page("Title", "python reproduce.py " + 9 * "--long ", "today",
+                                                table_lines(records), ["note"], records, retrieval_figures)}
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_a_browser_shows_it_without_error_or_sideways_scrolling(text, page, tmp_path, width):
-    """In a frame, since a window cannot be as narrow as a phone."""
-    path = tmp_path / "frame.html"
-    path.write_text(FRAME.format(width=width, page=html.escape(text)), encoding="utf-8")
-    result = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile", path.as_uri()],
-                            capture_output=True, text=True, timeout=100, check=True)
-    said = re.findall(r'CONSOLE.*?\] "(.*)", source', result.stderr)
-    num_charts = len([*page.iter("svg")])
-    assert said == [f"{width} of {width}, {num_charts} charts"]  # and no error beside it
+@pytest.mark.parametrize("name", ["report", "table"])
+def test_a_browser_shows_it_without_error_or_sideways_scrolling(pages, name, tmp_path, width):
+    num_charts = len([*xml.fromstring(pages[name]).iter("svg")])
+    assert shown(pages[name], width, tmp_path) == [f"{width} of {width}, {num_charts} charts"]  # and no error beside it
+
+
+@pytest.mark.skipif(not shutil.which("chromium") or not AXE.exists(), reason="no chromium or no axe-core here")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("name", ["report", "table"])
+def test_axe_finds_nothing_that_hinders_a_reader(pages, name, tmp_path, mode, width):
+    """Contrast of text, names of regions, headings of tables; without the shadows at the edges of tables."""
+    text = pages[name].replace("</style>", ".scroll { background: none; }</style>")
+    if mode == "dark":
+        text = text.replace("@media (prefers-color-scheme: dark)", "@media all").replace("light dark", "dark")
+    _, *said, judged = shown(text, width, tmp_path, AXE.read_text(encoding="utf-8"))
+    assert judged == "true"
+    hidden = set() if width > 1000 else {"unsure color-contrast elmPartiallyObscured"}  # what a table scrolls to
+    assert set(said) <= NOT_JUDGED | hidden

@@ -31,7 +31,8 @@ def section(subject: Subject) -> Markup:
     maps = [f"expected/mAP@{k}" for k in subject.evaluation.map_at["expected"]]
     few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= _FEW]
     charts = [_chart(name, rows) for name in names if name not in few]
-    return tag("details", tag("summary", f"{len(rows)} epochs: losses, learning rate and what was tracked"),
+    epochs = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
+    return tag("details", tag("summary", f"{epochs}: losses, learning rate and what was tracked"),
                _numbers(few, rows) if few else None,
                tag("div", *charts, None if set(maps) & set(few) else _map_chart(subject), class_="figures"))
 
