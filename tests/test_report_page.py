@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from inference.page import training
+from inference.page import quality, training
 from inference.page.embedding import embed
 from inference.page.files import write_figures
 from inference.page.rankings import mosaic
@@ -181,16 +181,25 @@ def test_the_best_shallow_codes_are_in_the_curves(project, page):
     *shallow, own = [row for row in metrics["details"]["baselines"] if row["ties"] == "expected"]
     rows = [own, *sorted(shallow, key=lambda row: -row["mAP@1"])[:3]]
     figures = {node.find("h3").text: node for node in section(page, "retrieval").iter("figure")}
-    for title in ("mAP@K", "Precision and recall by Hamming radius"):
-        assert [words(node) for node in figures[title].iter("li")] == [row["method"] for row in rows]
-        assert "the 3 shallow codes of the highest mAP@1" in words(figures[title].find("figcaption"))
-    points = [node.text for node in figures["mAP@K"].iter("title")]
-    assert points == [f"{row['method']}: {float(f'{value:.4g}'):g} at {k}" for row in rows
-                      for k, value in ((1, row["mAP@1"]), (5, row["mAP@5"]))]
-    ends = [[node.text for node in group.iter("title")][-1]
-            for group in figures["Precision and recall by Hamming radius"].iter("g")]
+    chart = figures["Precision and recall by Hamming radius"]
+    assert [words(node) for node in chart.iter("li")] == [row["method"] for row in rows]
+    assert "the 3 shallow codes of the highest mAP@1" in words(chart.find("figcaption"))
+    ends = [[node.text for node in group.iter("title")][-1] for group in chart.iter("g")]
     assert len(ends) == 4
     assert {end.rpartition(": ")[2] for end in ends} == {"0.2 at 1"}  # all pairs, of which a fifth is relevant
+    assert "mAP@K" not in figures  # of two K
+
+
+def test_a_curve_of_map_shows_the_same_codes():
+    def row(method, first):
+        return {"method": method, "ties": "expected", **{f"mAP@{k}": first / k for k in (1, 2, 4, 5)}, "GmAP": 0.0}
+
+    subject = SimpleNamespace(baselines=[row("a", 0.1), row("b", 0.4), row("c", 0.3), row("d", 0.2), row("own", 0.25)],
+                              evaluation=SimpleNamespace(map_at={"expected": dict.fromkeys((1, 2, 4, 5))}))
+    chart = xml.fromstring(quality.map_curves(subject))
+    assert [words(node) for node in chart.iter("li")] == ["own", "b", "c", "d"]
+    assert [node.text for node in chart.iter("title")][:5] == [
+        "own: 0.25 at 1", "own: 0.125 at 2", "own: 0.0625 at 4", "own: 0.05 at 5", "b: 0.4 at 1"]
 
 
 def test_the_first_chart_says_how_far_ties_reach(project, page):
@@ -266,8 +275,8 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
 def test_every_figure_is_a_file_too(project, page):
     figures = project.logs / "figures"
     assert len([*figures.glob("*.svg")]) == len([*page.iter("figure")])
-    curve = xml.fromstring((figures / "retrieval_map_k.svg").read_text(encoding="utf-8"))
-    assert curve.find("{http://www.w3.org/2000/svg}title").text == "mAP@K"
+    curve = xml.fromstring((figures / "retrieval_recall_n.svg").read_text(encoding="utf-8"))
+    assert curve.find("{http://www.w3.org/2000/svg}title").text == "Recall@N"
     if not importlib.util.find_spec("cairosvg"):
         assert not [*figures.glob("*.pdf")]
 

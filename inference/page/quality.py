@@ -8,12 +8,12 @@ from inference.curves import log_ranks, radius_curve, rank_curve
 from inference.figures import Axes, Bars, Line, Markup, bar_chart, figure, join, line_chart, series_names, tag
 from inference.page.headline import drawn, first_map, methods
 from inference.page.subject import Subject
-from inference.page.table import number, table
+from inference.page.table import FEW, number, table
 
 
 def section(subject: Subject) -> Markup:
     """The model beside shallow codes, key figures and curves."""
-    charts = [_map_curves(subject), _precision_recall(subject), *_ranks(subject), _distances(subject)]
+    charts = [map_curves(subject), _precision_recall(subject), *_ranks(subject), _distances(subject)]
     figures = tag("div", tag("div", _key_figures(subject)), _map_bars(subject), class_="lead")
     if not subject.baselines:
         return join([figures, tag("div", *charts, class_="figures halves")])
@@ -52,9 +52,10 @@ def _map_bars(subject: Subject) -> Markup:
                   chart, names=series_names(bars))
 
 
-def _map_curves(subject: Subject) -> Markup | None:
+def map_curves(subject: Subject) -> Markup | None:
+    """mAP@K of the model and the best shallow codes over K; None without these, or where few K are no curve."""
     rows = drawn(subject.baselines)
-    if not rows:
+    if not rows or len(subject.evaluation.map_at["expected"]) <= FEW:  # the table says it
         return None
     lines = [Line(row["method"], *zip(*((int(name[4:]), row[name]) for name in row if name.startswith("mAP@")),
                                       strict=True)) for row in rows]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from inference.figures import Markup, tag
 
+FEW = 3  # points that are no curve
+
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, class_: str | None = None,
           marked: int | None = None, label: str = "table") -> Markup:

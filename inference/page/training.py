@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.subject import Subject
-from inference.page.table import table
+from inference.page.table import FEW, table
 
 _NOT_DRAWN = {"epoch", "seconds"}
-_FEW = 3  # points that are no curve
 _CAPTIONS = {
     "loss/total": "Mean over the epoch of the weighted sum of all terms.",
     "lr": "Learning rate of every epoch.",
@@ -29,7 +28,7 @@ def section(subject: Subject) -> Markup:
              if name not in _NOT_DRAWN and "mAP" not in name]
     names.sort(key=lambda name: (not name.startswith("loss/"), name != "lr"))
     maps = [f"expected/mAP@{k}" for k in subject.evaluation.map_at["expected"]]
-    few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= _FEW]
+    few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= FEW]
     charts = [_chart(name, rows) for name in names if name not in few]
     epochs = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
     return tag("details", tag("summary", f"{epochs}: losses, learning rate and what was tracked"),
