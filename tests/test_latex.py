@@ -11,7 +11,8 @@ from inference.latex import PREAMBLE, latex, latex_table
 def test_a_table():
     rows = [["a_1", "0.5000 ± .0100"], ["b", "-"]]
     assert latex_table("A & b", ["model", "mAP@5"], rows, {(0, 1)}, ["All 5 %."]) == (
-        "\\begin{table}\n\\centering\\small\n\\caption{A \\& b}\n\\begin{tabular}{lr}\n\\toprule\n"
+        "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3pt}\n\\caption{A \\& b}\n"
+        "\\begin{tabular}{ll}\n\\toprule\n"
         "model & mAP@5 \\\\\n\\midrule\na\\_1 & \\textbf{0.5000 $\\pm$ .0100} \\\\\nb & - \\\\\n\\bottomrule\n"
         "\\end{tabular}\n\\par\\smallskip\\raggedright\\footnotesize\nAll 5 \\%.\n\\end{table}\n")
 

@@ -17,6 +17,7 @@ import pytest
 from inference.page import quality, training
 from inference.page.embedding import embed
 from inference.page.files import write_figures
+from inference.page.headline import headline
 from inference.page.rankings import mosaic
 from tables.grid.page import page_text as table_page
 from tables.grid.page import retrieval_figures
@@ -144,10 +145,26 @@ def test_the_headline_is_the_first_metric_and_what_it_is_worth(project, page):
     assert f"95% interval {low:.4f} to {high:.4f}" in text
     assert difference in text
     assert f"the best shallow code of the same length, {best['method']} ({best['mAP@1']:.4f})" in text
+    within = low <= best["mAP@1"] <= high
+    assert text.endswith("), which is within the interval") == within
     assert ("over the best" if difference.startswith("+") else "below the best") in text
     for row in metrics["details"]["baselines"]:
         for k in ("1", "5"):
             assert row["intervals"][k][0] <= row[f"mAP@{k}"] <= row["intervals"][k][1]
+
+
+@pytest.mark.parametrize(("best", "look", "said"), [
+    (0.30, "gain", "+0.2000 over the best shallow code of the same length, ITQ (0.3000)"),
+    (0.45, "level", "+0.0500 over the best shallow code of the same length, ITQ (0.4500), which is within the "
+                    "interval"),
+    (0.70, "loss", "−0.2000 below the best shallow code of the same length, ITQ (0.7000)")])
+def test_a_difference_within_the_interval_is_no_gain(best, look, said):
+    rows = [{"method": name, "ties": "expected", "mAP@5": value}
+            for name, value in (("a", 0.1), ("ITQ", best), ("own", 0.5))]
+    subject = SimpleNamespace(baselines=rows, evaluation=SimpleNamespace(map_at={"expected": {5: 0.5}}),
+                              further={"confidence": {"level": 0.95, "map_at": {"expected": {5: (0.4, 0.6)}}}})
+    *_, line = xml.fromstring(headline(subject))
+    assert (line.get("class"), words(line)) == (look, said)
 
 
 def test_each_method_has_a_row_under_either_tie_rule(project, page):

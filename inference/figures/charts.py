@@ -17,7 +17,7 @@ NUM_COLOURS = 6
 _TOP, _RIGHT, _BOTTOM = 22, 12, 34
 _PAD, _ROW, _DODGE = 6, 19, 7  # of a dot chart: above its rows, the height of one, and between the dots in it
 _LONGEST = 30  # letters of a row's name
-_LETTER = 5.6  # the width of a digit in a tick label
+_LETTER, _BOLD = 5.6, 6.2  # the width of a digit in a tick label, of a letter in bold
 _MARKED = 60  # lines of more points go without markers
 _NUMBERED = 10  # more bars than these go without their values
 # Outlines about (0, 0): the second way, beside colour, to tell series apart.
@@ -101,7 +101,7 @@ def dot_chart(names: Sequence[str], series: Sequence[Dots], *, axis: str, marked
     `marked` are coloured; several have a colour each.
     """
     shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST - 1]}…" for name in names]
-    left, right = 12 + _LETTER * max(map(len, shown)), WIDTH - _RIGHT - (40 if len(series) == 1 else 0)
+    left, right = 12 + _BOLD * max(map(len, shown)), WIDTH - _RIGHT - (40 if len(series) == 1 else 0)
     x = linear([end for dots in series for end in (*dots.low, *dots.high)], left, right, zero=True, most=3)
     height = max(_ROW, _DODGE * (len(series) + 1))
     bottom = _PAD + height * len(names)

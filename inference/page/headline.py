@@ -22,7 +22,7 @@ def headline(subject: Subject) -> Markup:
     shallow = _of(subject.baselines, "expected")[:-1]
     if shallow:
         best = max(shallow, key=lambda row: row[f"mAP@{k}"])
-        lines.append(_against(f"{value - best[f'mAP@{k}']:+.4f}", best, k))
+        lines.append(_against(value, best, k, low <= best[f"mAP@{k}"] <= high))
     else:
         lines.append(tag("p", "Not compared with shallow codes: eval.py --baselines does.", class_="note"))
     return tag("div", *lines, class_="headline")
@@ -44,10 +44,13 @@ def methods(subject: Subject) -> tuple[Markup, Markup]:
     return _chart(subject), _switched_tables(subject)
 
 
-def _against(difference: str, best: Mapping, k: int) -> Markup:
+def _against(value: float, best: Mapping, k: int, within: bool) -> Markup:
+    """What the model is over the best shallow code; `within`: that lies in the model's interval."""
+    difference = f"{value - best[f'mAP@{k}']:+.4f}".replace("-", "−")
     gains = difference.startswith("+")
-    return tag("p", tag("b", difference.replace("-", "−")), f" {'over' if gains else 'below'} the best shallow code of "
-               f"the same length, {best['method']} ({best[f'mAP@{k}']:.4f})", class_="gain" if gains else "loss")
+    return tag("p", tag("b", difference), f" {'over' if gains else 'below'} the best shallow code of the same length, "
+               f"{best['method']} ({best[f'mAP@{k}']:.4f}){', which is within the interval' if within else ''}",
+               class_="level" if within else "gain" if gains else "loss")
 
 
 def _chart(subject: Subject) -> Markup:

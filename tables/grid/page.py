@@ -54,7 +54,7 @@ def retrieval_figures(records: Sequence[Record]) -> list[Markup]:
                             if name.startswith("mAP@") and not name.endswith(BY_INDEX))
     rows = _split((record for record in records if record["status"] == DONE), "model")
     figures = [_dots(metric, [(model, own, metric) for model, own in rows],
-                     "Ties in expectation; dots: the mean over the seeds, lines: their deviation. ")
+                     "Ties in expectation. ")
                for metric in dict.fromkeys([*metrics][:1] + [*metrics][-1:])]
     for model, own in _split(records, "model"):
         sources = _split((record for record in own if record["status"] == PUBLISHED), "source")
@@ -86,6 +86,8 @@ def _dots(title: str, rows: Sequence[tuple[str, Sequence[Record], str]], caption
         series.append(Dots(f"{bits} bits", means, [m - r for m, r in zip(means, reach, strict=True)],
                            [m + r for m, r in zip(means, reach, strict=True)]))
     own = {place for place, row in enumerate(found) if row[2]}
+    spread = any(high > mean for dots in series for mean, high in zip(dots.values, dots.high, strict=True))
+    caption += "Dots: the mean over the seeds, lines: their standard deviation. " if spread else ""
     about = "" if len(lengths) > 1 else f"{lengths[0]} bits. " + ("In colour: the rows of this table." if own else "")
     return figure(title, f"{caption}{about}".strip(), dot_chart(
         [row[0] for row in found], series, axis=title.partition(" ")[0], marked=own), names=series_names(series))
