@@ -7,7 +7,7 @@
     python eval.py --config configs/S5VH/fcv.py --on configs/S5VH/ucf.py
 
 Writes map.txt and metrics.json into the run's log folder, with --on into its folder on_<dataset>; with --report also
-report.html, one page of curves, codes and rankings.
+report.html, one page of curves, codes and rankings, and for papers its figures as SVG and its table as LaTeX.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -30,6 +30,7 @@ from inference.evaluation import (
     evaluate_baselines,
     evaluate_retrieval,
     further_metrics,
+    shallow_codes,
     tie_bounds,
     whole_rankings,
 )
@@ -67,12 +68,12 @@ def main() -> None:
     result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)
 
     name, evaluation = config.model_name + _stand(checkpoint, trained), result.evaluation
-    counts = whole_rankings(result, retrieval, device)
+    counts = whole_rankings(result.query_codes, result.database_codes, retrieval, device)
     further = further_metrics(evaluation, counts)
     rows = [{"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
             | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
-    if arguments.baselines:
-        rows = evaluate_baselines(open_train(trained), retrieval, config) + rows
+    shallow = shallow_codes(open_train(trained), retrieval, config) if arguments.baselines else {}
+    rows = evaluate_baselines(shallow, retrieval, config) + rows
     log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
     log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
@@ -86,12 +87,14 @@ def main() -> None:
             "config_sha256": config.digest(), "codes": result.statistics,
             "baselines": rows if arguments.baselines else None})
     if arguments.report:
-        written.append(write_page(folder, Subject(
+        written += write_page(folder, Subject(
             name=name, config=config, retrieval=retrieval, result=result,
             bounds=tie_bounds(result, retrieval, config, device), counts=counts, further=further, checkpoint=path,
-            epoch=epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}", class_names=class_names,
-            training=_training(trained, path), baselines=rows if arguments.baselines else [],
-            hash_centers=_hash_centers(checkpoint))))
+            epoch=None if model.closed_form else epoch, date=f"{datetime.now():%Y-%m-%d %H:%M}",
+            class_names=class_names, training=_training(trained, path), baselines=rows if arguments.baselines else [],
+            shallow_counts={name: whole_rankings(queries, database, retrieval, device)
+                            for name, (database, queries) in shallow.items()},
+            hash_centers=_hash_centers(checkpoint)))
     other = ["--checkpoint", str(path)] if arguments.checkpoint else []
     close_with(written, command_line("search encode", arguments, *other, "--features", "FILE", "--out", "codes.h5"))
 

@@ -8,8 +8,8 @@
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
 folders of its own. Cells that are done are skipped, one that was cut short continues. The tables `efficiency` and
 `frames` compare what networks cost before any training: they need no data and keep no runs. The table is written to
-<out>/<table>.md and, with charts, <out>/<table>.html, the raw numbers of every cell to <out>/<table>.csv. Cells that
-these have from earlier runs under the same --set stay in them.
+<out>/<table>.md, with charts to <out>/<table>.html, for papers to <out>/<table>.tex and <out>/<table>_figures/, the
+raw numbers of every cell to <out>/<table>.csv. Cells that these have from earlier runs under the same --set stay.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -33,12 +33,13 @@ from tqdm import tqdm
 
 import tables
 from inference.figures import Markup
+from inference.page.files import write_figures
 from inference.report import format_table
 from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
 from tables.grid.costs import cost_figures, cost_lines, cost_records, describe_costs
 from tables.grid.estimate import seconds_left, total
 from tables.grid.merge import merged
-from tables.grid.page import page_text, retrieval_figures
+from tables.grid.page import latex_text, page_text, retrieval_figures
 from tables.grid.preparation import missing_data, preprocess, provide_data
 from tables.grid.published import PUBLISHED, without_differences
 from tables.grid.records import Record, collect, table_lines
@@ -244,9 +245,12 @@ def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequen
     print(f"\n{title}: {made}\n\n{shown}\n" + "\n".join(notes))
     path = _stem(arguments)
     write_text(f"{path}.md", markdown(title, command, made, lines, notes))
-    write_text(f"{path}.html", page_text(title, command, made, lines, notes, records, draw))
+    page = page_text(title, command, made, lines, notes, records, draw)
+    write_text(f"{path}.html", page)
+    figures = write_figures(f"{path}_figures", page)
+    write_text(f"{path}.tex", latex_text(title, command, made, lines, notes, records))
     write_csv(f"{path}.csv", records)
-    print(f"\nwritten: {path}.md, {path}.html, {path}.csv")
+    print(f"\nwritten: {path}.md, {path}.html, {path}.tex, {path}.csv, {figures}")
 
 
 if __name__ == "__main__":

@@ -169,40 +169,48 @@ _TABLE: dict[str, tuple[Callable[[Features], Callable[[Features], np.ndarray]], 
     "half-whitened": (half_whitened, {"ITQ": Itq})}
 
 
-def baseline_table(train: Features, database: Features, queries: Features, database_labels: np.ndarray,
-                   query_labels: np.ndarray, *, num_bits: int, seed: int = 0,
-                   **evaluation: Any) -> list[dict[str, object]]:
-    """Rows for `inference.report.format_table`: each baseline under each tie rule.
+Codes = dict[str, tuple[np.ndarray, np.ndarray]]  # of the database (N, K) and of the queries (Q, K), by method
 
-    A row has `method`, `bits`, `ties`, `mAP@k` for each k, `GmAP`, and `intervals`, of each mAP@k by k. The methods
-    are random codes; LSH, PCA signs, spectral hashing and ITQ on frame means; ITQ on the means of five time segments;
-    and ITQ on half-whitened trajectories, which is the one to beat.
 
-    Args:
-        evaluation: keyword arguments of `inference.metrics.evaluate`. With queries_are_database the
-            queries' codes are the database's, and `queries` is not read.
+def baseline_codes(train: Features, database: Features, queries: Features | None, *, num_bits: int,
+                   seed: int = 0) -> Codes:
+    """Each baseline's codes, int8 +-1; those of the queries are the database's own where `queries` is None.
+
+    The methods are random codes; LSH, PCA signs, spectral hashing and ITQ on frame means; ITQ on the means of five time
+    segments; and ITQ on half-whitened trajectories, which is the one to beat.
 
     Raises:
         UserError: all training videos have the same features.
     """
-    self_retrieval = bool(evaluation.get("queries_are_database"))
-    num_items, num_queries = database.shape[0], 0 if self_retrieval else queries.shape[0]
+    num_items, num_queries = database.shape[0], 0 if queries is None else queries.shape[0]
     flips = random_codes(num_items + num_queries, num_bits, seed)
-    codes = {"random": (flips[:num_items], flips[num_items:])}
+    codes = {"random": (flips[:num_items], flips if queries is None else flips[num_items:])}
     for where, (vectors_from, makers) in _TABLE.items():
         vectors = vectors_from(train)
         x = vectors(train)
         x_database = x if database is train else vectors(database)
-        x_queries = x_database[:0] if self_retrieval else vectors(queries)
+        x_queries = None if queries is None else vectors(queries)
         for name, make in makers.items():
             baseline = make().fit(x, num_bits, seed)
-            codes[f"{name}, {where}"] = baseline.encode(x_database), baseline.encode(x_queries)
+            found = baseline.encode(x_database)
+            codes[f"{name}, {where}"] = found, found if x_queries is None else baseline.encode(x_queries)
+    return codes
+
+
+def baseline_table(codes: Codes, database_labels: np.ndarray, query_labels: np.ndarray,
+                   **evaluation: Any) -> list[dict[str, object]]:
+    """Rows for `inference.report.format_table`: each of the `codes` under each tie rule.
+
+    A row has `method`, `bits`, `ties`, `mAP@k` for each k, `GmAP`, and `intervals`, of each mAP@k by k.
+
+    Args:
+        evaluation: keyword arguments of `inference.metrics.evaluate`.
+    """
     rows = []
-    for method, (database_codes, query_codes) in codes.items():
-        result = evaluate(database_codes if self_retrieval else query_codes, database_codes, query_labels,
-                          database_labels, **evaluation)
+    for method, (database, queries) in codes.items():
+        result = evaluate(queries, database, query_labels, database_labels, **evaluation)
         intervals, _ = map_intervals(result, next(iter(result.ap.values())))
-        rows += [{"method": method, "bits": num_bits, "ties": ties} | metric_row(result, ties)
+        rows += [{"method": method, "bits": database.shape[1], "ties": ties} | metric_row(result, ties)
                  | {"intervals": intervals[ties]} for ties in result.map_at]
     return rows
 

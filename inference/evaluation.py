@@ -9,7 +9,7 @@ import torch
 
 from dataset.features import VideoFeatures
 from dataset.protocol import Retrieval
-from inference.baselines import baseline_table
+from inference.baselines import Codes, baseline_codes, baseline_table
 from inference.codes import binarize_up, ternary
 from inference.curves import DistanceCounts, average_precision, count_distances
 from inference.encode import encode_features
@@ -80,9 +80,10 @@ def tie_bounds(result: RetrievalResult, retrieval: Retrieval, config, device: to
     return _evaluate(result.database_codes, result.query_codes, retrieval, config, ("worst", "best"), device)
 
 
-def whole_rankings(result: RetrievalResult, retrieval: Retrieval, device: torch.device) -> DistanceCounts:
+def whole_rankings(query_codes: np.ndarray, database_codes: np.ndarray, retrieval: Retrieval,
+                   device: torch.device) -> DistanceCounts:
     """The counts, by distance, of every query's ranking of the whole database."""
-    return count_distances(result.query_codes, result.database_codes, retrieval.query_labels,
+    return count_distances(query_codes, database_codes, retrieval.query_labels,
                            retrieval.database_labels, queries_are_database=retrieval.queries_are_database,
                            include_self=retrieval.include_self, device=device)
 
@@ -100,13 +101,18 @@ def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str,
                            "map_at": by_k, "map_all": {"expected": by_all}}}
 
 
-def evaluate_baselines(train: VideoFeatures, retrieval: Retrieval, config) -> list[dict[str, object]]:
-    """The rows of `inference.baselines.baseline_table` for this task, fit on the `train` features."""
-    shared = train.same_videos(retrieval.database)
-    return baseline_table(train, train if shared else retrieval.database, retrieval.queries,
-                          retrieval.database_labels, retrieval.query_labels, num_bits=config.nbits, seed=config.seed,
-                          map_at=config.map_at, normaliser=config.ap_normaliser,
-                          queries_are_database=retrieval.queries_are_database, include_self=retrieval.include_self)
+def shallow_codes(train: VideoFeatures, retrieval: Retrieval, config) -> Codes:
+    """What `inference.baselines.baseline_codes` gives for this task, fit on the `train` features."""
+    database = train if train.same_videos(retrieval.database) else retrieval.database
+    return baseline_codes(train, database, None if retrieval.queries_are_database else retrieval.queries,
+                          num_bits=config.nbits, seed=config.seed)
+
+
+def evaluate_baselines(codes: Codes, retrieval: Retrieval, config) -> list[dict[str, object]]:
+    """The rows of `inference.baselines.baseline_table` for this task."""
+    return baseline_table(codes, retrieval.database_labels, retrieval.query_labels, map_at=config.map_at,
+                          normaliser=config.ap_normaliser, queries_are_database=retrieval.queries_are_database,
+                          include_self=retrieval.include_self)
 
 
 def _evaluate(database_codes: np.ndarray, query_codes: np.ndarray, retrieval: Retrieval, config,

@@ -13,6 +13,7 @@ from inference.baselines import (
     Lsh,
     PcaSign,
     SpectralHashing,
+    baseline_codes,
     baseline_table,
     frame_means,
     half_whitened,
@@ -179,7 +180,7 @@ def test_half_whitened_vectors_have_the_root_of_the_deviation():
 
 def test_table_ranks_learned_codes_above_chance():
     (train, train_labels), (queries, query_labels) = clustered(120, 1), clustered(40, 2)
-    rows = baseline_table(train, train, queries, train_labels, query_labels, num_bits=8, map_at=(5, 20))
+    rows = baseline_table(baseline_codes(train, train, queries, num_bits=8), train_labels, query_labels, map_at=(5, 20))
     assert [(row["method"], row["ties"]) for row in rows] == [
         (method, ties) for method in ("random", "LSH, means", "PCA sign, means", "SH, means", "ITQ, means",
                                       "ITQ, 5 segments", "ITQ, half-whitened")
@@ -196,11 +197,12 @@ def test_table_ranks_learned_codes_above_chance():
 
 def test_table_of_self_retrieval_finds_each_query_first():
     features, labels = clustered(60, 1)
-    options = {"num_bits": 32, "map_at": (1,), "ties": ("worst", "expected"), "queries_are_database": True}
-    rows = baseline_table(clustered(50, 3)[0], features, None, labels, labels, **options)
+    options = {"map_at": (1,), "ties": ("worst", "expected"), "queries_are_database": True}
+    codes = baseline_codes(clustered(50, 3)[0], features, None, num_bits=32)
+    rows = baseline_table(codes, labels, labels, **options)
     assert rows[0] == {"method": "random", "bits": 32, "ties": "worst", "mAP@1": 1.0, "GmAP": 1.0,
                        "intervals": {1: (1.0, 1.0)}}
-    alone = baseline_table(clustered(50, 3)[0], features, None, labels, labels, include_self=False, **options)
+    alone = baseline_table(codes, labels, labels, include_self=False, **options)
     assert alone[0]["mAP@1"] < 0.6
 
 

@@ -8,7 +8,23 @@ import zlib
 import numpy as np
 import pytest
 
-from inference.figures import Axes, Bars, Line, bar_chart, figure, heat_map, join, line_chart, png_uri, scatter, tag
+from inference.figures import (
+    Axes,
+    Bars,
+    Dots,
+    Line,
+    bar_chart,
+    dot_chart,
+    figure,
+    heat_map,
+    join,
+    line_chart,
+    png_uri,
+    scatter,
+    series_names,
+    standalone,
+    tag,
+)
 from inference.figures.png import png_bytes
 from inference.figures.scale import label, linear, logarithmic
 
@@ -161,3 +177,36 @@ def test_a_figure_has_title_caption_and_legend():
     assert root.find("figcaption").text == "what & why"
     assert [item.find("span").tail for item in root.iter("li")] == ["a", "b"]
     assert xml.fromstring(figure("T", "c", tag("svg"), names=[("s0", "alone")])).find("ul") is None
+
+
+def test_a_row_of_dots_shows_its_value_or_a_dot_of_every_series():
+    one = dot_chart(["a", "b" * 40], [Dots("", [0.5, 0.25], [0.4, 0.25], [0.6, 0.25])], axis="mAP@5", marked={1})
+    assert texts(one)[-5:] == ["a", "0.5000", "b" * 29 + "…", "0.2500", "mAP@5"]
+    rows = [node for node in xml.fromstring(one).iter("g") if node.get("class", "").startswith("row")]
+    assert [node.get("class") for node in rows] == ["row s5", "row s0"]
+    assert [node.find("g/title").text for node in rows] == ["a: 0.5000 (0.4000 to 0.6000)", "b" * 40 + ": 0.2500"]
+    several = [Dots("16 bits", [0.5, np.nan], [0.5, np.nan], [0.5, np.nan]), Dots("32 bits", *[[0.6, 0.7]] * 3)]
+    two = xml.fromstring(dot_chart(["a", "b"], several, axis="mAP@5"))
+    titles = [node.text for node in two.iter("title")]
+    assert titles == ["a, 16 bits: 0.5000", "a, 32 bits: 0.6000", "b, 32 bits: 0.7000"]
+    assert [node.get("class") for node in two.iter("g") if node.find("title") is not None] == ["s0", "s1", "s1"]
+
+
+def test_a_figure_stands_alone_with_its_legend_and_its_colours():
+    lines = [Line("a & b", [1, 2], [0.1, 0.2]), Line("c", [1, 2], [0.2, 0.1])]
+    chart = line_chart(lines, Axes("x", "y"))
+    text = standalone(xml.fromstring(figure("A <title>", "Caption.", chart, names=series_names(lines))))
+    assert "var(" not in text
+    assert "@media" not in text
+    name = "{http://www.w3.org/2000/svg}"
+    picture = xml.fromstring(text)
+    assert picture.find(f"{name}title").text == "A <title>"
+    rules = picture.find(f"{name}style").text
+    assert ".s0 { color: #0f86d6; }" in rules  # of the light mode
+    legend = picture.find(f"{name}g")
+    assert [(node.get("class"), node.find(f"{name}text").text) for node in legend] == [("s0", "a & b"), ("s1", "c")]
+    _, top, width, height = map(float, picture.get("viewBox").split())
+    _, _, inner, below = map(float, xml.fromstring(chart).get("viewBox").split())
+    assert top < 0
+    assert (width, height + top) == (inner, below)
+    assert len([*picture.iter(f"{name}path")]) == len([*xml.fromstring(chart).iter("path")])

@@ -28,7 +28,8 @@ def project(tmp_path_factory):
 def test_it_is_fitted_in_one_go(project):
     assert "epoch 1/1" in project.trained.output
     assert "nothing to do" in succeed(*project.command("train.py"), "--resume").output
-    assert "GraphCode" in succeed(*project.command("eval.py"), "--baselines").output
+    assert "GraphCode" in succeed(*project.command("eval.py"), "--baselines", "--report").output
+    assert "<dt>Epoch</dt>" not in (project.folder / "logs/tiny/GraphCode_16bit/report.html").read_text()
 
 
 def test_its_codes_are_better_than_chance(project):

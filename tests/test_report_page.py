@@ -1,10 +1,12 @@
 """report.html, from eval.py --report on the tiny project: complete, well-formed, self-contained, readable."""
 
 import html
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as xml
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,10 +14,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from inference.page import training
+from inference.page import quality, training
 from inference.page.embedding import embed
+from inference.page.files import write_figures
+from inference.page.headline import headline
 from inference.page.rankings import mosaic
+from tables.grid.page import page_text as table_page
+from tables.grid.page import retrieval_figures
+from tables.grid.records import table_lines
 from tests.pipeline import CLASSES, ROOT, make_project, message_of, run, succeed
+from tests.test_figures import decode
 from utils.config import load_config
 
 NAMES = ["<b>bold</b>", "salt & pepper", '"quoted"', "a'b", "plain"]
@@ -137,10 +145,26 @@ def test_the_headline_is_the_first_metric_and_what_it_is_worth(project, page):
     assert f"95% interval {low:.4f} to {high:.4f}" in text
     assert difference in text
     assert f"the best shallow code of the same length, {best['method']} ({best['mAP@1']:.4f})" in text
+    within = low <= best["mAP@1"] <= high
+    assert text.endswith("), which is within the interval") == within
     assert ("over the best" if difference.startswith("+") else "below the best") in text
     for row in metrics["details"]["baselines"]:
         for k in ("1", "5"):
             assert row["intervals"][k][0] <= row[f"mAP@{k}"] <= row["intervals"][k][1]
+
+
+@pytest.mark.parametrize(("best", "look", "said"), [
+    (0.30, "gain", "+0.2000 over the best shallow code of the same length, ITQ (0.3000)"),
+    (0.45, "level", "+0.0500 over the best shallow code of the same length, ITQ (0.4500), which is within the "
+                    "interval"),
+    (0.70, "loss", "−0.2000 below the best shallow code of the same length, ITQ (0.7000)")])
+def test_a_difference_within_the_interval_is_no_gain(best, look, said):
+    rows = [{"method": name, "ties": "expected", "mAP@5": value}
+            for name, value in (("a", 0.1), ("ITQ", best), ("own", 0.5))]
+    subject = SimpleNamespace(baselines=rows, evaluation=SimpleNamespace(map_at={"expected": {5: 0.5}}),
+                              further={"confidence": {"level": 0.95, "map_at": {"expected": {5: (0.4, 0.6)}}}})
+    *_, line = xml.fromstring(headline(subject))
+    assert (line.get("class"), words(line)) == (look, said)
 
 
 def test_each_method_has_a_row_under_either_tie_rule(project, page):
@@ -161,12 +185,45 @@ def test_each_method_has_a_row_under_either_tie_rule(project, page):
 
 def test_the_first_chart_compares_all_methods(page):
     chart = next(section(page, "retrieval").iter("figure"))
-    rows = list(chart.iter("g"))
-    values = [float(re.search(r": ([\d.]+) \(", node.find("title").text).group(1)) for node in rows]
+    rows = [node for node in chart.iter("g") if node.get("class").startswith("row")]
+    values = [float(re.search(r": ([\d.]+)", node.find("g/title").text).group(1)) for node in rows]
     assert values == sorted(values, reverse=True)
     assert [node.get("class") for node in rows].count("row s0") == 1
     own = next(node for node in rows if node.get("class") == "row s0")
-    assert own.find("title").text.startswith("S5VH: ")
+    assert own.find("g/title").text.startswith("S5VH: ")
+
+
+def test_the_best_shallow_codes_are_in_the_curves(project, page):
+    metrics = json.loads((project.logs / "metrics.json").read_text())
+    *shallow, own = [row for row in metrics["details"]["baselines"] if row["ties"] == "expected"]
+    rows = [own, *sorted(shallow, key=lambda row: -row["mAP@1"])[:3]]
+    figures = {node.find("h3").text: node for node in section(page, "retrieval").iter("figure")}
+    chart = figures["Precision and recall by Hamming radius"]
+    assert [words(node) for node in chart.iter("li")] == [row["method"] for row in rows]
+    assert "the 3 shallow codes of the highest mAP@1" in words(chart.find("figcaption"))
+    ends = [[node.text for node in group.iter("title")][-1] for group in chart.iter("g")]
+    assert len(ends) == 4
+    assert {end.rpartition(": ")[2] for end in ends} == {"0.2 at 1"}  # all pairs, of which a fifth is relevant
+    assert "mAP@K" not in figures  # of two K
+
+
+def test_a_curve_of_map_shows_the_same_codes():
+    def row(method, first):
+        return {"method": method, "ties": "expected", **{f"mAP@{k}": first / k for k in (1, 2, 4, 5)}, "GmAP": 0.0}
+
+    subject = SimpleNamespace(baselines=[row("a", 0.1), row("b", 0.4), row("c", 0.3), row("d", 0.2), row("own", 0.25)],
+                              evaluation=SimpleNamespace(map_at={"expected": dict.fromkeys((1, 2, 4, 5))}))
+    chart = xml.fromstring(quality.map_curves(subject))
+    assert [words(node) for node in chart.iter("li")] == ["own", "b", "c", "d"]
+    assert [node.text for node in chart.iter("title")][:5] == [
+        "own: 0.25 at 1", "own: 0.125 at 2", "own: 0.0625 at 4", "own: 0.05 at 5", "b: 0.4 at 1"]
+
+
+def test_the_first_chart_says_how_far_ties_reach(project, page):
+    rows = {words(row[0]): words(row[4]) for row in section(page, "retrieval").find("details").iter("tr")}
+    low, high = rows["mAP@1"].split(" – ")
+    caption = words(next(section(page, "retrieval").iter("figure")).find("figcaption"))
+    assert f"over all orders of equal distances lies from {low} to {high}." in caption
 
 
 def test_rankings_are_in_order_and_their_hits_share_the_class(page):
@@ -230,6 +287,46 @@ def test_the_page_of_a_foreign_checkpoint(project, tmp_path):
     spans = {words(node) for node in section(page, "rankings").iter("span")}
     assert spans == {"0", "1", "2", "3", "4"}
     assert "Beside shallow codes of the same length" not in words(page)
+
+
+def test_every_figure_is_a_file_too(project, page):
+    figures = project.logs / "figures"
+    assert len([*figures.glob("*.svg")]) == len([*page.iter("figure")])
+    curve = xml.fromstring((figures / "retrieval_recall_n.svg").read_text(encoding="utf-8"))
+    assert curve.find("{http://www.w3.org/2000/svg}title").text == "Recall@N"
+    if not importlib.util.find_spec("cairosvg"):
+        assert not [*figures.glob("*.pdf")]
+
+
+def test_figures_are_pdf_where_cairosvg_is(page, text, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setitem(sys.modules, "cairosvg", SimpleNamespace(
+        svg2pdf=lambda bytestring: drawn.append(bytestring) or b"%PDF-1.5 of " + bytestring[:4]))
+    assert write_figures(tmp_path / "figures", text) == tmp_path / "figures"
+    paths = sorted((tmp_path / "figures").glob("*.pdf"))
+    assert len(paths) == len(drawn) == len([*page.iter("figure")])
+    assert {path.read_bytes() for path in paths} == {b"%PDF-1.5 of <svg"}
+
+
+def test_the_table_of_methods_is_latex_too(project, page):
+    switch = next(node for node in page.iter("div") if node.get("class") == "of-expected")
+    lines = (project.logs / "report.tex").read_text(encoding="utf-8").splitlines()
+    for row in switch.find(".//tbody"):
+        cells = [rf"\textbf{{{words(cell)}}}" if cell.find("b") is not None else words(cell) for cell in row]
+        assert rf"{' & '.join(cells)} \\" in lines
+    assert "AP divided by k, ties in expectation." in lines
+
+
+def test_the_picture_frames_hits_in_green(project, page):
+    pixels = decode((project.logs / "figures/hits.png").read_bytes())
+    side = 2 * 12 + 6, 4 * 4 * 12 + 6  # frames of 2 x 4, each pixel as 12, four in a strip; borders of 3
+    assert pixels.shape == (4 * side[0] + 30, 5 * side[1] + 40, 3)
+    corners = pixels[::side[0] + 10, ::side[1] + 10].tolist()
+    grids = [*section(page, "rankings").iter("article")][:4]
+    green, grey = [10, 150, 110], [185, 192, 200]
+    assert corners == [[[15, 134, 214], *(green if cell.get("class") == "hit" else grey for cell in [*grid][1:5])]
+                       for grid in grids]
+    assert any(green in row for row in corners)
 
 
 def test_what_only_the_page_reads_does_not_hinder_a_resume(project):
@@ -301,7 +398,7 @@ def test_a_map_of_one_bit():
     assert np.isfinite(embed(np.resize(np.int8([1, -1, 1]), (12, 1)), seed=1)).all()
 
 
-MODES = (ROOT / "inference/page/page.css").read_text().split("prefers-color-scheme: dark")
+MODES = (ROOT / "inference/figures/figures.css").read_text().split("prefers-color-scheme: dark")
 SERIES = ("s0", "s1", "s2", "s3", "s4", "s5")
 # What is left of linear RGB without the middle or the long wavelengths (Machado, Oliveira & Fernandes, TVCG 2009).
 VIEWERS = {
@@ -345,23 +442,64 @@ def test_series_can_be_told_apart_by_the_colour_blind(mode, viewer):
 
 
 FRAME = """<!DOCTYPE html><iframe style="border: 0; width: {width}px; height: 30000px" srcdoc="{page}"></iframe>
-<script>onload = () => {{
-  const root = document.querySelector("iframe").contentDocument.documentElement;
+<script>{axe}</script><script>onload = async () => {{
+  const page = document.querySelector("iframe").contentWindow, root = page.document.documentElement;
   console.log(`${{root.scrollWidth}} of ${{root.clientWidth}}, ${{root.querySelectorAll("svg").length}} charts`);
+  if (!window.axe) return;
+  const script = page.document.createElement("script");
+  script.textContent = document.querySelector("script").textContent;
+  root.append(script);
+  const found = await page.axe.run();
+  for (const rule of found.violations) console.log(rule.id, rule.nodes[0].html.replaceAll('"', "'"));
+  for (const rule of found.incomplete) for (const node of rule.nodes)
+    console.log("unsure", rule.id, node.any[0]?.data?.messageKey);
+  console.log(`${{found.passes.find(rule => rule.id == "color-contrast").nodes.length > 20}}`);
 }}</script>"""
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0",
-         "--dump-dom", "--window-size=1400,900"]
+         "--dump-dom", "--window-size=1400,900", "--virtual-time-budget=60000"]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"  # of `npm install --no-save axe-core`
+# What axe does not judge: text of charts, whose colours a test above holds against the page, and single signs.
+NOT_JUDGED = {f"unsure color-contrast {key}" for key in ("imgNode", "shortTextContent", "bgOverlap")}
+
+
+def shown(text, width, folder, axe=""):
+    """What a browser says in its console of a page in a frame, since a window cannot be as narrow as a phone."""
+    path = folder / "frame.html"
+    path.write_text(FRAME.format(width=width, page=html.escape(text), axe=axe), encoding="utf-8")
+    result = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={folder}/profile", path.as_uri()],
+                            capture_output=True, text=True, timeout=100, check=True)
+    return re.findall(r'CONSOLE.*?\] "(.*)", source', result.stderr)
+
+
+@pytest.fixture(scope="module")
+def pages(text):
+    """The report, and the page of a table."""
+    records = [{"dataset": "act", "model": model, "bits": bits, "seed": seed, "status": "done", "mAP@5": seed / bits,
+                "mAP@20": 0.1, "GmAP": 0.1, "encoder_params": 1e6, "all_params": 2e6, "untrained": 0.1, "config": "c"}
+               for bits in (16, 32) for model in ("A network of a long name", "b") for seed in (1, 2)]
+    return {"report": text, "table": table_page("Title", "python reproduce.py " + 9 * "--long ", "today",
+                                                table_lines(records), ["note"], records, retrieval_figures)}
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_a_browser_shows_it_without_error_or_sideways_scrolling(text, page, tmp_path, width):
-    """In a frame, since a window cannot be as narrow as a phone."""
-    path = tmp_path / "frame.html"
-    path.write_text(FRAME.format(width=width, page=html.escape(text)), encoding="utf-8")
-    result = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile", path.as_uri()],
-                            capture_output=True, text=True, timeout=100, check=True)
-    said = re.findall(r'CONSOLE.*?\] "(.*)", source', result.stderr)
-    num_charts = len([*page.iter("svg")])
-    assert said == [f"{width} of {width}, {num_charts} charts"]  # and no error beside it
+@pytest.mark.parametrize("name", ["report", "table"])
+def test_a_browser_shows_it_without_error_or_sideways_scrolling(pages, name, tmp_path, width):
+    num_charts = len([*xml.fromstring(pages[name]).iter("svg")])
+    assert shown(pages[name], width, tmp_path) == [f"{width} of {width}, {num_charts} charts"]  # and no error beside it
+
+
+@pytest.mark.skipif(not shutil.which("chromium") or not AXE.exists(), reason="no chromium or no axe-core here")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("name", ["report", "table"])
+def test_axe_finds_nothing_that_hinders_a_reader(pages, name, tmp_path, mode, width):
+    """Contrast of text, names of regions, headings of tables; without the shadows at the edges of tables."""
+    text = pages[name].replace("</style>", ".scroll { background: none; }</style>")
+    if mode == "dark":
+        text = text.replace("@media (prefers-color-scheme: dark)", "@media all").replace("light dark", "dark")
+    _, *said, judged = shown(text, width, tmp_path, AXE.read_text(encoding="utf-8"))
+    assert judged == "true"
+    hidden = set() if width > 1000 else {"unsure color-contrast elmPartiallyObscured"}  # what a table scrolls to
+    assert set(said) <= NOT_JUDGED | hidden

@@ -19,6 +19,7 @@ from tables.grid.artefacts import artefacts_of
 from tables.grid.cells import State, expand
 from tables.grid.networks import untrained_network
 from tables.grid.page import page_text, retrieval_figures
+from tables.grid.parts import parts
 from tables.grid.preparation import missing_data, preprocess
 from tables.grid.published import published_records, published_results
 from tables.grid.records import by_index, table_lines
@@ -245,13 +246,13 @@ def test_published_lines_stand_below_ours():
     lines = table_lines([*own, *published_records(cell, by_index(own)), ours("B", 1, 0.3)])
     assert [(line["model"], line["mAP@5"], line["mAP@20"]) for line in lines] == [
         ("S5VH", "0.1600 ± .0707", "0.1000 ± .0000"), ("S5VH, ties by index", "0.1500 ± .0707", "0.1000 ± .0000"),
-        ("S5VH, published: S5VH README", "0.18 (-0.0300)", "0.097 (+0.0030)"),
-        ("S5VH, published: S5VH released logs", "0.18 (-0.0300)", "0.0965 (+0.0035)"),
+        ("S5VH, published: S5VH README", "0.180 (-0.0300)", "0.097 (+0.0030)"),
+        ("S5VH, published: S5VH released logs", "0.180 (-0.0300)", "0.0965 (+0.0035)"),
         ("S5VH, published: AutoSSVH repository issue 2 (author's figure data)", "0.207 (-0.0570)", "0.117 (-0.0170)"),
         ("B", "0.3100", "0.1000")]
     failed = {"dataset": "act", "model": "S5VH", "bits": 16, "seed": 1, "status": "failed"}
     lines = table_lines([failed, *published_records(cell, by_index([failed])), ours("B", 1, 0.3)])
-    assert [line["mAP@5"] for line in lines] == ["-", "0.18", "0.18", "0.207", "0.3100"]
+    assert [line["mAP@5"] for line in lines] == ["-", "0.180", "0.180", "0.207", "0.3100"]
 
 
 # data that are not there
@@ -314,7 +315,7 @@ def test_activitynet_from_features_to_published_columns(activitynet):
     assert 0 <= float(ours["mAP@5 by index"]) <= 1
     assert "difference mAP@5" not in ours  # as the settings are not the published ones
     text = (activitynet.folder / "results/main.md").read_text()
-    assert "| S5VH, published: S5VH README | 16 | 0.18 |" in text
+    assert "| S5VH, published: S5VH README | 16 | 0.180 |" in text
     assert "--set changes S5VH_type, num_epochs, batch_size" in text
 
 
@@ -325,32 +326,61 @@ def test_the_page_has_the_table_and_its_charts(activitynet):
     assert not {"script", "link", "img", "iframe"} & {node.tag for node in page.iter()}
     with open(activitynet.folder / "results/main.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    shown = ["".join(node.itertext()) for node in page.iter("th") if node.get("scope") == "row"]
+    quality, cost = page.iter("table")
+    shown = ["".join(node.itertext()) for node in quality.iter("th") if node.get("scope") == "row"]
     assert shown[:5] == ["S5VH", "S5VH, ties by index", *(f"S5VH, published: {row['source']}" for row in rows[1:4])]
-    ours, _, published = page.iter("figure")  # six lines in a chart
-    assert ["".join(node.itertext()) for node in published.iter("li")] == [
-        "S5VH, ties by index", *(row["source"] for row in rows[1:4])]
-    titles = {"".join(node.itertext()) for node in ours.iter("title")}
-    assert f"S5VH: {float(rows[0]['mAP@5']):.4g} at 5" in titles
+    assert ["".join(node.itertext()) for node in cost.iter("th")] == ["model", "encoder params", "all params", "S5VH"]
+    assert [node.text for node in page.iter("h3")][-2:] == ["16 bits", "Cost, 16 bits"]
+    figures = {node.find("h3").text: node for node in page.iter("figure")}
+    assert list(figures) == ["mAP@5", "mAP@20", "mAP@5 of S5VH beside what is published"]
+    points = {node.text for node in figures["mAP@5"].iter("title")}
+    assert f"S5VH, 16 bits: {float(rows[0]['mAP@5']):.4f}" in points
+    published = {node.text for node in figures["mAP@5 of S5VH beside what is published"].iter("title")}
+    assert published == {f"here, ties by index, 16 bits: {float(rows[0]['mAP@5 by index']):.4f}",
+                         *(f"{row['source']}, 16 bits: {float(row['published mAP@5']):.4f}" for row in rows[1:4])}
 
 
-def test_charts_hold_six_lines_and_the_first_is_in_each():
-    def record(model, bits, value):
-        return {"dataset": "act", "model": model, "bits": bits, "seed": 1, "status": "done", "mAP@5": value,
-                "mAP@20": value / 2, "GmAP": value, "mAP@5 by index": 0.0}
+def test_tables_and_figures_for_papers(activitynet):
+    results = activitynet.folder / "results"
+    text = (results / "main.tex").read_text(encoding="utf-8")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{table}") == 2
+    assert r"S5VH, published: S5VH README & 0.180 &" in text
+    assert "main.tex" in activitynet.result.output
+    figures = sorted(path.name for path in (results / "main_figures").glob("*.svg"))
+    assert figures == ["act_map_20.svg", "act_map_5.svg", "act_map_5_of_s5vh_beside_what_is_published.svg"]
 
-    records = [record(f"row {place}", bits, (place + 1) / 10) for bits in (16, 32) for place in range(8)]
+
+def test_rows_are_dots_with_deviations_a_colour_for_each_length():
+    def record(model, bits, seed, value):
+        return {"dataset": "act", "model": model, "bits": bits, "seed": seed, "status": "done", "mAP@5": value,
+                "mAP@20": value / 2, "GmAP": value, "mAP@5 by index": 0.0, "config": "c"}
+
+    records = [record(model, bits, seed, bits / 100 + place / 10 + seed / 50) for bits in (16, 32)
+               for place, model in enumerate("ab") for seed in (1, 2)]
     records.append({"dataset": "act", "model": "gone", "bits": 32, "seed": 1, "status": "failed"})
-    page = xml.fromstring(page_text("A <title>", "python", "today", [{"model": "a & b"}], ["note"], records,
-                                    retrieval_figures))
-    figures = {figure.find("h3").text: ["".join(node.itertext()) for node in figure.iter("li")]
-               for figure in page.iter("figure")}
-    assert list(figures) == [f"{what} ({place} of 2)" for what in ("GmAP by code length", "mAP@K, 16 bits",
-                                                                   "mAP@K, 32 bits") for place in (1, 2)]
-    assert set(map(tuple, figures.values())) == {tuple(f"row {place}" for place in range(6)),
-                                                 ("row 0", "row 6", "row 7")}
-    points = [node.text for node in next(page.iter("svg")).iter("title")]
-    assert points[:2] == ["row 0: 0.1 at 16", "row 0: 0.1 at 32"]
+    lines = table_lines(records)
+    page = xml.fromstring(page_text("A <title>", "python", "today", lines, ["note"], records, retrieval_figures))
+    figures = {figure.find("h3").text: figure for figure in page.iter("figure")}
+    assert list(figures) == ["mAP@5", "mAP@20"]
+    assert ["".join(node.itertext()) for node in figures["mAP@5"].iter("li")] == ["16 bits", "32 bits"]
+    rows = [node for node in figures["mAP@5"].iter("g") if node.get("class") == "row"]
+    assert [row.find("text").text for row in rows] == ["b", "a"]  # the best of the longest codes first
+    assert [node.text for node in rows[1].iter("title")] == [  # .18 and .20; .34 and .36
+        "a, 16 bits: 0.1900 (0.1759 to 0.2041)", "a, 32 bits: 0.3500 (0.3359 to 0.3641)"]
+    assert [node.get("class") for node in rows[1].findall("g")] == ["s0", "s1"]
+
+
+def test_parts_keep_lengths_and_costs_apart_and_mark_the_best():
+    lines = [{"model": model, "bits": bits, "mAP@5": value, "encode": cost} for model, bits, value, cost in (
+        ("a", "16", "0.2000 ± .0100", "1.00 (2 ms)"), ("a, ties by index", "16", "0.9000", "-"),
+        ("a, published: README", "16", "0.900 (+0.0100)", "-"), ("b", "16", "0.1000", "-"), ("a", "32", "0.5000", "-"))]
+    first, cost, second = parts(lines, "act")
+    assert (first.heading, first.columns, first.best) == ("16 bits", ["model", "mAP@5"], {(0, 1)})
+    assert [row[0] for row in first.rows] == ["a", "a, ties by index", "a, published: README", "b"]
+    assert (cost.heading, cost.rows) == ("Cost, 16 bits", [["a", "1.00 (2 ms)"]])
+    assert (second.heading, second.rows, second.best) == ("32 bits", [["a", "0.5000"]], set())
+    costs = [{"model": "a", "frames": "25", "ms alone": "1.2"}]
+    assert [(part.heading, part.columns) for part in parts(costs, "act")] == [("", ["model", "frames", "ms alone"])]
 
 
 def test_the_release_profile_takes_the_releases_configs():

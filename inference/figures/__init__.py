@@ -3,6 +3,7 @@
 from inference.figures.charts import (
     Axes,
     Bars,
+    Dots,
     Line,
     bar_chart,
     dot_chart,
@@ -14,7 +15,8 @@ from inference.figures.charts import (
     series_names,
 )
 from inference.figures.markup import Markup, join, tag
-from inference.figures.png import png_uri
+from inference.figures.png import png_bytes, png_uri
+from inference.figures.standalone import STYLE, standalone
 
-__all__ = ["Axes", "Bars", "Line", "Markup", "bar_chart", "dot_chart", "figure", "heat_map", "join", "line_chart",
-           "png_uri", "point_class", "scatter", "series_names", "tag"]
+__all__ = ["STYLE", "Axes", "Bars", "Dots", "Line", "Markup", "bar_chart", "dot_chart", "figure", "heat_map", "join",
+           "line_chart", "png_bytes", "png_uri", "point_class", "scatter", "series_names", "standalone", "tag"]

@@ -2,7 +2,7 @@
 that they follow its light and dark mode. Pixels are those of the viewBox; the page scales it to the column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ WIDTH, HEIGHT = 360, 216
 NUM_COLOURS = 6
 
 _TOP, _RIGHT, _BOTTOM = 22, 12, 34
-_ROW = 19  # the height of a row of a dot chart
-_LETTER = 5.6  # the width of a digit in a tick label
+_PAD, _ROW, _DODGE = 6, 19, 7  # of a dot chart: above its rows, the height of one, and between the dots in it
+_LONGEST = 30  # letters of a row's name
+_LETTER, _BOLD = 5.6, 6.2  # the width of a digit in a tick label, of a letter in bold
 _MARKED = 60  # lines of more points go without markers
 _NUMBERED = 10  # more bars than these go without their values
 # Outlines about (0, 0): the second way, beside colour, to tell series apart.
@@ -41,6 +42,16 @@ class Bars:
     values: Sequence[float] | np.ndarray
     low: Sequence[float] | np.ndarray | None = None
     high: Sequence[float] | np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A dot per category on a line from `low` to `high`; NaN: none."""
+
+    name: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -85,25 +96,39 @@ def bar_chart(categories: Sequence[str], bars: Sequence[Bars], axes: Axes) -> Ma
     return _svg(axes, x, y, ticks, marks)
 
 
-def dot_chart(names: Sequence[str], values: Sequence[float], ranges: Sequence[Sequence[float]], *, marked: int,
-              axis: str) -> Markup:
-    """A row per name: its value as a dot on a line from the low to the high end of its range; one row is coloured."""
-    left = 12 + _LETTER * max(map(len, names))
-    x = linear([end for pair in ranges for end in pair], left, WIDTH - _RIGHT - 40, zero=True, most=3)
-    bottom = _TOP + _ROW * len(names)
-    marks = [tag("path", d=f"M{x(tick):.1f} {_TOP}V{bottom}", class_="grid") for tick in x.ticks]
+def dot_chart(names: Sequence[str], series: Sequence[Dots], *, axis: str, marked: Collection[int] = ()) -> Markup:
+    """A row per name, in it a dot of every series. A single series has its values beside it, and only the rows at
+    `marked` are coloured; several have a colour each.
+    """
+    shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST - 1]}…" for name in names]
+    left, right = 12 + _BOLD * max(map(len, shown)), WIDTH - _RIGHT - (40 if len(series) == 1 else 0)
+    x = linear([end for dots in series for end in (*dots.low, *dots.high)], left, right, zero=True, most=3)
+    height = max(_ROW, _DODGE * (len(series) + 1))
+    bottom = _PAD + height * len(names)
+    marks = [tag("path", d=f"M{x(tick):.1f} {_PAD}V{bottom}", class_="grid") for tick in x.ticks]
     marks += [tag("text", label(tick), x=float(x(tick)), y=bottom + 14, class_="tick middle") for tick in x.ticks]
-    for place, (name, value, (low, high)) in enumerate(zip(names, values, ranges, strict=True)):
-        y = _TOP + _ROW * (place + 0.5)
-        text = f"{value:.4f}"
-        marks.append(tag("g", tag("title", f"{name}: {text} ({low:.4f} to {high:.4f})"),
-                         tag("text", name, x=left - 8, y=y + 3.5, class_="tick end"),
-                         tag("path", d=f"M{x(low):.1f} {y:.1f}H{x(high):.1f}", class_="line"),
-                         tag("path", d=_MARKERS[0], transform=f"translate({x(value):.1f} {y:.1f})", class_="marker"),
-                         tag("text", text, x=WIDTH - _RIGHT, y=y + 3.5, class_="tick end"),
-                         class_="row s0" if place == marked else "row s5"))
-    return tag("svg", *marks, tag("text", axis, x=(left + WIDTH - 52) / 2, y=bottom + 29, class_="axis middle"),
-               viewBox=f"0 0 {WIDTH} {bottom + 34}", role="img", aria_label=f"{axis} of {len(names)} methods")
+    for row, name in enumerate(names):
+        y = _PAD + height * (row + 0.5)
+        alone = ("s0" if row in marked else "s5") if len(series) == 1 else ""
+        words = [tag("text", shown[row], x=left - 8, y=y + 3.5, class_="tick end")]
+        if alone:
+            words.append(tag("text", f"{series[0].values[row]:.4f}", x=WIDTH - _RIGHT, y=y + 3.5, class_="tick end"))
+        dots = [_dot(f"{name}, {one.name}" if one.name else name, one, row, place, x,
+                     float(y + _DODGE * (place - (len(series) - 1) / 2)), alone) for place, one in enumerate(series)]
+        marks.append(tag("g", *words, *dots, class_=f"row {alone}".strip()))
+    return tag("svg", *marks, tag("text", axis, x=(left + right) / 2, y=bottom + 29, class_="axis middle"),
+               viewBox=f"0 0 {WIDTH} {bottom + 34}", role="img", aria_label=f"{axis} of {len(names)} rows")
+
+
+def _dot(name: str, dots: Dots, row: int, place: int, x: Scale, y: float, colour: str) -> Markup | None:
+    value, low, high = dots.values[row], dots.low[row], dots.high[row]
+    if not np.isfinite(value):
+        return None
+    reach = f" ({low:.4f} to {high:.4f})" if high > low else ""
+    return tag("g", tag("title", f"{name}: {value:.4f}{reach}"),
+               tag("path", d=f"M{x(low):.1f} {y:.1f}H{x(high):.1f}", class_="line"),
+               tag("path", d=_MARKERS[place % len(_MARKERS)], transform=f"translate({x(value):.1f} {y:.1f})",
+                   class_="marker"), class_=colour or f"s{place % NUM_COLOURS}")
 
 
 def scatter(groups: Sequence[tuple[str, np.ndarray]], num_background: int = 0) -> Markup:
@@ -165,7 +190,7 @@ def figure(title: str, caption: str, body: Markup, *, names: Sequence[tuple[str,
     return tag("figure", tag("h3", title), legend(names), body, tag("figcaption", caption))
 
 
-def series_names(series: Sequence[Line | Bars]) -> list[tuple[str, str]]:
+def series_names(series: Sequence[Line | Bars | Dots]) -> list[tuple[str, str]]:
     """What `legend` takes, for the lines or bars of a chart."""
     return [(f"s{i % NUM_COLOURS}", one.name) for i, one in enumerate(series)]
 

@@ -101,7 +101,8 @@ def _frequent(subject: Subject, code: np.ndarray) -> Markup:
                      subject.class_names[commonest] if members.any() else "no class",
                      f"{members[commonest] / count:.0%}"])
     return join([tag("h3", "Most frequent codes"),
-                 table(["code", "videos", "of all", "commonest class", "its share"], rows, class_="numbers")])
+                 table(["code", "videos", "of all", "commonest class", "its share"], rows, class_="numbers codes",
+                       label="most frequent codes")])
 
 
 def _centers(subject: Subject, code: np.ndarray) -> Markup | None:

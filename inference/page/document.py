@@ -8,11 +8,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from inference.figures import Markup, tag
+from inference.figures import STYLE, Markup, tag
 from inference.page import codes, quality, rankings, training
-from inference.page.headline import headline
+from inference.page.files import write_figures
+from inference.page.headline import headline, methods_as_latex
+from inference.page.picture import picture
 from inference.page.subject import Subject
-from utils.files.writing import write_text
+from utils.files.writing import whole_file, write_text
 
 _STYLE = Path(__file__).with_name("page.css")
 _SECTIONS: dict[str, tuple[str, Callable[[Subject], Markup]]] = {
@@ -23,15 +25,22 @@ _SECTIONS: dict[str, tuple[str, Callable[[Subject], Markup]]] = {
 }
 
 
-def write_page(folder: str | os.PathLike, subject: Subject) -> Path:
-    """The path of the report.html that it writes into `folder`, whole or not at all.
+def write_page(folder: str | os.PathLike, subject: Subject) -> list[Path]:
+    """What it writes into `folder`: report.html, the folder `figures` and, beside baselines, report.tex.
 
     Raises:
-        UserError: the folder or the file cannot be written.
+        UserError: a folder or a file cannot be written.
     """
-    path = Path(folder) / "report.html"
-    write_text(path, page_text(subject))
-    return path
+    page, written = page_text(subject), [Path(folder) / "report.html"]
+    write_text(written[0], page)
+    written.append(write_figures(Path(folder) / "figures", page))
+    if pixels := picture(subject):
+        with whole_file(written[-1] / "hits.png") as part:
+            part.write_bytes(pixels)
+    if subject.baselines:
+        written.append(Path(folder) / "report.tex")
+        write_text(written[-1], methods_as_latex(subject))
+    return written
 
 
 def page_text(subject: Subject) -> str:
@@ -43,7 +52,7 @@ def page_text(subject: Subject) -> str:
 
 def html_page(title: str, *content: Markup) -> str:
     """A whole page of `content`, in light and dark mode, that loads nothing; well-formed as XML too."""
-    style = Markup(_STYLE.read_text(encoding="utf-8"))
+    style = Markup(STYLE + _STYLE.read_text(encoding="utf-8"))
     head = tag("head", tag("meta", charset="utf-8"),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("meta", name="color-scheme", content="light dark"), tag("title", title), tag("style", style))

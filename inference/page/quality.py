@@ -1,17 +1,19 @@
 """The figures that count: mAP under every tie rule, and curves over the whole ranking."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from inference.curves import log_ranks, radius_curve, rank_curve
 from inference.figures import Axes, Bars, Line, Markup, bar_chart, figure, join, line_chart, series_names, tag
-from inference.page.headline import methods
+from inference.page.headline import drawn, first_map, methods
 from inference.page.subject import Subject
-from inference.page.table import number, table
+from inference.page.table import FEW, number, table
 
 
 def section(subject: Subject) -> Markup:
     """The model beside shallow codes, key figures and curves."""
-    charts = [_precision_recall(subject), *_ranks(subject), _distances(subject)]
+    charts = [map_curves(subject), _precision_recall(subject), *_ranks(subject), _distances(subject)]
     figures = tag("div", tag("div", _key_figures(subject)), _map_bars(subject), class_="lead")
     if not subject.baselines:
         return join([figures, tag("div", *charts, class_="figures halves")])
@@ -36,8 +38,8 @@ def _key_figures(subject: Subject) -> Markup:
     note = (f"Interval: {share} percentile bootstrap of the expected value, {confidence['resamples']:,} resamples of "
             "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at "
             "every relevant video of the whole ranking.")
-    return join([table(["", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
-                       class_="numbers"), tag("p", note, class_="note")])
+    return join([table(["metric", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
+                       class_="numbers", label="all figures"), tag("p", note, class_="note")])
 
 
 def _map_bars(subject: Subject) -> Markup:
@@ -50,16 +52,33 @@ def _map_bars(subject: Subject) -> Markup:
                   chart, names=series_names(bars))
 
 
+def map_curves(subject: Subject) -> Markup | None:
+    """mAP@K of the model and the best shallow codes over K; None without these, or where few K are no curve."""
+    rows = drawn(subject.baselines)
+    if not rows or len(subject.evaluation.map_at["expected"]) <= FEW:  # the table says it
+        return None
+    lines = [Line(row["method"], *zip(*((int(name[4:]), row[name]) for name in row if name.startswith("mAP@")),
+                                      strict=True)) for row in rows]
+    return figure("mAP@K", f"Ties in expectation, {_beside(rows)}.", line_chart(lines, Axes("K", "mAP@K")),
+                  names=series_names(lines))
+
+
 def _precision_recall(subject: Subject) -> Markup:
     precision, recall = radius_curve(subject.counts)
     radii = subject.counts.radii
-    chart = line_chart([Line("precision", recall, precision)],
-                       Axes("recall", "precision", x_range=(0, 1), level=precision[-1]))
+    rows = drawn(subject.baselines)
+    lines = [Line(subject.name, recall, precision)]
+    lines += [Line(row["method"], *radius_curve(subject.shallow_counts[row["method"]])[::-1]) for row in rows[1:]]
+    chart = line_chart(lines, Axes("recall", "precision", x_range=(0, 1), level=precision[-1]))
     inner = int(np.argmax(recall >= 0.5))
     return figure("Precision and recall by Hamming radius",
                   f"A point per radius from 0 to {radii[-1]:g}, over all pairs of a query and a video; half of the "
-                  f"relevant pairs lie within radius {radii[inner]:g}; dashed: chance, the share of relevant pairs.",
-                  chart)
+                  f"relevant pairs lie within radius {radii[inner]:g}; dashed: chance, the share of relevant pairs"
+                  f"{f'; {_beside(rows)}' if rows else ''}.", chart, names=series_names(lines))
+
+
+def _beside(rows: Sequence[Mapping]) -> str:
+    return f"beside the {len(rows) - 1} shallow codes of the highest {first_map(rows[0])}"
 
 
 def _ranks(subject: Subject) -> list[Markup]:

@@ -17,10 +17,8 @@ _SEED = 1
 
 def section(subject: Subject) -> Markup:
     """A grid per query, drawn by a fixed seed, with its first results in the order of distance."""
-    queries = _draw(len(subject.retrieval.query_labels))
-    items, distances = _nearest(subject, queries)
-    relevance = Relevance(subject.retrieval.query_labels[queries], subject.retrieval.database_labels)
-    hits = relevance.of(np.repeat(np.arange(len(queries)), items.shape[1]), items.ravel()).reshape(items.shape)
+    queries = draw_queries(len(subject.retrieval.query_labels))
+    items, distances, hits = nearest(subject, queries)
     database, wanted = _pictures(subject, queries, items)
     grids = [tag("article", _query(subject, query, wanted[place]),
                  *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
@@ -34,20 +32,23 @@ def section(subject: Subject) -> Markup:
     return join([tag("p", note, class_="note"), *grids])
 
 
-def _draw(num_queries: int) -> np.ndarray:
+def draw_queries(num_queries: int) -> np.ndarray:
+    """The rows of the queries that are shown."""
     count = min(NUM_QUERIES, num_queries)
     return np.sort(np.random.default_rng(_SEED).choice(num_queries, count, replace=False))
 
 
-def _nearest(subject: Subject, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Database ids and Hamming distances (q, results) of the first results, ties by index."""
+def nearest(subject: Subject, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Database ids, Hamming distances and relevance (q, results) of the first results, ties by index."""
     database, codes = subject.result.database_codes, subject.result.query_codes[queries]
     _, distances = next(iterate_blocks(codes, database, len(codes)))
     count = min(NUM_RESULTS, subject.counts.num_items)
     if not subject.retrieval.include_self:
         distances[np.arange(len(queries)), queries] = distances.max() + 1
     items = rank_by_index(distances, count)
-    return items, np.take_along_axis(distances, items, axis=1) / levels_per_bit(codes, database)
+    relevance = Relevance(subject.retrieval.query_labels[queries], subject.retrieval.database_labels)
+    hits = relevance.of(np.repeat(np.arange(len(queries)), count), items.ravel()).reshape(items.shape)
+    return items, np.take_along_axis(distances, items, axis=1) / levels_per_bit(codes, database), hits
 
 
 def _query(subject: Subject, query: int, picture: np.ndarray | None) -> Markup:
@@ -86,11 +87,18 @@ def _pictures(subject: Subject, queries: np.ndarray,
 
 def mosaic(video: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Some frames of a video (T, F), two and two, a grey line between: pixels, uint8."""
-    picked = video[np.linspace(0, len(video) - 1, NUM_FRAMES).round().astype(int)]
-    frames = picked.reshape(NUM_FRAMES, *shape)
-    every = -(-max(shape[:2]) // _MOST_PIXELS)
-    frames = np.rint(255 * np.clip(frames[:, ::every, ::every], 0, 1)).astype(np.uint8)
+    frames = frames_of(video, shape)
     return _joined([_joined([frames[0], frames[1]], 1), _joined([frames[2], frames[3]], 1)], 0)
+
+
+def frames_of(video: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Some frames of a video (T, F), from its first to its last, as pixels, uint8 (frames, H, W) or (frames, H, W, 3);
+    large ones are thinned.
+    """
+    picked = video[np.linspace(0, len(video) - 1, NUM_FRAMES).round().astype(int)]
+    every = -(-max(shape[:2]) // _MOST_PIXELS)
+    frames = picked.reshape(NUM_FRAMES, *shape)[:, ::every, ::every]
+    return np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
 
 
 def _joined(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a page is about."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Subject:
     worst and best. `counts`: of the whole rankings. `further`: as `inference.evaluation.further_metrics` gives it.
     `date`: of the evaluation, as the page shows it. `class_names`: one per column of the labels. `training`: rows of
     metrics.jsonl, or none. `baselines`: rows of a table that ends with the model's own, or none. `hash_centers`:
-    (C, K) of +-1, or None.
+    (C, K) of +-1, or None. `shallow_counts`: as `counts`, of the shallow codes by their names in `baselines`.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Subject:
     training: Sequence[Mapping[str, float]] = ()
     baselines: Sequence[Mapping[str, object]] = ()
     hash_centers: np.ndarray | None = None
+    shallow_counts: Mapping[str, DistanceCounts] = field(default_factory=dict)
 
     @property
     def evaluation(self) -> Evaluation:

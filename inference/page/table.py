@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from inference.figures import Markup, tag
 
+FEW = 3  # points that are no curve
+
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, class_: str | None = None,
-          marked: int | None = None) -> Markup:
+          marked: int | None = None, label: str = "table") -> Markup:
     """A table that scrolls inside its own box where it is wider than the page; the first cell of a row heads it.
 
-    The row at `marked` stands out.
+    The row at `marked` stands out. `label` tells the tables of a page apart for those who hear it.
     """
     head = tag("tr", *(tag("th", name, scope="col") for name in columns))
     body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]),
                 class_="own" if place == marked else None) for place, row in enumerate(rows)]
-    return scrolling(tag("table", tag("thead", head), tag("tbody", *body), class_=class_), "table")
+    return scrolling(tag("table", tag("thead", head), tag("tbody", *body), class_=class_), label)
 
 
 def scrolling(content: Markup, label: str) -> Markup:

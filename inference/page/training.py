@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.subject import Subject
-from inference.page.table import table
+from inference.page.table import FEW, table
 
 _NOT_DRAWN = {"epoch", "seconds"}
-_FEW = 3  # points that are no curve
 _CAPTIONS = {
     "loss/total": "Mean over the epoch of the weighted sum of all terms.",
     "lr": "Learning rate of every epoch.",
@@ -29,9 +28,10 @@ def section(subject: Subject) -> Markup:
              if name not in _NOT_DRAWN and "mAP" not in name]
     names.sort(key=lambda name: (not name.startswith("loss/"), name != "lr"))
     maps = [f"expected/mAP@{k}" for k in subject.evaluation.map_at["expected"]]
-    few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= _FEW]
+    few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= FEW]
     charts = [_chart(name, rows) for name in names if name not in few]
-    return tag("details", tag("summary", f"{len(rows)} epochs: losses, learning rate and what was tracked"),
+    epochs = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
+    return tag("details", tag("summary", f"{epochs}: losses, learning rate and what was tracked"),
                _numbers(few, rows) if few else None,
                tag("div", *charts, None if set(maps) & set(few) else _map_chart(subject), class_="figures"))
 
@@ -40,9 +40,9 @@ def _numbers(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> Marku
     """A table of the quantities that were recorded a few times only, a column per epoch."""
     found = {name: dict(zip(*_recorded(rows, name), strict=True)) for name in names}
     epochs = sorted({epoch for values in found.values() for epoch in values})
-    return table(["", *(f"epoch {epoch}" for epoch in epochs)],
+    return table(["quantity", *(f"epoch {epoch}" for epoch in epochs)],
                  [[_title(name), *(f"{values[epoch]:.4g}" if epoch in values else "-" for epoch in epochs)]
-                  for name, values in found.items()], class_="numbers")
+                  for name, values in found.items()], class_="numbers", label="training")
 
 
 def _title(name: str) -> str:

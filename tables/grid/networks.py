@@ -13,6 +13,7 @@ import torch
 from artefacts.cache import load
 from dataset.protocol import open_retrieval, open_train
 from inference.evaluation import evaluate_baselines, evaluate_retrieval
+from inference.evaluation import shallow_codes as fit_shallow
 from inference.report import metric_row
 from model import initial_model, method_class
 from model.contract import HashingMethod
@@ -62,7 +63,8 @@ def before_training(cell: Cell, device: torch.device) -> dict[str, Any]:
 def shallow_codes(config: Config) -> list[dict[str, Any]]:
     """The rows of the shallow baselines on the data of `config`, at its bits and seed. Kept in baselines.json."""
     def measure() -> dict[str, Any]:
-        return {"rows": evaluate_baselines(open_train(config), open_retrieval(config), config)}
+        retrieval = open_retrieval(config)
+        return {"rows": evaluate_baselines(fit_shallow(open_train(config), retrieval, config), retrieval, config)}
 
     return _cached(config, "baselines.json", measure)["rows"]
 

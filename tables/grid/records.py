@@ -18,6 +18,7 @@ from utils.config import Config
 Record = dict[str, Any]
 DONE, FAILED = "done", "failed"
 DROP = "drop"  # before a metric: what is lost, in %, by training on another dataset
+_BY_INDEX_LINE = ", ties by index"
 BY_INDEX = " by index"  # after a metric whose ties are in database order; without it, in expectation
 
 
@@ -96,7 +97,7 @@ def table_lines(records: Sequence[Record]) -> list[dict[str, str]]:
 
     A line maps every column to its text: `0.0502 ± .0027` is mean and standard deviation (n - 1) over the seeds. A
     model of which something is published has its ties by index in a line of their own, and a line for each source:
-    `0.18 (-0.0120)` is the published value and ours by index minus it.
+    `0.180 (-0.0120)` is the published value and ours by index minus it.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
@@ -110,6 +111,11 @@ def table_lines(records: Sequence[Record]) -> list[dict[str, str]]:
             lines.append(_by_index_line(group))
     columns = _columns(records, several_seeds=any(len(group) > 1 for group in groups.values()))
     return [{column: line.get(column, "-") for column in columns} for line in lines]
+
+
+def stands_apart(line: Mapping[str, str]) -> bool:
+    """Whether a line of `table_lines` has other ties than the rest: published, or by index."""
+    return f", {PUBLISHED}: " in line["model"] or line["model"].endswith(_BY_INDEX_LINE)
 
 
 def rows_of(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -163,13 +169,18 @@ def _published_line(record: Record) -> dict[str, str]:
         metric = name.removeprefix(f"{PUBLISHED} ")
         if metric != name:
             difference = record.get(f"{DIFFERENCE} {metric}")
-            line[metric] = f"{value:g}" + ("" if difference is None else f" ({difference:+.4f})")
+            line[metric] = _published(value) + ("" if difference is None else f" ({difference:+.4f})")
     return line
+
+
+def _published(value: float) -> str:
+    """To three decimals, as papers have it, unless it has more."""
+    return f"{value:.3f}" if round(value, 3) == value else f"{value:.4f}"
 
 
 def _by_index_line(group: Sequence[Record]) -> dict[str, str]:
     first, done = group[0], [record for record in group if record["status"] == DONE]
-    return {"dataset": first["dataset"], "model": f"{first['model']}, ties{BY_INDEX}", "bits": str(first["bits"])} | {
+    return {"dataset": first["dataset"], "model": f"{first['model']}{_BY_INDEX_LINE}", "bits": str(first["bits"])} | {
         metric: spread([record[f"{metric}{BY_INDEX}"] for record in done]) for metric in by_index(group)}
 
 
