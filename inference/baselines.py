@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from artefacts.trajectories import cells_of, fit_trajectories, trajectories
 from dataset.features import as_frames, frame_layout
@@ -172,6 +173,7 @@ _TABLE: dict[str, tuple[Callable[[Features], Callable[[Features], np.ndarray]], 
 Codes = dict[str, tuple[np.ndarray, np.ndarray]]  # of the database (N, K) and of the queries (Q, K), by method
 
 
+@threadpool_limits.wrap(1, user_api="blas")  # else the rounding of the sums, and with it where ITQ ends, hang on them
 def baseline_codes(train: Features, database: Features, queries: Features | None, *, num_bits: int,
                    seed: int = 0) -> Codes:
     """Each baseline's codes, int8 +-1; those of the queries are the database's own where `queries` is None.

@@ -18,8 +18,8 @@ def latex_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[st
              for column, cell in enumerate(cells)] for row, cells in enumerate(rows)]
     lines = [r"\toprule", _row(map(latex, columns)), r"\midrule", *map(_row, body), r"\bottomrule"]
     foot = [r"\end{tabular}", r"\par\smallskip\raggedright\footnotesize", *map(latex, notes), r"\end{table}", ""]
-    return "\n".join([r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}", rf"\caption{{{latex(caption)}}}",
-                      rf"\begin{{tabular}}{{{'l' * len(columns)}}}", *lines, *foot])
+    return "\n".join([r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+                      rf"\caption{{{latex(caption)}}}", rf"\begin{{tabular}}{{{'l' * len(columns)}}}", *lines, *foot])
 
 
 def latex(text: str) -> str:
