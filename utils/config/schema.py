@@ -110,6 +110,8 @@ _GROUPS = {
         Key("file_path", "path", None, "the run's checkpoints; None: <save_dir><model_name>_<nbits>bit", free=True),
         Key("log_path", "path", None, "the run's logs; None: logs/<dataset>/<model_name>_<nbits>bit", free=True),
         Key("run_name", "name", "", "keeps runs apart: file_path and log_path end in _<run_name>"),
+        choice("tracker", "tensorboard", ["wandb", "mlflow", "none"], "what shows the metrics of epochs beside the "
+               "run's own files: TensorBoard, where it is installed; Weights & Biases; MLflow", free=True),
         Key("save_every", "int", 1, "epochs between checkpoints", AT_LEAST_1, free=True),
     ],
 }
