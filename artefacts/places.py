@@ -22,7 +22,7 @@ _FITS = "fresh", "foreign"
 def candidates(artefact: Artefact, config) -> list[str]:
     """The paths where the artefact may lie under `config`, the first of them where it is looked for first."""
     own = artefact.path(config)
-    if not _same(os.path.dirname(own), config.artefact_root):
+    if os.path.abspath(os.path.dirname(own)) != os.path.abspath(config.artefact_root):
         return [own]
     path, shape = Path(own), {name: value for name, value in _settings(artefact, config).items() if value is not None}
     code = hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:8]
@@ -57,7 +57,3 @@ def _settings(artefact: Artefact, config) -> dict[str, Any]:
     """What shapes the artefact, but for features and labels: where these change, its file is made anew in its place."""
     inputs = "features", "labels"
     return {name: value for name, value in made_from(artefact, config, "").items() if name not in inputs}
-
-
-def _same(folder: str, other: str) -> bool:
-    return os.path.abspath(folder) == os.path.abspath(other)
