@@ -104,13 +104,15 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
                       timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
     records += transfer_records(cells, records, baselines=table.baselines)
     altered = [name for name, _ in arguments.overrides if name not in known_keys() or not known_keys()[name].free]
-    if altered:
+    unlike = [f"--set changes {', '.join(altered)}"] * bool(altered) + ["--config is no published one"] * bool(
+        arguments.config)
+    if unlike:
         records = without_differences(records)
     shared = shlex.join(f"{name}={text}" for name, text in arguments.overrides if name not in PLACES)
     records, num_kept = merged(Path(f"{_stem(arguments)}.csv"), records, shared)
     notes = [*table.notes, *describe_columns(cells, records, torch.get_num_threads())]
-    if altered and any(record["status"] == PUBLISHED for record in records):
-        notes.append(f"No difference to what is published is given, as --set changes {', '.join(altered)}.")
+    if unlike and any(record["status"] == PUBLISHED for record in records):
+        notes.append(f"No difference to what is published is given, as {' and '.join(unlike)}.")
     if num_kept:
         notes.append(f"{num_kept} records are of earlier runs of this table and were kept as they were.")
     _publish(arguments, table.title, circumstances(device, num_threads, arguments.seeds), table_lines(records),

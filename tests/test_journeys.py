@@ -80,7 +80,7 @@ def test_with_the_releases_configs_and_files(folder, monkeypatch):
     """All that is missing is told with its link; tiny files in its place run through, and stay as they are."""
     fork_cells(monkeypatch)
     tiny = ("feature_size=8", "max_frames=6", "train_num_sample=None", "test_num_sample=None", "query_num_sample=None",
-            "home_root=out", *SMALL)
+            "home_root=out/", *SMALL)
     config = ROOT / "configs/S5VH_release/ucf.py"
     missing = run("train.py", "--config", config)
     names = ["ucf_train_feats.h5", "ucf_test_feats.h5", "ucf_train_labels.mat", "ucf_test_labels.mat"]
@@ -107,6 +107,12 @@ def test_with_the_releases_configs_and_files(folder, monkeypatch):
     assert {path: path.read_bytes() for path in data.iterdir()} == before
     assert (folder / "out/checkpoint/ucf/artefacts/final_train_anchors.h5").exists()
     assert succeed(*following(done)[:-2], "--dry-run").output.startswith("state")
+    (folder / "ucf.py").write_text(f"_base_ = {str(config)!r}\n" + "".join(
+        f"{name} = {value if re.fullmatch('[0-9]+|None', value) else repr(value)}\n"
+        for name, value in (text.split("=") for text in tiny)))
+    own = succeed("reproduce.py", "--table", "main", "--config", "ucf.py", "--bits", 16, "--gpu", "cpu", "--no-timing")
+    assert "main: 1 of 1 cells are done" in own.output
+    assert "No difference to what is published is given, as --config is no published one." in own.output
 
 
 def test_with_feature_files_of_ones_own(folder, monkeypatch, capsys):

@@ -55,7 +55,8 @@ class Engine:
         with _client(where, name) as client:
             _refuse_to_change(client, name, ids)
             parts = [list(ids[start:start + ROWS_PER_CALL]) for start in range(0, len(ids), ROWS_PER_CALL)]
-            there = {row["id"] for part in parts for row in client.get(name, part, output_fields=["id"])}
+            there = {row["id"] for part in parts
+                     for row in client.get(name, part, output_fields=["id"], consistency_level="Strong")}
             refuse_unknown(ids, there, name)
             for part in parts:
                 client.delete(name, part)
