@@ -29,7 +29,7 @@ def main() -> None:
     parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--force", action="store_true",
-                        help="make every artefact anew, downloaded files included")
+                        help="make every artefact anew, in place of downloaded files too")
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     end_with(missing_files(config, config.dataset, arguments.config, ("train_feat_path", "train_label_path")))

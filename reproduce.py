@@ -3,6 +3,7 @@
     python reproduce.py --table main --datasets act --bits 16 64
     python reproduce.py --table backbones --datasets digits --seeds 1
     python reproduce.py --table frames --datasets act
+    python reproduce.py --table backbones --config mine.py
     python reproduce.py --table backbones --datasets ucf hmdb --bits 16 32 --seeds 3 --jobs 2 --dry-run
 
 A cell is one row of the table on one dataset, at one code length, with one seed: a run of train.py and eval.py in
@@ -48,7 +49,7 @@ from tables.grid.runner import ROOT, Runner, run_cells, side_by_side, threads_pe
 from tables.grid.timing import training_seconds
 from tables.grid.transfer import transfer_records
 from training.logs import duration
-from utils.cli import choose_device, end_with, program, run_script
+from utils.cli import choose_device, close_with, end_with, program, run_script
 from utils.config import Config
 from utils.config.arguments import add_shared_arguments
 from utils.config.schema import known_keys
@@ -104,17 +105,20 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
                       timing_seconds=0 if arguments.no_timing else TIMING_SECONDS)
     records += transfer_records(cells, records, baselines=table.baselines)
     altered = [name for name, _ in arguments.overrides if name not in known_keys() or not known_keys()[name].free]
-    if altered:
+    unlike = [f"--set changes {', '.join(altered)}"] * bool(altered) + ["--config is no published one"] * bool(
+        arguments.config)
+    if unlike:
         records = without_differences(records)
     shared = shlex.join(f"{name}={text}" for name, text in arguments.overrides if name not in PLACES)
     records, num_kept = merged(Path(f"{_stem(arguments)}.csv"), records, shared)
     notes = [*table.notes, *describe_columns(cells, records, torch.get_num_threads())]
-    if altered and any(record["status"] == PUBLISHED for record in records):
-        notes.append(f"No difference to what is published is given, as --set changes {', '.join(altered)}.")
+    if unlike and any(record["status"] == PUBLISHED for record in records):
+        notes.append(f"No difference to what is published is given, as {' and '.join(unlike)}.")
     if num_kept:
         notes.append(f"{num_kept} records are of earlier runs of this table and were kept as they were.")
     _publish(arguments, table.title, circumstances(device, num_threads, arguments.seeds), table_lines(records),
-             notes, records, retrieval_figures)
+             notes, records, retrieval_figures, following="" if arguments.seeds > 1 and not failures else
+             _again(*(() if failures else ("--seeds", "3"))))
     if failures:
         raise SystemExit(1)
 
@@ -122,9 +126,13 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
 def _tell_kept(cells: Sequence[Cell]) -> None:
     """What an interrupt has left, and how to go on."""
     found = [state(cell.config, cell.transferred) for cell in cells]
-    again = shlex.join([*program("reproduce"), *(word for word in sys.argv[1:] if word != "--restart")])
     tqdm.write(f"kept: {found.count(State.DONE)} of {len(cells)} cells are done, {found.count(State.PART)} have come "
-               f"part of their way. Go on with:\n{again}", file=sys.stderr)
+               f"part of their way. Go on with:\n{_again()}", file=sys.stderr)
+
+
+def _again(*more: str) -> str:
+    """The command that goes on with this table, what is done left as it is; with `more`, of two options the later."""
+    return shlex.join([*program("reproduce"), *(word for word in sys.argv[1:] if word != "--restart"), *more])
 
 
 def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Sequence[Cell],
@@ -165,6 +173,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-timing", action="store_true", help="leave out the times of training and encoding")
     parser.add_argument("--configs", default=os.path.relpath(ROOT / "configs"), metavar="DIR",
                         help="folder of the configs (default: %(default)s)")
+    parser.add_argument("--config", nargs="+", metavar="FILE", help="configs of your own, a file for each dataset: all "
+                        "rows take it, each over its own backbone")
     parser.add_argument("--out", default="results", metavar="DIR", help="folder of the table (default: %(default)s)")
     add_shared_arguments(parser)
     return parser.parse_args()
@@ -187,11 +197,13 @@ def _table(arguments: argparse.Namespace) -> tables.Table:
 
 def _cells(arguments: argparse.Namespace, table: tables.Table) -> list[Cell]:
     """Every cell; a config that is not there is told in a line of its own, exit status 2."""
-    datasets = arguments.datasets or table.datasets
-    end_with([f"{path}: no such config. Write it, or leave its dataset out of --datasets."
-               for path in missing_configs(table, arguments.configs, datasets)])
+    files = {Path(path).stem: path for path in arguments.config or ()}
+    datasets = arguments.datasets or list(files) or table.datasets
+    in_folder = [dataset for dataset in datasets if dataset not in files]
+    end_with([f"{path}: no such config. Write it, leave its dataset out of --datasets, or name one for all rows with "
+              "--config." for path in missing_configs(table, arguments.configs, in_folder)])
     return expand(plain_name(arguments.table), table, folder=arguments.configs, datasets=datasets, bits=arguments.bits,
-                  num_seeds=arguments.seeds, settings=dict(arguments.overrides))
+                  num_seeds=arguments.seeds, settings=dict(arguments.overrides), files=files)
 
 
 def _list(cells: Mapping[Cell, State], jobs: int, probe: Callable[[Config], float]) -> None:
@@ -237,7 +249,8 @@ def _locks(arguments: argparse.Namespace, cells: Sequence[Cell]) -> dict[str, st
 
 
 def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequence[Mapping[str, str]],
-             notes: Sequence[str], records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]]) -> None:
+             notes: Sequence[str], records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]],
+             following: str = "") -> None:
     """Prints the table and writes its files."""
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
     apart = [list(group) for _, group in groupby(lines, lambda line: line.get("dataset"))]
@@ -250,7 +263,8 @@ def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequen
     figures = write_figures(f"{path}_figures", page)
     write_text(f"{path}.tex", latex_text(title, command, made, lines, notes, records))
     write_csv(f"{path}.csv", records)
-    print(f"\nwritten: {path}.md, {path}.html, {path}.tex, {path}.csv, {figures}")
+    print()
+    close_with([f"{path}.md", f"{path}.html", f"{path}.tex", f"{path}.csv", str(figures)], following)
 
 
 if __name__ == "__main__":

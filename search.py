@@ -6,6 +6,7 @@
     python search.py query  --index videos.index --codes query_codes.h5 --out results.csv
     python search.py index  --codes more_codes.h5 --add videos.index
     python search.py remove --index videos.index --ids v_1 v_2
+    python search.py convert --codes codes.h5 --out codes.csv
     python search.py export --codes codes.h5 --to pgvector postgresql:///videos --table codes
 
 `search.py COMMAND --help` tells the options of a command.
@@ -17,15 +18,12 @@ if __name__ == "__main__":  # the imports take a moment
     end_in_one_line()
 
 import argparse
-import csv
-import io
 import shlex
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from inference import index_kinds
@@ -38,13 +36,13 @@ from inference.code_file import (
     read_ids,
     write_codes,
 )
-from inference.export import export
+from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
+from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
 from inference.recall import compare_with_exact
 from utils.cli import choose_device, close_with, program, run_script
 from utils.config.arguments import ConfigParser, add_config_arguments, command_line
 from utils.errors import UserError
-from utils.files.writing import whole_file, write_text
 from utils.registry import EXPORTS, INDEX_KINDS
 
 RECALL_AT = 100
@@ -60,10 +58,11 @@ INDEX = """Builds an index of codes, or adds codes to one.
     python search.py index --codes codes.h5 --out videos.index --kind multihash --set nflip=2
     python search.py index --codes more_codes.h5 --add videos.index
 """
-REMOVE = """Takes items out of an index.
+REMOVE = """Takes items out of an index, or out of what `export` has stored in a database server.
 
     python search.py remove --index videos.index --ids v_1 v_2
     python search.py remove --index videos.index --ids-file gone.txt
+    python search.py remove --from pgvector postgresql://user@host/base --table videos --ids v_1
 """
 QUERY = """Prints, or writes, the nearest items of every query: query, rank, id and Hamming distance.
 
@@ -72,14 +71,24 @@ QUERY = """Prints, or writes, the nearest items of every query: query, rank, id 
 
 Items at one distance come in the order in which they were put into the index.
 """
+CONVERT = """Prints codes as bit strings, or writes them for other programs.
 
+    python search.py convert --codes codes.h5 --ids v_1
+    python search.py convert --codes codes.h5 --out codes.csv
+
+Printed, and in .csv, are id and code, the code as its bits: 0110..., which PostgreSQL takes as B'0110...'. A file .json
+has the same with what made them; .faiss is a binary flat index of faiss, beside it a file of the ids of its rows.
+"""
 EXPORT = """Stores codes in a database server: PostgreSQL with pgvector, or Milvus.
 
     python search.py export --codes codes.h5 --to pgvector postgresql://user@host/base --table videos --index hnsw
     python search.py export --codes codes.h5 --to milvus http://host:19530 --collection videos --index ivf
+    python search.py export --codes more_codes.h5 --to pgvector postgresql://user@host/base --table videos --upsert
 
 --index: none (exact) or hnsw for pgvector, flat (exact) or ivf for milvus; the first is the default. A table that is
 replaced stays until the new one is complete; a collection is dropped first. An index file can be exported as well.
+--upsert puts the codes into what is there, in place of those of the same ids: a table as a whole or not at all, a
+collection in parts. `search.py remove --from` takes items out.
 """
 
 
@@ -91,6 +100,7 @@ def main() -> None:
     _add_index(_command(commands, "index", INDEX, build_or_add))
     _add_remove(_command(commands, "remove", REMOVE, remove))
     _add_query(_command(commands, "query", QUERY, query))
+    _add_convert(_command(commands, "convert", CONVERT, convert))
     _add_export(_command(commands, "export", EXPORT, export_codes))
     arguments = parser.parse_args()
     arguments.run(arguments)
@@ -125,10 +135,17 @@ def build_or_add(arguments: argparse.Namespace) -> None:
         found = compare_with_exact(index, k=RECALL_AT)
         print(f"recall@{found.k} {found.recall:.4f} (share of results within the true k-th distance), "
               f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
-    made_by = codes.made_from.get("checkpoint")
+    close_with([f"{out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits"], _query_command(index, out))
+
+
+def _query_command(index: Index, path: str) -> str:
+    made_by = index.codes.made_from.get("checkpoint")
     queries = ["--checkpoint", str(made_by), "--features", "FILE"] if made_by else ["--codes", "FILE"]
-    close_with([f"{out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits"],
-               shlex.join([*program("search"), "query", "--index", out, *queries]))
+    return _command_line("query", "--index", path, *queries)
+
+
+def _command_line(*words: str) -> str:
+    return shlex.join([*program("search"), *words])
 
 
 def _built_or_grown(arguments: argparse.Namespace, codes: CodeSet) -> Index:
@@ -142,20 +159,28 @@ def _built_or_grown(arguments: argparse.Namespace, codes: CodeSet) -> Index:
 
 
 def remove(arguments: argparse.Namespace) -> None:
-    """Items out of an index."""
+    """Items out of an index, or out of a database server."""
     ids = arguments.ids if arguments.ids is not None else read_ids(arguments.ids_file)
+    if bool(arguments.server) != bool(arguments.name):
+        raise UserError("remove: --from and --table (or --collection) go together. Name both, or an --index.")
+    if arguments.server:
+        engine, where = arguments.server
+        delete(ids, engine, where, arguments.name)
+        close_with([f"{arguments.name} ({engine}), {len(set(ids))} items removed"])
+        return
     with sole_writer(arguments.index, _tell):
         index = load_index(arguments.index)
         before = len(index)
         index.remove(ids)
         index.save(arguments.index)
-    print(f"written: {arguments.index}, {before - len(index)} items removed, {len(index)} left")
+    close_with([f"{arguments.index}, {before - len(index)} items removed, {len(index)} left"],
+               _query_command(index, arguments.index))
 
 
 def query(arguments: argparse.Namespace) -> None:
     """The nearest items of each query."""
-    if arguments.out and Path(arguments.out).suffix.lower() not in RESULTS:
-        raise UserError(f"{arguments.out}: results are written as {' or '.join(RESULTS)}. Name such a file.")
+    if arguments.out:
+        ending_of(arguments.out, RESULTS, "results")
     index = load_index(arguments.index)
     if arguments.codes:
         queries = read_codes(arguments.codes)
@@ -166,18 +191,34 @@ def query(arguments: argparse.Namespace) -> None:
     check_comparable(queries, index.codes, any_model=arguments.any_model)
     ids, distances = index.search(queries.bits, arguments.topk)
     if not arguments.out:
-        _print_csv(_csv(queries.ids, ids, distances))
+        _print_csv(results_csv(queries.ids, ids, distances))
         return
-    RESULTS[Path(arguments.out).suffix.lower()](arguments.out, queries.ids, ids, distances)
-    print(f"written: {arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries")
+    write_results(arguments.out, queries.ids, ids, distances)
+    close_with([f"{arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries"],
+               _command_line("index", "--codes", "FILE", "--add", arguments.index))
+
+
+def convert(arguments: argparse.Namespace) -> None:
+    """Codes as text, or as an index of faiss."""
+    codes = read_codes(arguments.codes)
+    if arguments.ids is not None or arguments.ids_file is not None:
+        codes = codes.only(arguments.ids if arguments.ids is not None else read_ids(arguments.ids_file))
+    if not arguments.out:
+        _print_csv(codes_csv(codes))
+        return
+    first, *others = write_for_others(arguments.out, codes)
+    close_with([f"{first}, {len(codes)} codes of {codes.num_bits} bits", *others])
 
 
 def export_codes(arguments: argparse.Namespace) -> None:
     """Codes into a database server."""
     codes = read_codes(arguments.codes)
     engine, where = arguments.to
-    export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace)
-    print(f"written: {arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits")
+    export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace,
+           upsert=arguments.upsert, any_model=arguments.any_model)
+    more = "--to", engine, "WHERE", "--table", arguments.name, "--upsert"  # where it is may hold a password
+    close_with([f"{arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits"],
+               _command_line("export", "--codes", "FILE", *more))
 
 
 class Encoder:
@@ -231,28 +272,6 @@ def _print_csv(table: str) -> None:
     print(table, end="")
 
 
-def _csv(query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("query", "rank", "id", "distance"))
-    for query_id, row, steps in zip(query_ids, ids, distances.tolist(), strict=True):
-        writer.writerows((query_id, rank, item, step) for rank, (item, step) in
-                         enumerate(zip(row, steps, strict=True), 1))
-    return table.getvalue()
-
-
-def _write_csv(path: str, query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> None:
-    write_text(path, _csv(query_ids, ids, distances))
-
-
-def _write_npz(path: str, query_ids: np.ndarray, ids: np.ndarray, distances: np.ndarray) -> None:
-    with whole_file(path) as part, open(part, "wb") as file:
-        np.savez(file, query_ids=query_ids.astype(str), ids=ids.astype(str), distances=distances)
-
-
-RESULTS: dict[str, Callable] = {".csv": _write_csv, ".npz": _write_npz}
-
-
 def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
     parser = commands.add_parser(name, help=text.partition("\n")[0], description=text, allow_abbrev=False,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -287,10 +306,19 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_remove(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--index", required=True, metavar="FILE", help="the index; it is changed")
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ids", nargs="+", metavar="ID", help="the ids of the items to remove")
-    which.add_argument("--ids-file", metavar="FILE", help="text file with these ids, one per line")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--index", metavar="FILE", help="the index; it is changed")
+    where.add_argument("--from", dest="server", nargs=2, metavar=("ENGINE", "WHERE"),
+                       help="a database server, as export takes it")
+    parser.add_argument("--table", "--collection", dest="name", metavar="NAME",
+                        help="with --from: the table or collection there")
+    _add_ids(parser, "to remove", required=True)
+
+
+def _add_ids(parser: argparse.ArgumentParser, which: str, *, required: bool) -> None:
+    group = parser.add_mutually_exclusive_group(required=required)
+    group.add_argument("--ids", nargs="+", metavar="ID", help=f"the ids of the items {which}")
+    group.add_argument("--ids-file", metavar="FILE", help="text file with these ids, one per line")
 
 
 def _add_query(parser: ConfigParser) -> None:
@@ -304,6 +332,12 @@ def _add_query(parser: ConfigParser) -> None:
     _add_any_model(parser)
 
 
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
+    _add_ids(parser, "to convert (default: all)", required=False)
+    parser.add_argument("--out", metavar="FILE", help="a file .csv, .json or .faiss; default: CSV on standard output")
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
     parser.add_argument("--to", nargs=2, required=True, metavar=("ENGINE", "WHERE"),
@@ -311,7 +345,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", "--collection", dest="name", required=True, metavar="NAME",
                         help="what to call it there; [schema.]table in PostgreSQL")
     parser.add_argument("--index", metavar="NAME", help="how the server searches, see above")
-    parser.add_argument("--replace", action="store_true", help="discard a table or collection of this name")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--replace", action="store_true", help="discard a table or collection of this name")
+    how.add_argument("--upsert", action="store_true", help="put them into it, in place of those of the same ids")
+    _add_any_model(parser)
 
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:

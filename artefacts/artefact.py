@@ -107,7 +107,7 @@ class Artefact:
         return None
 
     def path(self, config) -> str:
-        """Where its file lies."""
+        """Where its file is looked for first; see `artefacts.places`."""
         return getattr(config, self.path_key)
 
 

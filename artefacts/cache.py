@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from artefacts.artefact import Artefact, Making, closure, digest_of, made_from
+from artefacts.places import place
 from artefacts.store import PREPROCESS, digest, inspect_artefact, read_artefact, recorded_features, write_artefact
 from dataset.features import VideoFeatures
 from dataset.protocol import read_train_labels
@@ -51,9 +52,15 @@ def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command
     """
     listed = list(artefacts)
     labels = digest(read_train_labels(config, len(split))) if uses_labels(listed, config) else None
-    return {one.name: one.read(read_artefact(
-        one.path(config), one.arrays(config, split), command=command, log=log,
-        expected=made_from(one, config, _features_of(one.path(config), split), labels))) for one in listed}
+    values = {}
+    for one in listed:
+        def origin(path: str, one: Artefact = one) -> dict[str, Any]:
+            return made_from(one, config, _features_of(path, split), labels)
+
+        path = place(one, config, origin, command)
+        values[one.name] = one.read(read_artefact(path, one.arrays(config, split), command=command, log=log,
+                                                  expected=origin(path)))
+    return values
 
 
 def check_split(artefacts: Iterable[Artefact], config, split: VideoFeatures) -> None:
@@ -98,21 +105,27 @@ class _Cache:
         Raises:
             UserError: a file that no preprocess wrote does not fit: it is not overwritten without `force`.
         """
-        path = artefact.path(self.config)
+        path = self._place(artefact)
         making = Making(self.config, self.split, self.device, self.log, lambda: self.labels, self._value,
                         partial(self._train, Path(f"{path}.run")))
         if not self._reuse(artefact, path, making):
             with lock_beside(path, wait=self.log):
-                if not self._reuse(artefact, path, making):  # else made by another while we waited
+                taken = self._place(artefact) != path  # by another config while we waited
+                if not taken and not self._reuse(artefact, path, making):  # else made by another
                     self._make(artefact, path, making)
+            if taken:
+                self.provide(artefact)
+
+    def _place(self, artefact: Artefact) -> str:
+        return place(artefact, self.config, partial(self._origin, artefact), self.command, force=self.force)
 
     def _make(self, artefact: Artefact, path: str, making: Making) -> None:
         if not self.force and Path(path).exists() and (
-                reason := inspect_artefact(path, self._origin(artefact), self.command).reason):
+                reason := inspect_artefact(path, self._origin(artefact, path), self.command).reason):
             self.log(f"{path}: made for other settings ({reason}); rebuilding.")
         remove_parts(path)
         made = artefact.make(making)
-        write_artefact(path, made.arrays, self._origin(artefact), made.attributes)
+        write_artefact(path, made.arrays, self._origin(artefact, path), made.attributes)
         self.arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
         self.log(f"{path}: written.")
 
@@ -120,7 +133,7 @@ class _Cache:
         """Whether the artefact at `path` fits; its arrays are then at hand."""
         if self.force or not Path(path).exists():  # what the features are is not asked before their first pass
             return False
-        origin = self._origin(artefact)
+        origin = self._origin(artefact, path)
         state = inspect_artefact(path, origin, self.command)
         if state.kind not in ("fresh", "foreign"):
             return False
@@ -133,10 +146,10 @@ class _Cache:
             self.log(f"{path}: {doubt}")
         return True
 
-    def _origin(self, artefact: Artefact) -> dict[str, Any]:
-        """What the artefact is made from, the very arrays of its needs included."""
+    def _origin(self, artefact: Artefact, path: str) -> dict[str, Any]:
+        """What the artefact at `path` must be made from, the very arrays of its needs included."""
         labels = digest(self.labels) if uses_labels([artefact], self.config) else None
-        features = _features_of(artefact.path(self.config), self.split)
+        features = _features_of(path, self.split)
         return made_from(artefact, self.config, features, labels) | {
             need.name: digest_of(self.arrays[need.name]) for need in artefact.needed(self.config)}
 

@@ -5,6 +5,7 @@ which they are found.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ class PseudoLabels(_InSpace):
             return None
         nearest, _ = nearest_anchors(self.places(making), making.value(ANCHORS), 1)
         same = (arrays["pos"][:, 0] != nearest[:, 0]).mean() <= 0.01  # other software may settle near ties otherwise
-        return None if same else _OTHER_CLUSTERING.format(ANCHORS.path(making.config))
+        return None if same else _OTHER_CLUSTERING.format(Path(ANCHORS.path(making.config)).name)
 
 
 def classes_of(labels: np.ndarray) -> np.ndarray:
@@ -168,7 +169,7 @@ class Semantics(Artefact):
 
     def doubt(self, arrays: Mapping[str, np.ndarray], making: Making) -> str | None:
         same = np.allclose(arrays["matrix"], unit_rows(making.value(ANCHORS)), atol=1e-4)
-        return None if same else _OTHER_CLUSTERING.format(ANCHORS.path(making.config))
+        return None if same else _OTHER_CLUSTERING.format(Path(ANCHORS.path(making.config)).name)
 
 
 SEMANTICS = Semantics()

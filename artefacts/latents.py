@@ -23,8 +23,8 @@ class Latents(Artefact):
     path_key = "latent_feat_path"
     KEYS = (
         Key("latent_dim_pca", "int", 512, "width of the PCA latents", AT_LEAST_1),
-        Key("latent_feat_path", "path", None, "PCA latents; None, here and for other artefacts: a file in data_root",
-            file="final_train_latent_feats.h5", free=True),
+        Key("latent_feat_path", "path", None, "PCA latents; None, here and for other artefacts: a file in "
+            "artefact_root", file="final_train_latent_feats.h5", free=True),
     )
     shaped_by = ("latent_dim_pca",)
 

@@ -49,7 +49,7 @@ def run_case(checkout: Path, folder: Path, model: str, settings: list[str], epoc
 
 def content(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Everything that must be equal, by name."""
-    for path in sorted((folder / "data").glob("*.h5")):
+    for path in sorted(folder.rglob("*.h5"), key=lambda path: path.name):  # artefacts once lay beside the features
         with h5py.File(path) as file:
             for key, array in file.items():
                 yield f"{path.name} {key}", array[()].tobytes()

@@ -72,13 +72,27 @@ class CodeSet:
         Raises:
             UserError: an id is not here.
         """
-        unknown = set(ids).difference(self.ids)
-        if unknown:
-            raise UserError(f"{self.source}: {_listed([item for item in ids if item in unknown])} not among its "
-                            f"{len(self)} items; nothing was removed.")
-        gone = set(ids)
-        kept = np.array([item not in gone for item in self.ids], bool)
-        return replace(self, bits=self.bits[kept], ids=self.ids[kept])
+        return self._kept(~self._has(ids))
+
+    def only(self, ids: Collection[str]) -> "CodeSet":
+        """The codes of `ids`, in the order that they have here; errors as of `without`."""
+        return self._kept(self._has(ids))
+
+    def _has(self, ids: Collection[str]) -> np.ndarray:
+        refuse_unknown(ids, self.ids, self.source)
+        asked = set(ids)
+        return np.array([item in asked for item in self.ids], bool)
+
+    def _kept(self, rows: np.ndarray) -> "CodeSet":
+        return replace(self, bits=self.bits[rows], ids=self.ids[rows])
+
+
+def refuse_unknown(ids: Collection[str], known: Collection[str], source: str) -> None:
+    """Raises UserError where one of `ids` is not among the items `known` of `source`."""
+    unknown = set(ids).difference(known)
+    if unknown:
+        raise UserError(f"{source}: {_listed([item for item in ids if item in unknown])} not among its items; nothing "
+                        "was changed.")
 
 
 def check_comparable(codes: CodeSet, with_: CodeSet, *, any_model: bool = False) -> None:

@@ -64,7 +64,7 @@ def make_project(folder: Path, num_frames: int = 6, num_features: int = 8) -> Si
         scipy.io.savemat(data / f"{name}.mat", {"labels": np.eye(CLASSES, dtype=np.uint8)[classes]})
     config = folder / "config.py"
     config.write_text(CONFIG.format(folder=f"{folder}/", num_frames=num_frames, num_features=num_features))
-    return SimpleNamespace(folder=folder, data=data, config=config,
+    return SimpleNamespace(folder=folder, data=data, config=config, artefacts=folder / "checkpoint/tiny/artefacts",
                            checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth",
                            logs=folder / "logs/tiny/S5VH_8bit")
 

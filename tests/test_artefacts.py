@@ -48,7 +48,8 @@ def features():
 def make_config(folder, **changes):
     settings = {"nbits": 8, "nclusters": 6, "latent_dim_pca": 5, "preprocess_seed": 1, "initWithCSQ": True, "rho": 5e-5,
                 "gamma": (1 + 5 ** 0.5) / 2, "num_anchor_neighbours": 5, "hash_center_assign": "solver", "nanchors": 9,
-                "center_solver": "admm", "semantics": "means", "supervised": False, **changes}
+                "center_solver": "admm", "semantics": "means", "supervised": False,
+                "artefact_root": "elsewhere/", **changes}
     paths = {name: str(folder / f"{name}.h5") for name in (*FILES, "structure_path")}
     paths["hash_center_path"] = str(folder / f"hash_center_{settings['nbits']}.h5")
     return SimpleNamespace(**settings, **paths)

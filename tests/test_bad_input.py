@@ -61,14 +61,14 @@ def save_labels(path, **variables):
 
 
 def edit_centers(project):
-    with h5py.File(project.data / "hash_center_8.h5", "r+") as file:
+    with h5py.File(project.artefacts / "hash_center_8.h5", "r+") as file:
         file["matrix"][0, 0] = 0
 
 
 def forget_origin(project):
     """As if the centers had been downloaded: no record of what they were made from."""
     edit_centers(project)
-    with h5py.File(project.data / "hash_center_8.h5", "r+") as file:
+    with h5py.File(project.artefacts / "hash_center_8.h5", "r+") as file:
         file.attrs.clear()
 
 
@@ -126,10 +126,10 @@ CASES = {
     "label count": (EVAL, lambda p: save_labels(p.data / "query.mat", labels=np.eye(CLASSES, dtype=np.uint8)), "10"),
     "labels without the key": ((*EVAL, "--label-key", "labels"),
                                lambda p: save_labels(p.data / "query.mat", a=np.eye(10), b=np.eye(10)), "query.mat"),
-    "missing pseudo-labels": (TRAIN, lambda p: (p.data / "final_train_train_assit.h5").unlink(),
+    "missing pseudo-labels": (TRAIN, lambda p: (p.artefacts / "final_train_train_assit.h5").unlink(),
                               "preprocess.py --config"),
-    "missing hash centers": (TRAIN, lambda p: (p.data / "hash_center_8.h5").unlink(), "preprocess.py --config"),
-    "centers of other bits": ((*TRAIN, "--nbits", "16", "--set", "hash_center_path={data}/hash_center_8.h5"),
+    "missing hash centers": (TRAIN, lambda p: (p.artefacts / "hash_center_8.h5").unlink(), "preprocess.py --config"),
+    "centers of other bits": ((*TRAIN, "--nbits", "16", "--set", "hash_center_path={artefacts}/hash_center_8.h5"),
                               nothing, "nbits"),
     "artefact of other clusters": ((*TRAIN, "--nclusters", "3"), nothing, "nclusters"),
     "artefact of other features": (TRAIN, replace_features, "features"),
@@ -163,6 +163,7 @@ def copy_of(prepared, folder):
     config = folder / "config.py"
     config.write_text(config.read_text().replace(str(prepared), str(folder)))
     return SimpleNamespace(folder=folder, data=folder / "data", config=config,
+                           artefacts=folder / "checkpoint/tiny/artefacts",
                            checkpoint=folder / "checkpoint/tiny/S5VH_8bit/last.pth")
 
 
@@ -172,7 +173,7 @@ def test_one_line_and_nothing_written(case, prepared, tmp_path):
     project = copy_of(prepared, tmp_path / "project")
     spoil_project(project)
     before = contents(project.folder)
-    arguments = [str(value).format(folder=project.folder, data=project.data) for value in arguments]
+    arguments = [str(value).format(**vars(project)) for value in arguments]
     if "--config" not in arguments:
         arguments += ["--config", str(project.config)]
     result = run(script, *arguments)

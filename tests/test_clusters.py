@@ -37,7 +37,8 @@ def make_config(folder, **changes):
                 "trajectory_dims": 20, "warp": 0.06, "num_neighbors": 7, "embedding_dims": 8, "compared_dims": 20,
                 "dense_limit": 6000, "num_graph_anchors": 30, "graph_anchor_neighbors": 3, "graph_anchor_dims": 192,
                 "select": None, "train_group_path": None, "graph_weight": None, "train_label_path": None,
-                "train_label_key": None, "train_label_share": 1.0, "model_name": "S5VH", **changes}
+                "train_label_key": None, "train_label_share": 1.0, "model_name": "S5VH", "artefact_root": "elsewhere/",
+                **changes}
     names = {name: str(folder / f"{name}.h5") for name in (
         "latent_feat_path", "anchor_path", "train_assist_path", "semantic_center_path", "frame_components_path",
         "trajectory_path", "neighbor_graph_path", "teacher_code_path")}

@@ -54,7 +54,7 @@ def refusal(path: Path, overrides: dict | None = None) -> str:
 def test_a_flat_file_gets_defaults_and_derived_paths(tmp_path):
     config = load_config(minimal(tmp_path))
     assert config.train_feat_path == ["a.h5"]
-    assert config.hash_center_path == "data/toy/hash_center_16.h5"
+    assert config.hash_center_path == "checkpoint/toy/artefacts/hash_center_16.h5"
     assert config.file_path == "checkpoint/toy/S5VH_16bit"
     assert config.log_path == "logs/toy/S5VH_16bit"
     assert config.gamma == (1 + 5 ** 0.5) / 2
@@ -67,7 +67,10 @@ def test_home_root_and_data_root_need_no_slash(tmp_path):
     config = load_config(minimal(tmp_path, "home_root = '/big'\ndata_root = '/feats'\n"))
     assert config.file_path == "/big/checkpoint/toy/S5VH_16bit"
     assert config.log_path == "/big/logs/toy/S5VH_16bit"
-    assert config.anchor_path == "/feats/final_train_anchors.h5"
+    assert config.anchor_path == "/big/checkpoint/toy/artefacts/final_train_anchors.h5"
+    config = load_config(minimal(tmp_path, "save_dir = '/big'\n"), {"artefact_root": "/made"})
+    assert config.anchor_path == "/made/final_train_anchors.h5"
+    assert load_config(minimal(tmp_path), {"save_dir": "/big"}).artefact_root == "/big/artefacts/"
 
 
 def test_run_name_ends_both_folders_whoever_set_them(tmp_path):
@@ -373,7 +376,7 @@ def test_every_config_loads_at_every_length(path, nbits):
     text = path.read_text()
     ending = "_pca512" if "pca512" in text else "_graph" if "s5vh_plus" in text else ""
     if "hash_center_path" in config:
-        assert config.hash_center_path == f"{config.data_root}hash_center_{nbits}{ending}.h5"
+        assert config.hash_center_path == f"{config.artefact_root}hash_center_{nbits}{ending}.h5"
     assert config.file_path == f"checkpoint/{config.dataset}/{config.model_name}_{nbits}bit"
     assert config.log_path == config.file_path.replace("checkpoint", "logs", 1)
     assert f"--config configs/{path.parent.name}/{path.name}" in path.read_text()
@@ -405,7 +408,7 @@ def test_the_other_backbones_differ_from_s5vh_as_in_the_release(model, name):
         assert differing.pop("latent_dim_pca") == 512
         paths = [differing.pop(key) for key in list(differing) if key.endswith("_path")]
         assert all(path.endswith("_pca512.h5") for path in paths)
-        assert len(set(paths)) == 6
+        assert len(set(paths)) == 5
     assert not differing
 
 
@@ -481,7 +484,7 @@ def test_print_config_shows_the_resolved_values(tmp_path, capsys):
         config_from_arguments(parse(minimal(tmp_path), "--nbits", 32, "--run_name", "x", "--print-config"))
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert "hash_center_path = 'data/toy/hash_center_32.h5'\n" in shown
+    assert "hash_center_path = 'checkpoint/toy/artefacts/hash_center_32.h5'\n" in shown
     assert "file_path = 'checkpoint/toy/S5VH_32bit_x'\n" in shown
 
 

@@ -131,7 +131,7 @@ def test_a_run_goes_on_in_another_number_of_processes(project, three, whole, tmp
     assert [row["epoch"] for row in rows] == list(range(1, 7))
     assert ["mAP@5" in row for row in rows] == 3 * [False, True]
     log = (logs / "log.txt").read_text()
-    assert log.count(" epoch 5/6 ") == log.count(" epoch 6/6 ") == 1
+    assert log.count(" epoch 5/6") == log.count(" epoch 6/6") == 1
 
 
 def test_a_signal_to_one_process_stops_all_at_one_step(project, whole, tmp_path):

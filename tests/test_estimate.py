@@ -52,7 +52,7 @@ def test_datasets_of_unknown_size_stand_for_themselves(tmp_path):
     epochs_of(act, 7.0)
     left = seconds_left([act, hmdb])
     assert left == {act: 21.0}
-    assert total(left, [act, hmdb], 1) == "about 21 s of training left, not counting 1 cells unlike any so far"
+    assert total(left, [act, hmdb], 1) == "about 21 s of training left, not counting 1 cells of unknown time"
 
 
 def test_what_has_not_run_is_asked_of_a_probe(tmp_path):
@@ -73,6 +73,17 @@ def test_what_has_not_run_is_asked_of_a_probe(tmp_path):
     assert asked == [1, 2]
     unknown = expand("t", table, folder=CONFIGS, datasets=["hmdb"], settings=settings | {"train_num_sample": "None"})
     assert seconds_left(unknown, probe) == {}
+
+
+def test_a_closed_form_has_no_steps_to_time(tmp_path):
+    table = Table("", (), (Row("a", "a", "GraphCode"), Row("b", "b", "S5VH")))
+    settings = {"home_root": f"{tmp_path}/", "num_epochs": "10"}
+    fitted, trained = expand("t", table, folder=CONFIGS, datasets=["watch"], settings=settings)
+    epochs_of(fitted, 5.0)
+    left = seconds_left([fitted, trained], lambda config: 0.5 if config.method == "s5vh" else float("nan"))
+    assert left == {trained: 10 * 1620 * 0.5}  # nor does the fit say how long an epoch of another row takes
+    assert total(left, [fitted, trained], 1) == "about 2.2 h of training left, not counting 1 cells of unknown time"
+    assert total({}, [fitted], 1) == ""
 
 
 def test_a_step_is_timed_for_each_of_its_videos(monkeypatch):

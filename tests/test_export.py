@@ -1,6 +1,7 @@
 """Codes into real servers: PostgreSQL with pgvector, Milvus Lite. What they find is what exact search finds."""
 
 import contextlib
+import csv
 import importlib.util
 import os
 import pwd
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from inference.code_file import CodeSet, write_codes
-from inference.export import describe, export
+from inference.export import delete, describe, export
 from inference.index import Index
 from inference.recall import tie_aware_recall
 from tests.pipeline import ROOT, message_of, run, succeed
@@ -24,12 +25,12 @@ from utils.registry import EXPORTS
 MADE_FROM = {"model": "S5VH", "dataset": "digits"}
 
 
-def code_set(num_items, num_bits, seed, first_id=0):
+def code_set(num_items, num_bits, seed, first_id=0, name="vidéo '{}'\t\\N"):
     """Codes around a few centers, so that distances tie, under ids that need care."""
     generator = np.random.default_rng(seed)
     centers = np.random.default_rng(0).random((20, num_bits)) < 0.5
     code = centers[generator.integers(0, 20, num_items)] ^ (generator.random((num_items, num_bits)) < 0.08)
-    ids = np.array([f"vidéo '{first_id + i}'\t\\N" for i in range(num_items)], object)
+    ids = np.array([name.format(first_id + i) for i in range(num_items)], object)
     return CodeSet(np.packbits(code, axis=1), ids, num_bits, "f00d", MADE_FROM)
 
 
@@ -143,6 +144,65 @@ def test_pgvector_replaces_only_where_told_and_as_a_whole(postgres, connection):
     assert connection.execute(count).fetchone() == (30, 24)
 
 
+def upserts_and_deletes(engine, where, read, name):
+    """`read()` gives id -> packed bits, as bytes, of what the server has as "videos"."""
+    codes, more = code_set(40, 16, 1, 0, name), code_set(20, 16, 2, 30, name)
+    export(codes, engine, where, "videos")
+    export(more, engine, where, "videos", upsert=True)
+    both = {item: bits.tobytes() for one in (codes, more) for item, bits in zip(one.ids, one.bits, strict=True)}
+    assert len(both) == 50
+    assert read() == both
+    gone = [more.ids[0], codes.ids[0], codes.ids[0]]
+    delete(gone, engine, where, "videos")
+    left = {item: bits for item, bits in both.items() if item not in gone}
+    assert read() == left
+    text = message_of(lambda: delete([codes.ids[5], "ghost"], engine, where, "videos"))
+    assert text == "videos: 'ghost' is not among its items; nothing was changed."
+    other = CodeSet(codes.bits, codes.ids, 16, "beef", MADE_FROM)
+    text = message_of(lambda: export(other, engine, where, "videos", upsert=True))
+    assert "another model than that of videos (model S5VH, dataset digits)" in text
+    for num_bits in 24, 13:
+        wrong = code_set(4, num_bits, 1, 0, name)
+        assert "videos has 16" in message_of(lambda wrong=wrong: export(wrong, engine, where, "videos", upsert=True))
+    assert read() == left
+    export(other, engine, where, "videos", upsert=True, any_model=True)
+    assert len(read()) == 50
+    for call in (lambda: export(codes, engine, where, "absent", upsert=True),
+                 lambda: delete(["a"], engine, where, "absent")):
+        assert message_of(call).startswith("absent: not there.")
+    assert "keeps its index" in message_of(lambda: export(codes, engine, where, "videos", upsert=True, index="x"))
+
+
+def test_pgvector_takes_more_and_gives_up_some(postgres, connection):
+    def read():
+        rows = connection.execute("SELECT id, code::text FROM videos").fetchall()
+        return {item: int(text, 2).to_bytes(2, "big") for item, text in rows}
+
+    upserts_and_deletes("pgvector", postgres, read, "vidéo '{}'\t\\N")
+    before, broken = read(), code_set(3, 16, 3)
+    broken = CodeSet(broken.bits, np.array(["new", "newer", "nul\0"], object), 16)
+    assert "not written" in message_of(lambda: export(broken, "pgvector", postgres, "videos", upsert=True))
+    assert read() == before  # none of them
+
+
+def test_search_py_keeps_a_table_up(postgres, connection, tmp_path):
+    for name, first in ("codes", 0), ("more", 8):
+        write_codes(tmp_path / f"{name}.h5", code_set(12, 16, 1, first_id=first))
+    place = "pgvector", postgres, "--table", "kept_up"
+    succeed("search.py", "export", "--codes", tmp_path / "codes.h5", "--to", *place)
+    added = succeed("search.py", "export", "--codes", tmp_path / "more.h5", "--to", *place, "--upsert").output
+    assert added.startswith("written: kept_up (pgvector), 12 codes of 16 bits; next: python ")
+    assert added.endswith("search.py export --codes FILE --to pgvector WHERE --table kept_up --upsert\n")
+    removed = succeed("search.py", "remove", "--from", *place, "--ids", code_set(1, 16, 1).ids[0]).output
+    assert removed == "written: kept_up (pgvector), 1 items removed\n"
+    assert connection.execute("SELECT count(*) FROM kept_up").fetchone() == (19,)
+    shown = succeed("search.py", "convert", "--codes", tmp_path / "codes.h5", "--ids", code_set(2, 16, 1).ids[1]).output
+    (_, code), = list(csv.reader(shown.splitlines()))[1:]
+    nearest = connection.execute(f"SELECT id FROM kept_up ORDER BY code <~> B'{code}' LIMIT 1").fetchone()
+    assert connection.execute("SELECT code::text FROM kept_up WHERE id = %s", nearest).fetchone() == (code,)
+    assert "go together" in run("search.py", "remove", "--from", "pgvector", postgres, "--ids", "a").errors
+
+
 def test_pgvector_refusals_are_one_line(postgres, tmp_path):
     codes = code_set(3, 16, 1)
     assert "not written" in message_of(lambda: export(codes, "pgvector", f"host={tmp_path} user=nobody", "t"))
@@ -226,6 +286,21 @@ def test_milvus_replaces_only_where_told(milvus):
 
 
 @on_milvus
+def test_milvus_takes_more_and_gives_up_some(milvus, monkeypatch):
+    monkeypatch.setattr("inference.export.milvus.ROWS_PER_CALL", 7)
+
+    def read():
+        with client_of(milvus) as client:
+            rows = client.query("videos", filter="id != ''", output_fields=["id", "code"])
+        return {row["id"]: row["code"][0] for row in rows}
+
+    upserts_and_deletes("milvus", milvus, read, "vidéo {}, or; %")
+    for call in (lambda: export(code_set(2, 16, 1), "milvus", milvus, "videos", upsert=True),
+                 lambda: delete(["it's"], "milvus", milvus, "videos")):
+        assert "cannot change an item whose id holds quotes, backslashes or control" in message_of(call)
+
+
+@on_milvus
 def test_milvus_leaves_nothing_half_done(milvus):
     """Milvus Lite has no inverted lists: it makes the collection, then refuses its index."""
     text = message_of(lambda: export(code_set(5, 16, 1), "milvus", milvus, "videos", index="ivf"))
@@ -260,6 +335,9 @@ def test_a_killed_export_to_milvus_is_marked(milvus):
     text = message_of(lambda: export(codes, "milvus", milvus, "videos"))
     assert "a part of the codes" in text
     assert "--replace" in text
+    for call in (lambda: export(codes, "milvus", milvus, "videos", upsert=True),
+                 lambda: delete(codes.ids[:1], "milvus", milvus, "videos")):
+        assert "a part of the codes" in message_of(call)
     export(codes, "milvus", milvus, "videos", replace=True)
     check_collection(milvus, codes, codes, 5)
     with client_of(milvus) as client:

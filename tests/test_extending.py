@@ -29,7 +29,7 @@ def plugged(tmp_path_factory):
         (project.folder / name).write_text(text)
     with open(project.folder / "mine.py", "a") as file:
         file.write(f"home_root = '{project.folder}/'\n")
-    project.config = project.folder / "mine.py"
+    project.config, project.artefacts = project.folder / "mine.py", project.folder / "checkpoint/mine/artefacts"
     project.shaped = lambda overrides: [text.format(project.folder) for text in overrides]
     succeed("preprocess.py", "--config", project.config, "--set", *project.shaped(GUIDED))
     return project
@@ -84,17 +84,18 @@ def guided(plugged):
 
 
 def test_the_artefact_trains_a_network_once(plugged):
-    with h5py.File(plugged.data / "guides_8.h5") as file:
+    with h5py.File(plugged.artefacts / "guides_8.h5") as file:
         assert file["codes"].shape == (40, 8)
         assert np.ptp(file["codes"][()], axis=0).min() > 0
-    assert (plugged.data / "guides_8.h5.run/last.pth").exists()
+    assert (plugged.artefacts / "guides_8.h5.run/last.pth").exists()
     again = succeed("preprocess.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED))
     assert again.output.count("reused") == 1
     other = succeed("preprocess.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED), "guide_epochs=1",
                     f"guide_path={plugged.folder}/other.h5")
     assert "epoch 1/1" in other.output
-    refused = run("train.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED), "guide_epochs=3")
-    assert (refused.code, "guide_epochs was 2, now 3" in refused.errors) == (2, True)
+    refused = run("train.py", "--config", plugged.config, "--set", *plugged.shaped(GUIDED), "guide_epochs=3",
+                  f"guide_path={plugged.folder}/other.h5")
+    assert (refused.code, "guide_epochs was 1, now 3" in refused.errors) == (2, True)
 
 
 def test_an_artefact_cut_short_goes_on(plugged, monkeypatch):
@@ -109,7 +110,7 @@ def test_an_artefact_cut_short_goes_on(plugged, monkeypatch):
         *arguments, **settings))
     succeed(*command)
     assert len(seen) == 2  # of the second epoch's three steps
-    with h5py.File(path) as ours, h5py.File(plugged.data / "guides_8.h5") as theirs:
+    with h5py.File(path) as ours, h5py.File(plugged.artefacts / "guides_8.h5") as theirs:
         assert ours["codes"][()].tobytes() == theirs["codes"][()].tobytes()
 
 
@@ -222,7 +223,7 @@ def test_a_method_in_three_stages(plugged):
     settings = "--config", plugged.config, "--set", *plugged.shaped(["method={0}/stages.py"])
     made = succeed("preprocess.py", *settings).output
     assert made.index("similarity.h5: written") < made.index("class_centers_8.h5: written")
-    with h5py.File(plugged.data / "similarity.h5") as file:
+    with h5py.File(plugged.artefacts / "similarity.h5") as file:
         assert file["matrix"].shape == (CLASSES, CLASSES)
     path = train(plugged, "method={0}/stages.py", run_name="stages")
     assert "/model_state_dict/net.weight" in checkpoint_tensors(path)

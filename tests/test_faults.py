@@ -348,7 +348,7 @@ def test_a_second_run_in_one_folder_is_refused(where, project, faulty, hold):
 
 def test_a_second_preprocess_waits_for_the_first(project, tmp_path, hold):
     project = make_project(tmp_path)
-    holder = hold(project.data / ".final_train_anchors.h5.lock", seconds=0.3)
+    holder = hold(project.artefacts / ".final_train_anchors.h5.lock", seconds=0.3)
     result = succeed("preprocess.py", "--config", project.config)
     assert re.search(rf"in use by process {holder} .* Waiting for it\.", result.output)
     assert result.output.count("written") == 5
@@ -488,7 +488,7 @@ def test_anyone_can_open_a_checkpoint(tmp_path):
 
 
 def test_a_damaged_artefact_is_told_and_made_again(project, faulty):
-    path = project.data / "final_train_train_assit.h5"
+    path = project.artefacts / "final_train_train_assit.h5"
     with h5py.File(path) as file:
         place = file["pos"].id.get_offset()
     before = path.read_bytes()

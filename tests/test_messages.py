@@ -61,6 +61,28 @@ def test_the_last_line_names_what_was_written(trained):
     assert trained.eval.output.splitlines()[-1].startswith(f"written: {logs}/map.txt, {logs}/metrics.json; next: ")
 
 
+def test_search_names_what_it_wrote_and_what_is_next(trained, tmp_path):
+    codes, index, results = tmp_path / "codes.h5", tmp_path / "videos.index", tmp_path / "results.csv"
+    more = tmp_path / "more.h5"
+    for out, name in (codes, "database"), (more, "query"):
+        ids = tmp_path / f"{name}.txt"
+        ids.write_text("".join(f"{name}{row}\n" for row in range(30 if name == "database" else 10)))
+        succeed("search.py", "encode", "--config", trained.config, "--features", trained.data / f"{name}.h5", "--ids",
+                ids, "--out", out)
+    succeed("search.py", "index", "--codes", codes, "--out", index)
+    found = succeed("search.py", "query", "--index", index, "--codes", more, "--out", results)
+    assert found.output.startswith(f"written: {results}, 10 items for each of 10 queries; next: ")
+    script, words = next_command(found)
+    added = succeed(script, *[str(more) if word == "FILE" else word for word in words])
+    assert f"written: {index}, flat, 40 codes" in added.output
+    removed = succeed("search.py", "remove", "--index", index, "--ids", "query3")
+    assert removed.output.startswith(f"written: {index}, 1 items removed, 39 left; next: ")
+    script, words = next_command(removed)
+    assert words[:3] == ["query", "--index", str(index)]
+    assert succeed(script, *[str(trained.data / "query.h5") if word == "FILE" else word
+                             for word in words]).output.startswith("query,rank,id,distance")
+
+
 def test_missing_artefacts_and_checkpoints_name_the_whole_command(trained):
     for script, wanted in (("train.py", "preprocess.py"), ("eval.py", "train.py")):
         refused = run(script, trained.config, "--nbits", 32, "--set", "seed=2", "run_name=a b".replace(" ", "_"))

@@ -126,6 +126,31 @@ def test_missing_configs_are_told_one_by_one(project):
     assert not result.output
 
 
+def test_one_config_of_ones_own_stands_for_every_backbone(tmp_path):
+    project = make_project(tmp_path)
+    asked = "--config", project.config, "--gpu", "cpu", "--dry-run"
+    result = run("reproduce.py", "--table", "backbones", *asked)
+    assert result.code == 0, result.errors
+    assert result.output.count(f" {project.config} ") == len(TABLES.load("backbones").rows)
+    mine = {"config": str(project.config)}
+    cells = {cell.row.name: cell.config for cell in expand("b", TABLES.load("backbones"), folder="none",
+                                                           datasets=["config"], files=mine)}
+    assert {name: (config.model_name, config.mixer) for name, config in cells.items() if name != "separate"} == {
+        "tied": ("S5VH", "mamba"), "forward": ("S5VH", "mamba"), "lstm": ("LSTM", "lstm"),
+        "retnet": ("RetNet", "retnet"), "rwkv": ("RWKV", "rwkv"), "transformer": ("Transformer", "transformer")}
+    over_lstm = tmp_path / "over.py"
+    over_lstm.write_text(project.config.read_text() + "mixer = 'lstm'\n")
+    row, = expand("m", TABLES.load("main"), folder="none", datasets=["over"], bits=[8], files={"over": str(over_lstm)})
+    assert (row.config.mixer, row.config.method) == ("mamba", "s5vh")
+    refused = run("reproduce.py", "--table", "winners", *asked)
+    assert (refused.code, refused.output) == (2, "")
+    assert "the row 'graphcode' is of GraphCode" in refused.errors
+    assert run("reproduce.py", "--table", "winners", "--rows", "s5vh", *asked).code == 0
+    absent = run("reproduce.py", "--table", "backbones", "--config", "absent.py")
+    assert (absent.code, absent.errors) == (2, "error: absent.py: cannot read this config (No such file or "
+                                               "directory).\n")
+
+
 # how far a cell is
 
 def test_missing_part_and_done(project):
@@ -444,6 +469,11 @@ def test_from_features_to_a_table(reproduced):
     assert int(still["all_params"]) > int(still["encoder_params"])
     assert [row["model"] for row in shallow] == [
         "random", "LSH, means", "PCA sign, means", "SH, means", "ITQ, means", "ITQ, 5 segments", "ITQ, half-whitened"]
+    last = reproduced.first.output.splitlines()[-1]
+    files, following = last.split("; next: ")
+    assert files == f"written: {', '.join(str(reproduced.out / f'pair.{end}') for end in ('md', 'html', 'csv'))}"
+    assert following.startswith("python ")
+    assert following.endswith(" --jobs 2 --seeds 3")
     text = (reproduced.out / "pair.md").read_text()
     assert text.startswith("# A pair\n\n    python reproduce.py --table pair --configs ")
     for words in ("| at rest | 8 | ", "forward \\| only", "| mAP@1 by index | untrained |", "torch ", "1 thread"):

@@ -116,7 +116,7 @@ def test_a_warm_start_keeps_its_own_labels_and_centers(trained):
     """Also on a training set of another size, from which the labels come."""
     start = "--start_from", trained.checkpoint, "--num_epochs", 1, "--lr", "1e-9", "--min_lr", 0
     succeed("train.py", "--config", trained.config, *start, "--run_name", "same", "--warm_up_epoch", 1)
-    with h5py.File(trained.data / "final_train_train_assit.h5") as file:
+    with h5py.File(trained.artefacts / "final_train_train_assit.h5") as file:
         labels = np.eye(4, dtype=np.float32)[file["pos"][:, 0]]
     path = trained.folder / "checkpoint/tiny/S5VH_8bit_same/last.pth"
     weights = torch.load(path, weights_only=True)["model_state_dict"]

@@ -148,14 +148,13 @@ def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(project, monkeyp
 
 def test_it_encodes_without_artefacts(project, tmp_path):
     succeed("train.py", "--config", project.config, "--set", "run_name=alone")
-    for path in project.data.glob("*.h5"):
-        if path.stem not in ("train", "database", "query"):
-            path.rename(tmp_path / path.name)
+    for path in project.artefacts.glob("*.h5"):
+        path.rename(tmp_path / path.name)
     try:
         assert "mAP@5" in succeed("eval.py", "--config", project.config, "--set", "run_name=alone").output
     finally:
         for path in tmp_path.glob("*.h5"):
-            path.rename(project.data / path.name)
+            path.rename(project.artefacts / path.name)
 
 
 def test_labels_of_some_videos_take_part(project):

@@ -52,8 +52,10 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
     assert process.returncode == 7
 
 
-def test_a_closed_pipe_ends_without_a_word(query):
-    with start(*query) as process:
+@pytest.mark.parametrize("words", [None, ["-m", "vh", "train", "--help-keys", "all"],
+                                   ["-m", "model.kernels.scan", "--check", "--batch=2", "--length=3", "--repeats=1"]])
+def test_a_closed_pipe_ends_without_a_word(query, words):
+    with start(*(words or query)) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 128 + signal.SIGPIPE

@@ -77,8 +77,9 @@ def test_the_main_table_is_the_papers():
 def test_rows_that_need_other_artefacts_get_paths_of_their_own():
     cells = {cell.row.name: cell.config for cell in cells_of("centres", ["digits"])}
     plain, few, semantic = cells["fixed"], cells["c25"], cells["semantic"]
-    assert cells["learned"].hash_center_path == plain.hash_center_path == "data/digits/hash_center_16.h5"
-    assert semantic.hash_center_path == "data/digits/hash_center_16_hash_center_assign=semantic.h5"
+    assert plain.hash_center_path == "checkpoint/digits/artefacts/hash_center_16.h5"
+    assert cells["learned"].hash_center_path == plain.hash_center_path
+    assert semantic.hash_center_path == "checkpoint/digits/artefacts/hash_center_16_hash_center_assign=semantic.h5"
     assert semantic.anchor_path == plain.anchor_path
     assert few.latent_feat_path == plain.latent_feat_path
     for key in ("anchor_path", "train_assist_path", "semantic_center_path", "hash_center_path"):
@@ -107,7 +108,7 @@ def test_a_row_that_names_its_paths_keeps_them():
     row = Row("few", "few", "S5VH", {"nclusters": 25, "anchor_path": "mine.h5"})
     cell, = expand("mine", Table("", (), (row,)), folder=CONFIGS, datasets=["digits"])
     assert cell.config.anchor_path == "mine.h5"
-    assert cell.config.hash_center_path == "data/digits/hash_center_16_nclusters=25.h5"
+    assert cell.config.hash_center_path == "checkpoint/digits/artefacts/hash_center_16_nclusters=25.h5"
 
 
 def test_only_the_rows_asked_for():
@@ -132,10 +133,10 @@ def test_artefacts_of_rows_stand_side_by_side(tmp_path, monkeypatch):
     with Runner(1, "cpu") as runner:
         preprocess(dict.fromkeys(cells, State.MISSING), runner, lambda line: None)
     assert [len(untrained_network(cell).model.hash_centers) for cell in cells] == [4, 3, 4]
-    assert {path.name for path in project.data.glob("*cluster*")} == {
+    assert {path.name for path in project.artefacts.glob("*cluster*")} == {
         "final_train_anchors_nclusters=3.h5", "final_train_train_assit_nclusters=3.h5", "semantic_nclusters=3.h5",
         "hash_center_8_nclusters=3.h5"}
-    assert len(list(project.data.glob("hash_center_8*"))) == 3
+    assert len(list(project.artefacts.glob("hash_center_8*"))) == 3
 
 
 # what is published

@@ -167,6 +167,15 @@ def test_the_command_tells_what_it_is():
     assert {path.stem for path in ROOT.glob("*.py")} == set(__main__.SCRIPTS)
 
 
+def test_a_busy_machine_is_told_what_threads_cost(monkeypatch):
+    from vh import environment
+
+    monkeypatch.setattr("os.getloadavg", lambda: (50.0 * os.cpu_count(), 0.0, 0.0))
+    for cpus, told in (2, True), (1, False):
+        monkeypatch.setattr(environment, "available_cpus", lambda cpus=cpus: cpus)
+        assert ("OMP_NUM_THREADS=1 may be faster" in environment.report()) is told
+
+
 @pytest.mark.parametrize("method", ["s5vh", "graph-code", "vhmt"])
 def test_init_writes_a_config_that_trains(trained, elsewhere, monkeypatch, capsys, method):
     """Without labels: nothing is evaluated, and the run gives codes."""

@@ -256,15 +256,15 @@ def project(tmp_path_factory):
     project.options = ["--config", project.config, "--gpu", "cpu", "--set", "model_name=VHMT", "student_depth=1",
                        "teacher_depths=[1,1]", "nanchors=9", "optimizer_name=Adam", "schedule=StepLR"]
     succeed("preprocess.py", *project.options)
-    project.made = {path.name for path in project.data.glob("*.h5")}
+    project.made = {path.name for path in project.artefacts.glob("*.h5")}
     succeed("train.py", *project.options)
     project.checkpoints = project.folder / "checkpoint/tiny"
     return project
 
 
 def test_preprocess_makes_the_graph_and_no_hash_centers(project):
-    assert project.made == {"train.h5", "database.h5", "query.h5", "final_train_latent_feats.h5", "structure.h5"}
-    with h5py.File(project.data / "structure.h5") as file:
+    assert project.made == {"final_train_latent_feats.h5", "structure.h5"}
+    with h5py.File(project.artefacts / "structure.h5") as file:
         assert file["ids"].shape == file["distances"].shape == (40, 5)
         assert file["feats"].shape == (9, 6)
 

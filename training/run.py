@@ -30,6 +30,7 @@ from training.checkpoints import (
 )
 from training.distributed import from_rank_zero, rank
 from training.logs import LogFile
+from training.trackers import Tracker, open_tracker
 from utils.config.schema import schema_of
 from utils.errors import UserError
 from utils.files.lock import Lock
@@ -65,8 +66,8 @@ class Run:
             folders = {os.path.realpath(path): path for path in (self.checkpoints, self.logs)}
             self._locks = [held.enter_context(Lock(path / ".lock", _IN_USE)) for path in folders.values()]
             self._open(resume, restart)
-            self._tensorboard = _tensorboard_writer(self.logs)
             self._held = held.pop_all()
+        self._tracker: Tracker | None = None
 
     def __enter__(self) -> "Run":
         return self
@@ -84,7 +85,7 @@ class Run:
         return self.state.get("unfinished") if self.state and epoch == self.first_epoch else None
 
     def begin(self) -> None:
-        """Opens log.txt, writes config.py, says where the run goes and what it runs on."""
+        """Opens log.txt, writes config.py, says where the run goes and what it runs on; tells the tracker of it."""
         handler = LogFile(self.logs / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logging.getLogger().addHandler(handler)
@@ -100,9 +101,13 @@ class Run:
             if planned := self._noted.get("extended_from"):
                 log.info("extended from %d epochs: the learning rate follows the longer schedule from here on, so that "
                          "the result is not that of a run begun with %d", planned[-1], self.config.num_epochs)
+        finished = self.state is not None and self.state.get("finished")
+        self._tracker = None if finished else open_tracker(self.config, self.logs, self._rows)
+        if self._tracker:
+            self._held.callback(self._tracker.close)
 
     def record(self, row: dict[str, float]) -> None:
-        """Adds one epoch's metrics to metrics.jsonl, metrics.csv and TensorBoard where it is installed."""
+        """Adds one epoch's metrics to metrics.jsonl, metrics.csv and what the key `tracker` names."""
         self._rows.append(row)
         write_text(self.logs / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self._rows))
         names = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -111,9 +116,8 @@ class Run:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self.logs / "metrics.csv", table.getvalue())
-        if self._tensorboard:
-            for name, value in row.items():
-                self._tensorboard.add_scalar(name, value, row["epoch"])
+        if self._tracker:
+            self._tracker.record(row)
 
     def save(self, content: dict, name: str = LAST) -> None:
         """Writes last.pth (everything that a resume needs), best.pth or model.pth (the model alone).
@@ -136,8 +140,6 @@ class Run:
 
     def close(self) -> None:
         """Ends the log and lets other processes into the folders."""
-        if self._tensorboard:
-            self._tensorboard.close()
         self._held.close()
 
     def _open(self, resume: bool, restart: bool) -> None:
@@ -280,10 +282,3 @@ def peak_memory() -> float:
     units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
 
-
-def _tensorboard_writer(folder: Path):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(folder)

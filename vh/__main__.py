@@ -69,6 +69,9 @@ def _own_command() -> None:
     compare.add_argument("runs", nargs="+", metavar="FOLDER", help="folders of logs, logs/<dataset>/<run>")
     compare.add_argument("--out", default="compare.html", metavar="FILE", help="the page (default: %(default)s)")
     compare.set_defaults(run=_compare)
+    shell = commands.add_parser("completion", help="what a shell sources to complete these commands and their flags")
+    shell.add_argument("shell", metavar="SHELL", help="bash or zsh")
+    shell.set_defaults(run=lambda arguments: _completion(arguments.shell, parser))
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -83,6 +86,12 @@ def _environment(arguments: argparse.Namespace) -> None:
     from vh.environment import report
 
     print(report())
+
+
+def _completion(shell: str, parser: argparse.ArgumentParser) -> None:
+    from vh.completion import completion
+
+    print(completion(shell, parser, SCRIPTS), end="")
 
 
 def _compare(arguments: argparse.Namespace) -> None:

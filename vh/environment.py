@@ -14,7 +14,8 @@ from utils.cli import choose_device
 from utils.cpus import available_cpus
 from vh import ROOT, __version__
 
-PACKAGES = "torch", "numpy", "scipy", "h5py", "scikit-learn", "numba", "faiss-cpu", "triton", "mamba-ssm", "tensorboard"
+PACKAGES = ("torch", "numpy", "scipy", "h5py", "scikit-learn", "numba", "faiss-cpu", "triton", "mamba-ssm",
+            "tensorboard", "wandb", "mlflow")
 
 
 def report() -> str:

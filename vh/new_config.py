@@ -47,9 +47,8 @@ def write_config(out: str | os.PathLike, features: Sequence[str], *, num_bits: i
     if not base.is_file():
         raise UserError(f"--method {method}: {base} is not there. Choose one of {', '.join(METHODS.names())}.")
     split, key = _open(features)
-    values = {"dataset": _name(path.stem), "data_root": f"{path.absolute().parent / 'data' / path.stem}/",
-              **_shape(split), **({} if key == "feats" else {"feat_key": key}), "nbits": num_bits,
-              **_sizes(method, len(split), num_bits),
+    values = {"dataset": _name(path.stem), **_shape(split), **({} if key == "feats" else {"feat_key": key}),
+              "nbits": num_bits, **_sizes(method, len(split), num_bits),
               "train_feat_path": _absolute(features), "test_feat_path": _absolute(database or features),
               "label_path": _absolute(labels), "query_feat_path": _absolute(queries),
               "query_label_path": _absolute(query_labels)}

@@ -4,14 +4,8 @@
 # paths
 home_root = ''
 data_root = f'data/{dataset}/'
-train_assist_path = f'{data_root}final_train_train_assit.h5'
-latent_feat_path = f'{data_root}final_train_latent_feats.h5'
-anchor_path = f'{data_root}final_train_anchors.h5'
-sim_path = f'{data_root}final_train_sim_matrix.h5'
-semantic_center_path = f'{data_root}semantic.h5'
-hash_center_path = f'{data_root}hash_center_{nbits}.h5'
-structure_path = f'{data_root}structure.h5'
 save_dir = f'{home_root}checkpoint/{dataset}/'
+artefact_root = f'{save_dir}artefacts/'
 
 # optimiser
 optimizer_name = 'AdamW'

@@ -18,10 +18,10 @@ head_dropout = 0.3
 semantics = 'graph'
 center_solver = 'descent'
 # Artefacts of another clustering than S5VH's, under names of their own beside it.
-anchor_path = f'{data_root}anchors_graph.h5'
-train_assist_path = f'{data_root}pseudo_labels_graph.h5'
-semantic_center_path = f'{data_root}semantic_graph.h5'
-hash_center_path = f'{data_root}hash_center_{nbits}_graph.h5'
+anchor_path = f'{artefact_root}anchors_graph.h5'
+train_assist_path = f'{artefact_root}pseudo_labels_graph.h5'
+semantic_center_path = f'{artefact_root}semantic_graph.h5'
+hash_center_path = f'{artefact_root}hash_center_{nbits}_graph.h5'
 
 teacher_weight = 1.0
 view_warp = 0.06

@@ -3,10 +3,14 @@
 An engine's file has `Engine`. What it imports of its own it imports when it is used, so that nobody needs it otherwise.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
-from inference.code_file import CodeSet, check_unique_ids
+import numpy as np
+
+from inference.code_file import CodeSet, check_comparable, check_unique_ids
 from utils.errors import UserError
 from utils.registry import EXPORTS
 
@@ -28,20 +32,58 @@ class Engine(Protocol):
             ImportError: a package of NEEDS is not installed.
         """
 
+    def upsert(self, codes: CodeSet, where: str, name: str, check: Callable[[str], None]) -> None:
+        """Puts `codes` into what is there, in place of those of the same ids, once `check` has seen its description.
 
-def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None = None, replace: bool = False) -> None:
+        Raises: as `store`; nothing is changed where `check` raises.
+        """
+
+    def delete(self, ids: Sequence[str], where: str, name: str) -> None:
+        """Takes the items `ids` out.
+
+        Raises: as `store`; also a UserError where an id is not there, and nothing is removed.
+        """
+
+
+def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None = None, replace: bool = False,
+           upsert: bool = False, any_model: bool = False) -> None:
     """Stores `codes` by the engine `to`; see `Engine.store`. Without `index`, the engine's first.
+
+    Args:
+        upsert: put them into what is there; see `Engine.upsert`. any_model: even if another model made that.
 
     Raises:
         UserError: also where the engine, its index or a package it needs is missing, or an id occurs twice.
     """
     engine = EXPORTS.load(to)()
+    if upsert and index:
+        raise UserError(f"--index {index}: what is there keeps its index. Leave --index out, or --upsert.")
     index = index or next(iter(engine.INDEXES))
     if index not in engine.INDEXES:
         raise UserError(f"--index {index}: {to} has {', '.join(engine.INDEXES)}.")
     check_unique_ids(codes)
+    with _needing_packages(to, engine):
+        if upsert:
+            engine.upsert(codes, where, name, lambda text: _check_described(codes, text, name, any_model))
+        else:
+            engine.store(codes, where, name, index, replace=replace)
+
+
+def delete(ids: Sequence[str], to: str, where: str, name: str) -> None:
+    """Takes the items `ids` out of what the engine `to` has stored; see `Engine.delete`.
+
+    Raises:
+        UserError: also where the engine or a package it needs is missing.
+    """
+    engine = EXPORTS.load(to)()
+    with _needing_packages(to, engine):
+        engine.delete(list(dict.fromkeys(ids)), where, name)
+
+
+@contextmanager
+def _needing_packages(to: str, engine: Engine) -> Iterator[None]:
     try:
-        engine.store(codes, where, name, index, replace=replace)
+        yield
     except ImportError as error:
         raise UserError(f"export to {to} needs {error.name or 'a package'}, which is not installed: "
                         f"pip install {engine.NEEDS}") from error
@@ -52,3 +94,17 @@ def describe(codes: CodeSet) -> str:
     made_from = ", ".join(f"{name} {value}" for name, value in codes.made_from.items())
     return "; ".join(part for part in (f"{codes.num_bits} bits", made_from,
                                        codes.fingerprint and f"model {codes.fingerprint}") if part)
+
+
+def not_there(name: str) -> UserError:
+    """What to raise where there is nothing called `name` to change."""
+    return UserError(f"{name}: not there. Correct the name, or make it with search.py export, without --upsert.")
+
+
+def _check_described(codes: CodeSet, text: str, name: str, any_model: bool) -> None:
+    """Refuses `codes` that do not compare with those that `describe` has told so; other text tells nothing."""
+    found = re.fullmatch(r"(\d+) bits(?:; (.*?))??(?:; model ([0-9a-f ]+))?", text)
+    if found:
+        num_bits, made_from, fingerprint = int(found[1]), found[2] or "unknown", found[3] or ""
+        check_comparable(codes, CodeSet(np.empty((0, 0), np.uint8), np.empty(0, object), num_bits, fingerprint,
+                                        {"": made_from}, name), any_model=any_model)

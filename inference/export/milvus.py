@@ -4,12 +4,12 @@ Milvus knows codes of whole bytes only; the last byte is filled up with zeros, w
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inference.code_file import CodeSet
-from inference.export import describe
+from inference.code_file import CodeSet, refuse_unknown
+from inference.export import describe, not_there
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,25 +30,63 @@ class Engine:
         """Stores `codes`. Milvus has no transactions: a collection to replace is dropped before the new one is filled;
         one that could not be filled is dropped again. Until it is filled, an empty collection `name`_incomplete stands
         beside it, which is all that tells it from a whole one after a kill."""
-        from pymilvus import MilvusClient
-
-        for logger in ("pymilvus", "pymilvus.milvus_client"):
-            logging.getLogger(logger).setLevel(logging.CRITICAL)  # they log what is raised
         longest = max((len(item.encode()) for item in codes.ids), default=1)
         if longest > MAX_ID_BYTES:
             raise UserError(f"{codes.source}: an id of {longest} bytes; Milvus takes {MAX_ID_BYTES}. Shorten it.")
-        with _told_in_a_line(name):
-            client = MilvusClient(where)
-            try:
-                _refuse_to_overwrite(client, name, replace)
-                with _marked_incomplete(client, name):
-                    if client.has_collection(name):
-                        client.drop_collection(name)
-                    with _dropped_on_failure(client, name):
-                        _create(client, name, codes, longest, *self.INDEXES[index])
-                        _insert(client, name, codes)
-            finally:
-                client.close()
+        with _client(where, name) as client:
+            _refuse_to_overwrite(client, name, replace)
+            with _marked_incomplete(client, name):
+                if client.has_collection(name):
+                    client.drop_collection(name)
+                with _dropped_on_failure(client, name):
+                    _create(client, name, codes, longest, *self.INDEXES[index])
+                    _insert(client, name, codes)
+
+    def upsert(self, codes: CodeSet, where: str, name: str, check: Callable[[str], None]) -> None:
+        """By parts: what has failed within is told, and may be done again."""
+        with _client(where, name) as client:
+            _refuse_to_change(client, name, codes.ids)
+            check(client.describe_collection(name).get("description", ""))
+            for rows in _rows(codes):
+                client.upsert(name, rows)
+
+    def delete(self, ids: Sequence[str], where: str, name: str) -> None:
+        """Once all of them are known to be there; by parts, which may be done again."""
+        with _client(where, name) as client:
+            _refuse_to_change(client, name, ids)
+            parts = [list(ids[start:start + ROWS_PER_CALL]) for start in range(0, len(ids), ROWS_PER_CALL)]
+            there = {row["id"] for part in parts
+                     for row in client.get(name, part, output_fields=["id"], consistency_level="Strong")}
+            refuse_unknown(ids, there, name)
+            for part in parts:
+                client.delete(name, part)
+
+
+@contextmanager
+def _client(where: str, name: str) -> Iterator["MilvusClient"]:
+    """A connection to `where`; what goes wrong with it, or with the collection `name`, is a UserError."""
+    from pymilvus import MilvusClient
+
+    for logger in ("pymilvus", "pymilvus.milvus_client"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # they log what is raised
+    with _told_in_a_line(name):
+        client = MilvusClient(where)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def _refuse_to_change(client: "MilvusClient", name: str, ids: Iterable[str]) -> None:
+    if not client.has_collection(name):
+        raise not_there(name)
+    if client.has_collection(name + INCOMPLETE):
+        raise UserError(f"{name}: this collection holds a part of the codes, as an earlier export was cut short. "
+                        "Export all of them anew with --replace.")
+    odd = next((item for item in ids if not item.isprintable() or set(item) & set("'\"\\")), None)
+    if odd is not None:  # pymilvus puts ids as they are into an expression, and Milvus Lite into SQL
+        raise UserError(f"{name}: Milvus cannot change an item whose id holds quotes, backslashes or control "
+                        f"characters ({odd!a}). Export all codes anew with --replace.")
 
 
 def _refuse_to_overwrite(client: "MilvusClient", name: str, replace: bool) -> None:
@@ -95,10 +133,16 @@ def _create(client: "MilvusClient", name: str, codes: CodeSet, longest_id: int, 
 
 
 def _insert(client: "MilvusClient", name: str, codes: CodeSet) -> None:
+    for rows in _rows(codes):
+        client.insert(name, rows)
+
+
+def _rows(codes: CodeSet) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a collection, as many as a call takes."""
     for start in range(0, len(codes), ROWS_PER_CALL):
-        rows = slice(start, start + ROWS_PER_CALL)
-        client.insert(name, [{"id": item, "code": bits.tobytes()}
-                             for item, bits in zip(codes.ids[rows], codes.bits[rows], strict=True)])
+        part = slice(start, start + ROWS_PER_CALL)
+        yield [{"id": item, "code": bits.tobytes()}
+               for item, bits in zip(codes.ids[part], codes.bits[part], strict=True)]
 
 
 @contextmanager

@@ -3,12 +3,12 @@
     SELECT id, code <~> B'0110...' AS distance FROM videos ORDER BY distance LIMIT 10
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inference.code_file import CodeSet
-from inference.export import describe
+from inference.code_file import CodeSet, refuse_unknown
+from inference.export import describe, not_there
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +40,32 @@ class Engine:
             if statement := self.INDEXES[index]:
                 connection.execute(SQL(statement).format(table=table))
 
+    def upsert(self, codes: CodeSet, where: str, name: str, check: Callable[[str], None]) -> None:
+        """All codes or none."""
+        import psycopg
+        from psycopg.sql import SQL, Literal
+
+        with _told_in_a_line(name), psycopg.connect(where) as connection:
+            table = _existing(connection, name)
+            (description,), = connection.execute("SELECT coalesce(obj_description(%s::regclass), '')",
+                                                 (table.as_string(connection),)).fetchall()
+            check(description)
+            connection.execute(SQL("CREATE TEMP TABLE incoming (id text, code bit({})) ON COMMIT DROP")
+                               .format(Literal(codes.num_bits)))
+            _copy(connection, SQL("COPY incoming (id, code) FROM STDIN (FORMAT BINARY)"), codes)
+            connection.execute(SQL("INSERT INTO {} (id, code) SELECT id, code FROM incoming "
+                                   "ON CONFLICT (id) DO UPDATE SET code = excluded.code").format(table))
+
+    def delete(self, ids: Sequence[str], where: str, name: str) -> None:
+        """All of them or none."""
+        import psycopg
+        from psycopg.sql import SQL
+
+        with _told_in_a_line(name), psycopg.connect(where) as connection:
+            gone = connection.execute(SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(
+                _existing(connection, name)), (list(ids),)).fetchall()
+            refuse_unknown(ids, {item for item, in gone}, name)
+
 
 def _copy(connection: "Connection", statement: Any, codes: CodeSet) -> None:
     """Streams the rows. On the wire a bit string is its length, then its bits as `inference.codes.pack` lays them."""
@@ -60,6 +86,15 @@ def _copy(connection: "Connection", statement: Any, codes: CodeSet) -> None:
         copy.set_types(["text", "bit"])
         for item, bits in zip(codes.ids, codes.bits, strict=True):
             copy.write_row((item, bits.tobytes()))
+
+
+def _existing(connection: "Connection", name: str) -> Any:
+    """The name of the table in SQL. Raises UserError where there is none."""
+    from psycopg.sql import Identifier
+
+    if not _exists(connection, name):
+        raise not_there(name)
+    return Identifier(*name.split("."))
 
 
 def _exists(connection: "Connection", name: str) -> bool:

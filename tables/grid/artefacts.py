@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from artefacts.artefact import Artefact, closure, made_from
+from artefacts.places import candidates
 from model import method_class
 from utils.config import Config
 
@@ -18,7 +19,8 @@ def artefacts_of(config: Config) -> dict[str, dict]:
 
 def are_made(config: Config) -> bool:
     """Whether every artefact that training reads is there, whatever it was made from."""
-    return all(os.path.exists(artefact.path(config)) for artefact in method_class(config).artefacts(config))
+    return all(any(map(os.path.exists, candidates(artefact, config)))
+               for artefact in method_class(config).artefacts(config))
 
 
 def own_paths(config: Config, plain: Config) -> dict[str, str]:

@@ -23,6 +23,7 @@ from utils.config import Config, load_config
 from utils.config.loading import read_dump
 from utils.config.values import run_ending
 from utils.errors import UserError
+from utils.registry import METHODS, MIXERS
 
 _REFUSED = {
     "nbits": "the grid sets this; use --bits.",
@@ -94,7 +95,8 @@ def missing_configs(table: Table, folder: str, datasets: Sequence[str]) -> list[
 
 
 def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bits: Sequence[int] | None = None,
-           num_seeds: int = 1, settings: Mapping[str, str] | None = None) -> list[Cell]:
+           num_seeds: int = 1, settings: Mapping[str, str] | None = None,
+           files: Mapping[str, str] | None = None) -> list[Cell]:
     """The cells of the table `name`, in its order: datasets, code lengths, rows, seeds 1 to `num_seeds`.
 
     A row that comes to the same settings as an earlier one on a dataset is left out there. Where nothing is trained,
@@ -104,22 +106,25 @@ def expand(name: str, table: Table, *, folder: str, datasets: Sequence[str], bit
         folder: of the configs, <folder>/<row.model>/<dataset>.py.
         bits: code lengths; None: the table's, and where it has none, each config's own.
         settings: key -> text, set for every cell before anything is derived.
+        files: dataset -> a config that stands for those of all rows, each over the row's own mixer.
 
     Raises:
-        UserError: a setting that the table makes itself, two cells in one folder, or as `load_config`.
+        UserError: a setting that the table makes itself, two cells in one folder, a row of another method than that
+            of its config in `files`, or as `load_config`.
     """
     settings = dict(settings or {})
     _check_settings(settings, table)
     lengths: list[dict[str, str]] = [{"nbits": str(length)} for length in bits or table.bits] or [{}]
     cells: list[Cell] = []
     for dataset in datasets:
-        other = table.transfer.get(dataset)
+        file = (files or {}).get(dataset)
+        other = None if file else table.transfer.get(dataset)
         for length in lengths:
             group: dict[str, Cell] = {}
             for row in table.rows:
+                path = file or _config_path(folder, row, dataset)
+                own = (_of_row(row, file) if file else {}) | {key: str(value) for key, value in row.settings.items()}
                 for seed in range(1, num_seeds + 1):
-                    path = _config_path(folder, row, dataset)
-                    own = {key: str(value) for key, value in row.settings.items()}
                     run = {"seed": str(seed), "run_name": f"{name}_{row.name}_seed{seed}"} if table.trained else {}
                     overrides = {**settings, **own, **length, **run}
                     cell = _cell(row, dataset, path, overrides, {**settings, **length},
@@ -170,6 +175,18 @@ def other_settings(config: Config) -> str:
 
 def _config_path(folder: str, row: Row, dataset: str) -> str:
     return os.path.join(folder, row.model, f"{dataset}.py")
+
+
+def _of_row(row: Row, path: str) -> dict[str, str]:
+    """The overrides by which the config at `path` is one of `row`: of its own method, or that over another mixer."""
+    config, mixer = load_config(path), row.model.lower()
+    if mixer in MIXERS.names():
+        return {"model_name": row.model, "mixer": mixer}
+    if mixer not in (config.method, METHODS.load(config.method).title.lower()):
+        raise UserError(f"{path}: the row '{row.name}' is of {row.model}, which this config of {config.method} cannot "
+                        f"stand for. Leave it out with --rows, or name a folder with {row.model}/<dataset>.py by "
+                        "--configs.")
+    return {} if config.mixer == MIXERS.default else {"model_name": row.model, "mixer": MIXERS.default}
 
 
 def _cell(row: Row, dataset: str, path: str, overrides: Mapping[str, str], shared: Mapping[str, str],

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
+from model import method_class
 from tables.grid.cells import Cell, other_settings
 from training.logs import duration
 from training.run import read_metrics
@@ -12,7 +13,8 @@ from utils.errors import UserError
 
 
 def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None = None) -> dict[Cell, float]:
-    """Seconds of training that each cell still needs; cells of which nothing is known are left out.
+    """Seconds of training that each cell still needs; cells of which nothing is known are left out, and so
+    are those of methods in closed form, which have neither epochs nor steps.
 
     The measure is a video in an epoch, at the mean of all epochs that cells of the same row have run, else of all rows.
     A dataset whose config does not say how many videos it has is compared with itself alone.
@@ -21,7 +23,7 @@ def seconds_left(cells: Iterable[Cell], probe: Callable[[Config], float] | None 
         probe: config -> seconds of a video in an epoch, for cells unlike any that has run; asked once per row and
             dataset, and only where the config says how many videos there are.
     """
-    epochs = {cell: _seconds_per_epoch(cell) for cell in cells}
+    epochs = {cell: _seconds_per_epoch(cell) for cell in cells if not method_class(cell.config).closed_form}
     rates: dict[tuple, list[float]] = {}
     for cell, seconds in epochs.items():
         for key in _keys(cell):
@@ -43,7 +45,7 @@ def total(left: Mapping[Cell, float], cells: Sequence[Cell], jobs: int) -> str:
     known = [left[cell] for cell in cells if cell in left]
     if not known:
         return ""
-    more = f", not counting {len(cells) - len(known)} cells unlike any so far" if len(known) < len(cells) else ""
+    more = f", not counting {len(cells) - len(known)} cells of unknown time" if len(known) < len(cells) else ""
     return f"about {duration(max(*known, sum(known) / jobs))} of training left{more}"
 
 

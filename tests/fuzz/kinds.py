@@ -148,9 +148,9 @@ def _read_labels(path: Path, **options) -> None:
 
 @cache
 def _preprocessed(path: Path) -> SimpleNamespace:
-    return SimpleNamespace(nbits=BITS, nclusters=CLASSES, latent_dim_pca=2, preprocess_seed=1, num_anchor_neighbours=2,
-                           semantics="means", supervised=False, center_solver="admm", rho=1.0, gamma=1.0,
-                           initWithCSQ=True, hash_center_assign="solver",
+    return SimpleNamespace(artefact_root="elsewhere", nbits=BITS, nclusters=CLASSES, latent_dim_pca=2,
+                           preprocess_seed=1, num_anchor_neighbours=2, semantics="means", supervised=False,
+                           center_solver="admm", rho=1.0, gamma=1.0, initWithCSQ=True, hash_center_assign="solver",
                            train_assist_path=path, hash_center_path=path)
 
 

@@ -49,8 +49,8 @@ class Key:
     A default of None makes the key optional; REQUIRED means that every config must set it. `shapes_codes`: two models
     of equal weights that differ in it give different codes. `free`: it changes nothing that a run computes, so that a
     resumed run may differ in it. `owner`: whose it is, as --help-keys and messages say it. `file`: of a path, the name
-    of the file in data_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`). `earlier`: the
-    value by which a run was made that does not name the key, if not the default.
+    of the file in artefact_root that None stands for, with other keys in braces (`hash_center_{nbits}.h5`). `earlier`:
+    the value by which a run was made that does not name the key, if not the default.
     """
 
     name: str

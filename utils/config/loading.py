@@ -121,10 +121,11 @@ def _complete(values: dict) -> dict:
             values[name] = os.path.join(*parts)
 
     default("data_root", "data", values["dataset"], "")
+    default("save_dir", values["home_root"], "checkpoint", values["dataset"], "")
+    default("artefact_root", values["save_dir"], "artefacts", "")
     for name, key in schema_of(values).items():
         if key.file:
-            default(name, values["data_root"], key.file.format(**values))
-    default("save_dir", values["home_root"], "checkpoint", values["dataset"], "")
+            default(name, values["artefact_root"], key.file.format(**values))
     default("file_path", values["save_dir"], run)
     default("log_path", values["home_root"], "logs", values["dataset"], run)
     for name in ("file_path", "log_path"):

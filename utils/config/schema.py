@@ -44,7 +44,7 @@ _GROUPS = {
     ],
     "data": [
         Key("dataset", "name", REQUIRED, "name of the dataset, as folders show it"),
-        Key("data_root", "folder", None, "folder of features and artefacts; None: data/<dataset>/", free=True),
+        Key("data_root", "folder", None, "folder of features and labels; None: data/<dataset>/", free=True),
         Key("train_feat_path", "paths", REQUIRED, "training features, HDF5 (N, T, F)", free=True),
         Key("train_label_path", "paths", None, "training labels, for methods and artefacts that use them", free=True),
         Key("train_label_share", "float", 1.0, "share of the training videos whose labels are used; the others "
@@ -105,9 +105,13 @@ _GROUPS = {
     "output": [
         Key("home_root", "folder", "", "folder that holds checkpoint/ and logs/", free=True),
         Key("save_dir", "folder", None, "folder of checkpoints; None: checkpoint/<dataset>/", free=True),
+        Key("artefact_root", "folder", None, "folder of artefacts; None: <save_dir>artefacts/. What it lacks is read "
+            "from data_root, where downloaded files lie", free=True),
         Key("file_path", "path", None, "the run's checkpoints; None: <save_dir><model_name>_<nbits>bit", free=True),
         Key("log_path", "path", None, "the run's logs; None: logs/<dataset>/<model_name>_<nbits>bit", free=True),
         Key("run_name", "name", "", "keeps runs apart: file_path and log_path end in _<run_name>"),
+        choice("tracker", "tensorboard", ["wandb", "mlflow", "none"], "what shows the metrics of epochs beside the "
+               "run's own files: TensorBoard, where it is installed; Weights & Biases; MLflow", free=True),
         Key("save_every", "int", 1, "epochs between checkpoints", AT_LEAST_1, free=True),
     ],
 }

@@ -117,7 +117,7 @@ def scratch_array(shape: tuple[int, ...], folder: str | os.PathLike) -> Iterator
             _reserve(file.fileno(), size)
         except OSError as error:
             raise UserError(f"{place}: cannot keep {size / 2**30:.1f} GiB of intermediate results here "
-                            f"({error.strerror}). Free some space or set data_root to another folder.") from error
+                            f"({error.strerror}). Free some space or set artefact_root to another folder.") from error
         yield np.memmap(file, np.float64, "r+", shape=shape)
 
 

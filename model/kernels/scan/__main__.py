@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from model.kernels.scan import ENGINES, selective_scan
+from utils.cli import run_script
 
 TOLERANCE = 1e-4  # of the largest value: far above what float32 rounds away, far below any mistake
 HEADER = ("engine", "device", "output", "gradients", "speed", "")
@@ -108,4 +109,4 @@ def seconds(name: str, inputs: list[Tensor]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(lambda: sys.exit(main()))
