@@ -471,8 +471,8 @@ def test_from_features_to_a_table(reproduced):
         "random", "LSH, means", "PCA sign, means", "SH, means", "ITQ, means", "ITQ, 5 segments", "ITQ, half-whitened"]
     last = reproduced.first.output.splitlines()[-1]
     files, following = last.split("; next: ")
-    assert files == f"written: {', '.join(str(reproduced.out / f'pair{end}') for end in (
-        '.md', '.html', '.tex', '.csv', '_figures'))}"
+    paths = [str(reproduced.out / f"pair{end}") for end in (".md", ".html", ".tex", ".csv", "_figures")]
+    assert files == f"written: {', '.join(paths)}"
     assert following.startswith("python ")
     assert following.endswith(" --jobs 2 --seeds 3")
     text = (reproduced.out / "pair.md").read_text()
