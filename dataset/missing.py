@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection
 from functools import cache, partial
 from pathlib import Path
 
+from dataset.digit_pictures import write_digit_pictures
 from dataset.digits import VARIANTS, write_digits
 from dataset.watch import write_watch
 
 # Datasets that need no download, and what writes them into config.data_root.
 SAMPLES: dict[str, Callable[[str], object]] = {
-    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()} | {"watch": write_watch}
+    name: partial(write_digits, variant=variant) for name, variant in VARIANTS.items()} | {
+        "watch": write_watch, "digit_pictures": write_digit_pictures}
 DATA_KEYS = {"train_feat_path": "training features", "train_label_path": "training labels",
              "test_feat_path": "database features", "query_feat_path": "query features",
              "label_path": "database labels", "query_label_path": "query labels"}
@@ -41,7 +43,7 @@ def missing_files(config, name: str, source: str, keys: Collection[str] = tuple(
 
 
 def _sample_command(config) -> str:
-    module = "watch" if config.dataset == "watch" else "digits"
+    module = "digits" if config.dataset in VARIANTS else config.dataset
     words = ["python", "-m", f"dataset.{module}"]
     if config.dataset != module:
         words += ["--variant", config.dataset]

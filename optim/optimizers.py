@@ -1,6 +1,6 @@
 """Optimisers by the names of `torch.optim`, over groups of parameters that differ in rate, decay or optimiser."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,20 +9,25 @@ from torch import nn
 from optim.schedules import learning_rate
 from utils.errors import UserError
 
-OPTIMIZERS = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}
+# By name: the class, and what it is given besides a rate and a decay.
+OPTIMIZERS: Mapping[str, tuple[Callable[..., torch.optim.Optimizer], Mapping[str, Any]]] = {
+    "AdamW": (torch.optim.AdamW, {"fused": True}), "Adam": (torch.optim.Adam, {"fused": True}),
+    "RMSprop": (torch.optim.RMSprop, {"foreach": True})}
+_MOMENTS: Mapping[type, tuple[str, ...]] = {torch.optim.RMSprop: ("square_avg",)}  # of a parameter; others keep two
 SETTINGS = ("optimizer_name", "schedule", "lr", "min_lr", "weight_decay")  # of a group, by the keys of a config
 
 
 def build_optimizer(name: str, parameters: Iterable[nn.Parameter] | Sequence[dict[str, Any]], lr: float,
                     weight_decay: float) -> torch.optim.Optimizer:
-    """The optimiser over `parameters`, or over torch's groups of them, betas (.9, .999), fused.
+    """The optimiser over `parameters`, or over torch's groups of them, betas (.9, .999), fused if torch can.
 
     Raises:
         UserError: the name is unknown.
     """
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer_name '{name}' is unknown. Choose one of: {', '.join(OPTIMIZERS)}.")
-    return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    kind, more = OPTIMIZERS[name]
+    return kind(parameters, lr=lr, weight_decay=weight_decay, **more)
 
 
 class GroupedOptimizer:
@@ -101,8 +106,9 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     if numbers != list(range(len(parameters))) or set(map(type, numbers)) != {int}:
         raise ValueError("its groups do not name every parameter once, in order")
+    names = _MOMENTS.get(type(optimizer), ("exp_avg", "exp_avg_sq"))
     for number, moments in state["state"].items():
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in names:
             own = parameters[number]
             if moments[name].shape != own.shape or not _is_plain(moments[name], own.dtype):
                 raise ValueError(f"'{name}' of parameter {number} is {tuple(moments[name].shape)}")

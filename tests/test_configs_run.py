@@ -34,14 +34,18 @@ def test_one_step_at_batch_two(path):
     torch.manual_seed(0)
     centers = torch.where(torch.rand(config.get("nclusters", 2), config.nbits) < 0.5, -1, 1).to(torch.int8)
     artefacts = {"pseudo_labels": torch.tensor([0, 1]), "hash_centers": centers,
+                 "class_centers": torch.where(torch.rand(4, config.nbits) < 0.5, -1, 1).to(torch.int8),
                  "frame_components": FrameAxes(*(torch.rand(shape) + 0.1 for shape in (
-                     (config.feature_size,), (config.feature_size, 64), (64,)))),
+                     (config.item_shape[1],), (config.item_shape[1], 64), (64,)))),
                  "teacher_codes": torch.where(torch.rand(2, config.nbits) < 0.5, -1, 1).to(torch.int8),
                  "nearest_anchors": {"ids": torch.arange(10).view(2, 5), "distances": torch.rand(2, 5).sort().values}}
     needed = method_class(config).artefacts(config)
     model = build_model(config, 2, **{one.name: artefacts[one.name] for one in needed}).train()
     optimizer = build_optimizer(config.optimizer_name, model.parameters(), config.lr, config.weight_decay)
     batch = random_batch(config, EpochDraws(config.seed, 0, 2, model.draws()), torch.default_generator)
+    if method_class(config).uses_labels:
+        labels = torch.eye(config.get("num_classes", 3), dtype=torch.uint8)[:2]
+        batch = batch.with_tensors({"labels": labels})
     start = {name: parameter.clone() for name, parameter in model.named_parameters()}
     losses = training_step(model, optimizer, batch, step(config.get("warm_up_epoch", 0)), amp=config.amp)
     assert all(loss.isfinite() for loss in losses.values())

@@ -15,7 +15,7 @@ from dataset.protocol import open_train, read_train_groups, read_train_labels
 from dataset.sources import open_source
 from dataset.views import EpochDraws
 from model import initial_model, load_weights, method_class
-from model.contract import HashingMethod, Score, Step
+from model.contract import HashingMethod, Score, SequenceMixer, Step
 from model.weights import restore_state
 from optim import GroupedOptimizer, learning_rate
 from training import steps
@@ -264,12 +264,13 @@ class Trainer:
     def _log_setup(self) -> None:
         config = self.config
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        log.info("%s (method %s, mixer %s) on %s, %d bits, %d videos, %.2f M parameters, device %s", config.model_name,
-                 config.method, config.mixer, config.dataset, config.nbits, len(self.source), num_parameters / 1e6,
-                 self.device)
+        mixes = any(isinstance(module, SequenceMixer) for module in self.model.modules())
+        log.info("%s (method %s%s) on %s, %d bits, %d %s, %.2f M parameters, device %s", config.model_name, config.method,
+                 f", mixer {config.mixer}" if mixes else "", config.dataset, config.nbits, len(self.source),
+                 "videos" if len(config.item_shape) == 2 else "pictures", num_parameters / 1e6, self.device)
         if num_processes() > 1:
             log.info("%d processes share every batch of %d", num_processes(), config.batch_size)
-        for line in filter(None, (self.engine, self.source_choice, self.compile_choice)):
+        for line in filter(None, (self.engine if mixes else None, self.source_choice, self.compile_choice)):
             log.info(line)
         if config.cuda_graph and self.passes is plain_passes:
             log.info("cuda_graph: it needs CUDA and a process alone; steps run without it")

@@ -7,7 +7,6 @@ import numpy as np
 
 from utils.jit import compiled
 
-RHO_GROWTH, RHO_CEILING = 1.07, 1e9
 INNER_STEPS, OFFERS = 10, 100
 NORM_TOLERANCE = 1e-3
 
@@ -38,20 +37,29 @@ def separation(code, columns, products):
 
 
 @compiled
+def spread_of(code, columns, products):
+    """(mean + minimum - variance, minimum) of the Hamming distances from `code` (K,) to n codes, `columns` (K,n)."""
+    weigh_rows(code, columns, products)
+    least = 0.5 * (code.size - products.max())
+    return 0.5 * (code.size - products.mean()) + least - 0.25 * products.var(), least
+
+
+@compiled
 def _push_out(products, limit, rho, gamma, y3, excess):
     """The z3 and y3 part of a step: `excess` (n,) = max(0, Hb + y3/rho - d) = -min(0, d - Hb - y3/rho).
 
     As z3 = max(0, d - Hb - y3/rho), the dual step y3 + gamma rho (Hb + z3 - d) is
-    (1 - gamma) y3 + gamma rho excess. Returns the number of rows that are pushed.
+    (1 - gamma) y3 + gamma rho excess. Returns the number of rows that are pushed, and the largest |Hb + z3 - d|.
     """
-    num_pushed = 0
+    num_pushed, largest = 0, 0.0
     for j in range(products.size):
         over = products[j] + y3[j] / rho - limit
         pushed = over > 0.0
         num_pushed += pushed
         excess[j] = over if pushed else 0.0
+        largest = max(largest, abs(excess[j] - y3[j] / rho))
         y3[j] = (1.0 - gamma) * y3[j] + gamma * rho * excess[j]
-    return num_pushed
+    return num_pushed, largest
 
 
 @compiled
@@ -69,7 +77,7 @@ def _weigh_pushed(excess, codes, num_pushed, out):
 
 @compiled
 def _step_box_and_sphere(b, rho, gamma, z1, z2, y1, y2, all_free):
-    """The z1, z2 and their duals' part of a step; returns whether the inner loop may end."""
+    """The z1, z2 and their duals' part of a step; returns whether the inner loop may end, and the largest |b - z|."""
     num_bits = b.size
     square = 0.0
     for k in range(num_bits):
@@ -82,10 +90,12 @@ def _step_box_and_sphere(b, rho, gamma, z1, z2, y1, y2, all_free):
         for k in range(num_bits):
             z1[k] = min(max(z1[k], -1.0), 1.0)
             z2[k] *= scale
+    largest = 0.0
     for k in range(num_bits):
+        largest = max(largest, abs(b[k] - z1[k]), abs(b[k] - z2[k]))
         y1[k] += gamma * rho * (b[k] - z1[k])
         y2[k] += gamma * rho * (b[k] - z2[k])
-    return settled
+    return settled, largest
 
 
 @compiled
@@ -100,12 +110,16 @@ def _take_signs(b, candidate):
 
 
 @compiled
-def settle_row(row, codes, columns, basis, basis_t, eigenvalues, drive, y1, y2, y3, limit, rho, gamma):
+def settle_row(row, codes, columns, basis, basis_t, eigenvalues, drive, y1, y2, y3, limit, rho, gamma, growth,
+               ceiling, tolerance, pull_of_semantics, apart_alone):
     """The row that ADMM puts in place of `row` (K,), or `row` itself where no candidate separates better.
 
     `codes` (n,K) are the other centers and `columns` (K,n) their transpose; H^T H = basis diag(eigenvalues)
     basis^T with `basis_t` the transpose of `basis`; `drive` (K,) = 2 H^T w - c; `limit` = d = K - 2 d_max.
-    y1, y2 (K,) and y3 (n,) are the duals' draws, overwritten.
+    y1, y2 (K,) and y3 (n,) are the duals' draws, overwritten. `rho` grows by `growth` up to `ceiling`, from where on
+    signs are offered; once no constraint is missed by more than `tolerance`, there is no further offer.
+    `pull_of_semantics` is 2 alpha, the weight of H^T H beside rho; `apart_alone`: an offer is taken if either part of
+    its `spread_of` beats the best so far, else if its `separation` does.
 
     The unknowns that are n long enter the system only through H^T, where they collapse: with
     r = H^T max(0, Hb + y3/rho - d), H^T (d - z3) = H^T H b + H^T y3/rho - r and the dual step turns H^T y3
@@ -120,6 +134,7 @@ def settle_row(row, codes, columns, basis, basis_t, eigenvalues, drive, y1, y2, 
     weigh_rows(b, basis, spectrum)
     weigh_rows(y3, codes, dual)
     best_score = separation(row, columns, products)
+    best_spread, best_least = spread_of(row, columns, products)
     offers = 0
     while offers < OFFERS:
         for _ in range(INNER_STEPS):  # `lag` is H^T y3/rho - r of the step before, `dual` H^T y3
@@ -128,21 +143,31 @@ def settle_row(row, codes, columns, basis, basis_t, eigenvalues, drive, y1, y2, 
             weigh_rows(pull, basis, pulled)
             for k in range(num_bits):
                 spectrum[k] = ((pulled[k] + rho * eigenvalues[k] * spectrum[k])
-                               / (2.0 * rho + (rho + 2.0) * eigenvalues[k]))
+                               / (2.0 * rho + (rho + pull_of_semantics) * eigenvalues[k]))
             weigh_rows(spectrum, basis_t, b)
             weigh_rows(b, columns, products)
-            num_pushed = _push_out(products, limit, rho, gamma, y3, excess)
+            num_pushed, residual = _push_out(products, limit, rho, gamma, y3, excess)
             _weigh_pushed(excess, codes, num_pushed, shove)
             for k in range(num_bits):
                 lag[k] = dual[k] / rho - shove[k]
                 dual[k] = (1.0 - gamma) * dual[k] + gamma * rho * shove[k]
-            if _step_box_and_sphere(b, rho, gamma, z1, z2, y1, y2, num_pushed == 0):
+            settled, gap = _step_box_and_sphere(b, rho, gamma, z1, z2, y1, y2, num_pushed == 0)
+            if settled:
                 break
-        rho = min(RHO_GROWTH * rho, RHO_CEILING)
-        if rho < RHO_CEILING:
+        if max(residual, gap) < tolerance:
+            return best
+        rho = min(growth * rho, ceiling)
+        if rho < ceiling:
             continue
         offers += 1
-        if _take_signs(b, candidate):
+        if not _take_signs(b, candidate):
+            continue
+        if apart_alone:
+            score, least = spread_of(candidate, columns, products)
+            if score > best_spread or least > best_least:
+                best_spread, best_least = score, least
+                best[:] = candidate
+        else:
             score = separation(candidate, columns, products)
             if score > best_score:
                 best_score = score

@@ -21,6 +21,8 @@ from utils.cpus import available_cpus
 from utils.errors import UserError
 
 GOLDEN_RATIO = (1 + 5 ** 0.5) / 2
+RHO_GROWTH, RHO_CEILING = 1.07, 1e9
+APART_RHO, APART_GROWTH, APART_CEILING = 1e-5, 1.09, 1e7
 ASSIGNMENTS = ("solver", "semantic")
 BALANCED_DRAWS = 10
 ENUMERABLE_BITS, POOL = 12, 4096
@@ -131,19 +133,37 @@ def sweep(codes: np.ndarray, semantics: np.ndarray, duals: tuple[np.ndarray, np.
     spare threads against the present codes; they count only if no row before them changed, so the result is
     that of one row after the other.
     """
+    similarity = semantics @ semantics.T
+    return _sweep(codes, lambda current, i: solve_row(current, i, similarity[i], [dual[i] for dual in duals], rho=rho,
+                                                      gamma=gamma), num_threads, progress)
+
+
+def sweep_apart(codes: np.ndarray, duals: Sequence[np.ndarray], *, tolerance: float = 0.0,
+                num_threads: int | None = None) -> np.ndarray:
+    """As `sweep`, by distances alone (maximal distance separation, SHC, section 3.2): no semantics pull, and a row is
+    taken if mean + minimum - variance of its distances or their minimum rises. `tolerance`: see `settle_row`; the
+    authors' program has 1e-6, and so never takes what meets all constraints."""
+    def solve(current: np.ndarray, i: int) -> np.ndarray:
+        return _settled(current, i, np.zeros(current.shape[1]), [dual[i] for dual in duals], APART_RHO, GOLDEN_RATIO,
+                        APART_GROWTH, APART_CEILING, tolerance, 0.0, True)
+
+    return _sweep(codes, solve, num_threads, None)
+
+
+def _sweep(codes: np.ndarray, solve: Callable[[np.ndarray, int], np.ndarray], num_threads: int | None,
+           progress: Callable[[int, np.ndarray], None] | None) -> np.ndarray:
+    """`codes` after `solve(codes, i)` has given every row anew, in order."""
     num_centers = len(codes)
     current = codes.astype(np.float64)
     if num_centers < 2:
         return codes.astype(np.int8)
-    similarity = semantics @ semantics.T
     num_threads = num_threads or min(8, available_cpus())
     # One BLAS thread: how BLAS splits its sums must not depend on what else runs.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(num_threads) as pool:
         index = 0
         while index < num_centers:
             ahead = range(index, min(index + num_threads, num_centers))
-            rows = pool.map(lambda i: solve_row(current, i, similarity[i], [dual[i] for dual in duals],
-                                                rho=rho, gamma=gamma), ahead)
+            rows = pool.map(lambda i: solve(current, i), ahead)
             accepted = _accept(current, index, list(rows))
             index += accepted
             if progress is not None:
@@ -157,18 +177,26 @@ def solve_row(codes: np.ndarray, index: int, similarity: np.ndarray, duals: Sequ
 
     `similarity` (C,) are the cosines of center `index` with all; `duals` its draws y1 (K,), y2 (K,), y3 (n,).
     """
+    others, num_bits = np.delete(codes, index, axis=0), codes.shape[1]
+    drive = np.empty(num_bits)
+    weigh_rows(2.0 * _spread(np.delete(similarity, index), num_bits), others, drive)
+    return _settled(codes, index, drive, duals, float(rho), float(gamma), RHO_GROWTH, RHO_CEILING, 0.0, 2.0, False)
+
+
+def _settled(codes: np.ndarray, index: int, drive: np.ndarray, duals: Sequence[np.ndarray],
+             *settings: float) -> np.ndarray:
+    """`settle_row` for row `index` of `codes` (C,K), pushed by `drive` (K,) and away from the mean of the others;
+    `settings` from its rho on."""
     num_centers, num_bits = codes.shape
     others = np.delete(codes, index, axis=0)
     columns = np.ascontiguousarray(others.T)
     eigenvalues, basis = np.linalg.eigh(others.T @ others)
-    drive = np.empty(num_bits)
-    weigh_rows(2.0 * _spread(np.delete(similarity, index), num_bits), others, drive)
     drive -= others.mean(axis=0)
     y1, y2, y3 = (np.array(dual, dtype=np.float64) for dual in duals)
     limit = float(num_bits - 2 * gilbert_varshamov(num_centers, num_bits))
     return settle_row(codes[index].copy(), others, columns, np.ascontiguousarray(basis),
                       np.ascontiguousarray(basis.T), np.maximum(eigenvalues, 0.0), drive, y1, y2, y3, limit,
-                      float(rho), float(gamma))
+                      *settings)
 
 
 def part_duplicates(codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:

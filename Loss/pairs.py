@@ -1,0 +1,31 @@
+"""The likelihood of pairs: similar items have codes of a large inner product.
+
+DPSH (Li et al., IJCAI 2016, eq. 2-3), HashNet (Cao et al., ICCV 2017, eq. 4-5), MambaHash.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pair_likelihood_loss(u: Tensor, bank: Tensor, similar: Tensor, *, scale: float = 0.5,
+                         balanced: bool = False) -> Tensor:
+    """Mean over all pairs of log(1 + exp(t)) - s t with t = scale u.v, a scalar.
+
+    Args:
+        u: (B, K) codes; bank: (N, K) the codes v to compare with, or those of the same batch.
+        similar: (B, N) bool, s: the pair shares a class.
+        balanced: pairs weigh so that the similar ones and the others count alike (HashNet's c_ij), their mean being 1.
+    """
+    t = scale * u @ bank.T
+    similarity = similar.to(t)
+    terms = F.softplus(t) - similarity * t
+    if not balanced:
+        return terms.mean()
+    share = similarity.mean().clamp(min=1 / similar.numel(), max=1 - 1 / similar.numel())
+    return (terms * torch.where(similar, 0.5 / share, 0.5 / (1 - share))).mean()
+
+
+def sign_loss(u: Tensor) -> Tensor:
+    """Mean of (u - sign u)^2 over all entries of u (B, K), a scalar."""
+    return (u - u.detach().sign()).square().mean()

@@ -1,0 +1,14 @@
+# DPSH on the sample pictures, sized for two CPU cores:
+#     python -m dataset.digit_pictures
+#     python preprocess.py --config configs/DPSH/digit_pictures.py
+#     python train.py --config configs/DPSH/digit_pictures.py
+#     python eval.py --config configs/DPSH/digit_pictures.py --baselines
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/datasets/digit_pictures.py']
+
+method = 'dpsh'
+model_name = 'DPSH'
+nbits = 32
+num_epochs = 10
+lr = 1e-3
+eval_every = 0

@@ -1,0 +1,103 @@
+"""Hashing of pictures by a backbone and one linear layer, and the versions of a picture that it learns from.
+
+Letters: B pictures, K bits.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dataset.views import Draws
+from model.contract import HashingMethod
+from model.nets import backbones
+from model.nets.backbones import Backbone, normalised
+from utils.config.keys import AT_LEAST_1, NON_NEGATIVE, UNIT, Key
+from utils.errors import UserError
+
+NUM_UNIFORMS = 5  # of a picture: top, left, flip, brightness, contrast
+
+
+class PictureHashing(HashingMethod):
+    """Real codes (B, K) = linear(backbone(picture)); a subclass says what they are trained towards.
+
+    Args:
+        config: the resolved configuration.
+        num_videos: N of the training pictures; 0 where only codes are wanted.
+    """
+
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        *backbones.KEYS,
+        Key("crop", "int", None, "rows and columns that are cut from a picture, anywhere in training, else from its "
+            "middle; None: all", AT_LEAST_1, shapes_codes=True),
+        Key("crop_padding", "int", 0, "black rows and columns around a picture that is cropped in training",
+            NON_NEGATIVE),
+        Key("flip", "bool", True, "mirror half of the pictures in training"),
+        Key("jitter", "float", 0.0, "most that brightness and contrast change in training, as a share", UNIT),
+    )
+    uses_labels = True
+    hash: nn.Module
+
+    def __init__(self, config, num_videos: int = 0):
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config, pretrained=num_videos > 0)
+        self.hash = nn.Linear(self.backbone.num_features, config.nbits)
+        nn.init.normal_(self.hash.weight, std=0.01)
+        nn.init.zeros_(self.hash.bias)
+
+    @classmethod
+    def check(cls, config) -> str | None:
+        if complaint := backbones.check(config):
+            return complaint
+        if config.crop and config.crop > min(config.item_shape[:2]) + 2 * config.crop_padding:
+            return f"crop = {config.crop} is more than the pictures have, {config.item_shape[:2]}. Set it to fewer."
+        return None
+
+    def draws(self) -> Draws:
+        return Draws(num_views=1, num_uniforms=NUM_UNIFORMS)
+
+    def encode(self, items: Tensor) -> Tensor:
+        """Real codes (B, K) of pictures (B, rows, columns, 3) uint8."""
+        size = self.config.crop
+        if size and size < min(items.shape[1:3]):
+            top, left = ((length - size) // 2 for length in items.shape[1:3])
+            items = items[:, top:top + size, left:left + size]
+        return self.hash(self.backbone(normalised(items)))
+
+    def codes(self, batch) -> Tensor:
+        """Real codes (B, K) float32 of a training batch, each picture in the version that its draws say."""
+        if batch.share.gather(batch.index) is not batch.index and any(
+                isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules()):
+            raise UserError(f"{self.config.method}: batch norm takes its means over one process's share of a batch, so "
+                            "several processes would train another model. Train in one, or set backbone = 'vit_b16'.")
+        return self.hash(self.backbone(self.versions(batch))).float()
+
+    def versions(self, batch) -> Tensor:
+        """(B, 3, rows, columns) float32: cropped, flipped and coloured by `batch.uniforms` (B, 1, 5)."""
+        config, draws = self.config, batch.uniforms[:, 0]
+        items = F.pad(batch.items, (0, 0, *(config.crop_padding,) * 4)) if config.crop_padding else batch.items
+        size = [config.crop, config.crop] if config.crop else batch.items.shape[1:3]
+        rows, columns = (_places(draws[:, i], items.shape[1 + i], size[i]) for i in range(2))
+        if config.flip:
+            columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)
+        batch_rows = torch.arange(len(items), device=items.device)[:, None, None]
+        x = normalised(items[batch_rows, rows[:, :, None], columns[:, None, :]])
+        if config.jitter:
+            brightness, contrast = (1 + config.jitter * (2 * draws[:, 3:] - 1))[:, :, None, None, None].unbind(1)
+            mean = x.mean(dim=(1, 2, 3), keepdim=True)
+            x = (contrast * (x - mean) + mean) * brightness
+        return x
+
+
+def _places(draws: Tensor, length: int, size: int) -> Tensor:
+    """(B, size) int64: which of `length` rows or columns each picture keeps, the first of them from `draws` (B,)."""
+    first = (draws * (length - size + 1)).long().clamp(max=length - size)
+    return first[:, None] + torch.arange(size, device=draws.device)
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """(B, C) float32 whose rows sum to 1: a picture's classes, each alike; rows without a class stay zeros."""
+    labels = labels.float()
+    return labels / labels.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,0 +1,196 @@
+"""Pictures: packing them, the versions to learn from, backbones, and each method that hashes them."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dataset.batches import AllRows, Batch
+from dataset.digit_pictures import write_digit_pictures
+from dataset.pack_pictures import decoded, of_folders, of_list, pack
+from model.nets.backbones import normalised, torchvision_names
+from model.nets.picture_hashing import PictureHashing
+from tests.pipeline import ROOT, checkpoint_tensors, message_of, run, succeed
+from training.run import read_metrics
+from utils.config import load_config
+
+CLASSES = 4
+METHODS = "csq", "shc", "dpsh", "hashnet", "greedy-hash", "ortho-hash"
+CONFIG = """\
+_base_ = '{root}/configs/_base_/pictures.py'
+dataset = 'squares'
+home_root, data_root = '{folder}/', '{folder}/data/'
+item_shape = [10, 10, 3]
+train_feat_path = train_label_path = [data_root + 'train.h5']
+test_feat_path = label_path = [data_root + 'base.h5']
+query_feat_path = query_label_path = [data_root + 'query.h5']
+backbone, backbone_width, small_pictures = 'resnet18', 0.125, True
+crop, crop_padding, jitter = 8, 1, 0.1
+nbits, batch_size, num_epochs, lr, eval_every, map_at = 8, 16, 3, 1e-3, 0, [5]
+method = 'csq'
+"""
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """Pictures whose bright corner is their class, packed from folders, and a config."""
+    folder = tmp_path_factory.mktemp("squares")
+    generator = np.random.default_rng(0)
+    for split, per_class in (("train", 12), ("base", 8), ("query", 3)):
+        for label in range(CLASSES):
+            (folder / split / f"class{label}").mkdir(parents=True)
+            for number in range(per_class):
+                picture = generator.integers(0, 80, (10, 10, 3), np.uint8)
+                row, column = 5 * (label // 2), 5 * (label % 2)
+                picture[row:row + 5, column:column + 5] += 150
+                Image.fromarray(picture).save(folder / split / f"class{label}/{number:02d}.png")
+        succeed("dataset/pack_pictures.py", "--folders", folder / split, "--size", 10, "--out",
+                folder / f"data/{split}.h5")
+    (folder / "config.py").write_text(CONFIG.format(root=ROOT, folder=folder))
+    return folder
+
+
+def test_a_list_packs_as_its_folders(squares, tmp_path):
+    listed = of_folders(squares / "train")
+    lines = [f"{name} {' '.join(map(str, label))}" for name, label in zip(listed.ids, listed.labels, strict=True)]
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    pack(of_list(tmp_path / "train.txt", squares / "train"), tmp_path / "train.h5", 10)
+    with h5py.File(tmp_path / "train.h5") as ours, h5py.File(squares / "data/train.h5") as theirs:
+        for key in ("feats", "labels", "ids"):
+            assert (ours[key][:] == theirs[key][:]).all()
+        first = np.asarray(Image.open(squares / "train/class0/00.png"))
+        assert (ours["feats"][0] == first).all()
+
+
+def test_the_short_side_becomes_the_size(tmp_path):
+    wide = np.zeros((4, 8, 3), np.uint8)
+    wide[:, 2:6] = 200
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (decoded(tmp_path / "wide.png", 4, False) == 200).all()
+    assert decoded(tmp_path / "wide.png", 4, True).mean() == pytest.approx(100, abs=5)
+    Image.fromarray(wide[..., 0]).save(tmp_path / "grey.png")
+    assert decoded(tmp_path / "grey.png", 4, False).shape == (4, 4, 3)
+
+
+def test_bad_pictures_and_lists_end_in_one_line(squares, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    lines = {"broken.txt": "broken.jpg 1 0\n", "gone.txt": "gone.png 0 1\n", "odd.txt": "a.png 1 0\nb.png 1\n",
+             "empty.txt": "\n", "two.txt": "a.png 1 2\n"}
+    for name, text in lines.items():
+        (tmp_path / name).write_text(text)
+        done = run("dataset/pack_pictures.py", "--list", tmp_path / name, "--root", tmp_path, "--out",
+                   tmp_path / "out.h5")
+        assert (done.code, done.errors.count("error: ")) == (2, 1), done.errors
+    assert not list(tmp_path.glob("*.h5*"))
+    assert "0 sub-folders" in message_of(lambda: of_folders(tmp_path / "nowhere"))
+
+
+def test_versions_are_crops_mirrored_and_coloured_as_drawn(squares):
+    config = load_config(squares / "config.py")
+    model = PictureHashing(config)
+    items = torch.randint(0, 256, (3, 10, 10, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    draws = torch.tensor([[0.0, 0.0, 0.9, 0.5, 0.5], [0.999, 0.5, 0.1, 0.5, 0.5], [0.5, 0.999, 0.9, 0.0, 1.0]])
+    found = model.versions(Batch(torch.arange(3), items, uniforms=draws[:, None]))
+    padded = torch.nn.functional.pad(items, (0, 0, 1, 1, 1, 1))
+    corners = [(0, 0), (4, 2), (2, 4)]
+    cut = torch.stack([picture[top:top + 8, left:left + 8]
+                       for picture, (top, left) in zip(padded, corners, strict=True)])
+    cut[1] = cut[1].flip(1)
+    wanted = normalised(cut)
+    mean = wanted[2].mean()
+    wanted[2] = 0.9 * (1.1 * (wanted[2] - mean) + mean)
+    torch.testing.assert_close(found, wanted)
+    whole = model.eval().encode(items)
+    torch.testing.assert_close(whole, model.hash(model.backbone(normalised(items[:, 1:9, 1:9]))))
+
+
+@pytest.mark.parametrize(("backbone", "layers", "convolutions"), [("resnet18", (2, 2, 2, 2), 2),
+                                                                  ("resnet50", (3, 4, 6, 3), 3)])
+def test_weights_of_torchvision_fit(squares, tmp_path, backbone, layers, convolutions):
+    """Its names by its own scheme: each one of ours, and every tensor of the backbone met."""
+    overrides = {"backbone": backbone, "small_pictures": False, "backbone_width": 0.125}
+    config = load_config(squares / "config.py", overrides)
+    net = PictureHashing(config).backbone.net
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = ["conv1.weight", *(f"bn1.{part}" for part in norm), "fc.weight", "fc.bias"]
+    for stage, count in enumerate(layers, 1):
+        for layer in range(count):
+            place = f"layer{stage}.{layer}"
+            for i in range(1, convolutions + 1):
+                names += [f"{place}.conv{i}.weight", *(f"{place}.bn{i}.{part}" for part in norm)]
+            if layer == 0 and (stage > 1 or convolutions == 3):
+                names += [f"{place}.downsample.0.weight", *(f"{place}.downsample.1.{part}" for part in norm)]
+    ours = torchvision_names({name: name for name in names})
+    assert ours.keys() == net.state_dict().keys()
+    theirs = {theirs: torch.full_like(net.state_dict()[name], 2) for name, theirs in ours.items()}
+    torch.save(theirs | {"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pth")
+    loaded = PictureHashing(load_config(squares / "config.py", overrides | {
+        "backbone_weights": str(tmp_path / "resnet.pth")}), num_videos=1).backbone.net
+    assert all((value == 2).all() for value in loaded.state_dict().values())
+    other = {"backbone": "resnet34", "backbone_weights": str(tmp_path / "resnet.pth")}
+    assert "weights" in message_of(lambda: PictureHashing(load_config(squares / "config.py", other), num_videos=1))
+
+
+class Stopped(Exception):
+    """What ends a run in its midst."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_learns_and_goes_on_to_the_same_bits(squares, method, monkeypatch):
+    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", f"method={method}",
+                f"model_name={method}", *(["similarity_epochs=2"] if method == "shc" else []),
+                *(["num_classes=4"] if method == "greedy-hash" else [])]
+    succeed("preprocess.py", *settings)
+    succeed("train.py", *settings, "run_name=once")
+    versions, calls = PictureHashing.versions, []
+
+    def until_the_third_epoch(self, batch):
+        calls.append(batch)
+        if len(calls) > 2 * 3 + 1:  # three steps an epoch
+            raise Stopped
+        return versions(self, batch)
+
+    monkeypatch.setattr(PictureHashing, "versions", until_the_third_epoch)
+    with pytest.raises(Stopped):
+        run("train.py", *settings, "run_name=parts", "batch_source=file")
+    monkeypatch.undo()
+    assert "resuming after epoch 2" in succeed("train.py", *settings, "run_name=parts", "--resume").output
+    once, parts = (checkpoint_tensors(squares / f"checkpoint/squares/{method}_8bit_{name}/last.pth")
+                   for name in ("once", "parts"))
+    assert once.keys() == parts.keys()
+    assert all(torch.equal(value, parts[name]) for name, value in once.items())
+    totals = [epoch["loss/total"] for epoch in read_metrics(squares / f"logs/squares/{method}_8bit_once")
+              if "loss/total" in epoch]
+    assert totals[-1] < totals[0]
+    output = succeed("eval.py", *settings, "run_name=once", "--baselines").output
+    assert "ITQ, half-whitened" in output
+
+
+def test_several_processes_are_refused_where_batch_norm_would_differ(squares):
+    model = PictureHashing(load_config(squares / "config.py"))
+
+    class Shared(AllRows):
+        def gather(self, rows):
+            return torch.cat([rows, rows])
+
+    batch = Batch(torch.arange(2), torch.zeros(2, 10, 10, 3, dtype=torch.uint8), uniforms=torch.zeros(2, 1, 5),
+                  share=Shared())
+    assert "batch norm" in message_of(lambda: model.codes(batch))
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    (["item_shape=[10, 10, 2]"], "item_shape"), (["crop=13"], "crop = 13"), (["backbone=vit_b16"], "backbone_width"),
+    (["backbone_weights=nowhere.pth"], "nowhere.pth: no such file")])
+def test_settings_that_do_not_fit(squares, settings, message):
+    done = run("train.py", "--config", squares / "config.py", "--set", *settings, "run_name=x", "--dry-run")
+    assert (done.code, done.errors.count("\n")) == (2, 1), done.errors
+    assert message in done.errors
+
+
+def test_the_sample_pictures(tmp_path):
+    counts = write_digit_pictures(tmp_path)
+    assert counts == {"query": 400, "database": 1397, "train": 1000}
+    with h5py.File(tmp_path / "train.h5") as train, h5py.File(tmp_path / "database.h5") as database:
+        found = {picture.tobytes() for picture in database["feats"][:]}
+        assert all(picture.tobytes() in found for picture in train["feats"][:])
