@@ -21,7 +21,6 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -40,69 +39,18 @@ from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
 from inference.recall import compare_with_exact
+from inference.search_options import search_parser
 from utils.cli import choose_device, close_with, program, run_script
-from utils.config.arguments import ConfigParser, add_config_arguments, command_line
+from utils.config.arguments import command_line
 from utils.errors import UserError
-from utils.registry import EXPORTS, INDEX_KINDS
 
 RECALL_AT = 100
 
-ENCODE = """Writes the packed codes of videos, with their ids, to one file.
-
-    python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
-    python search.py encode --checkpoint last.pth --features a.h5 b.h5 --out codes.npz
-"""
-INDEX = """Builds an index of codes, or adds codes to one.
-
-    python search.py index --codes codes.h5 --out videos.index
-    python search.py index --codes codes.h5 --out videos.index --kind multihash --set nflip=2
-    python search.py index --codes more_codes.h5 --add videos.index
-"""
-REMOVE = """Takes items out of an index, or out of what `export` has stored in a database server.
-
-    python search.py remove --index videos.index --ids v_1 v_2
-    python search.py remove --index videos.index --ids-file gone.txt
-    python search.py remove --from pgvector postgresql://user@host/base --table videos --ids v_1
-"""
-QUERY = """Prints, or writes, the nearest items of every query: query, rank, id and Hamming distance.
-
-    python search.py query --index videos.index --config configs/S5VH/act.py --features query.h5
-    python search.py query --index videos.index --codes query_codes.h5 --topk 100 --out results.csv
-
-Items at one distance come in the order in which they were put into the index.
-"""
-CONVERT = """Prints codes as bit strings, or writes them for other programs.
-
-    python search.py convert --codes codes.h5 --ids v_1
-    python search.py convert --codes codes.h5 --out codes.csv
-
-Printed, and in .csv, are id and code, the code as its bits: 0110..., which PostgreSQL takes as B'0110...'. A file .json
-has the same with what made them; .faiss is a binary flat index of faiss, beside it a file of the ids of its rows.
-"""
-EXPORT = """Stores codes in a database server: PostgreSQL with pgvector, or Milvus.
-
-    python search.py export --codes codes.h5 --to pgvector postgresql://user@host/base --table videos --index hnsw
-    python search.py export --codes codes.h5 --to milvus http://host:19530 --collection videos --index ivf
-    python search.py export --codes more_codes.h5 --to pgvector postgresql://user@host/base --table videos --upsert
-
---index: none (exact) or hnsw for pgvector, flat (exact) or ivf for milvus; the first is the default. A table that is
-replaced stays until the new one is complete; a collection is dropped first. An index file can be exported as well.
---upsert puts the codes into what is there, in place of those of the same ids: a table as a whole or not at all, a
-collection in parts. `search.py remove --from` takes items out.
-"""
-
 
 def main() -> None:
-    parser = ConfigParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                          allow_abbrev=False)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_encode(_command(commands, "encode", ENCODE, encode))
-    _add_index(_command(commands, "index", INDEX, build_or_add))
-    _add_remove(_command(commands, "remove", REMOVE, remove))
-    _add_query(_command(commands, "query", QUERY, query))
-    _add_convert(_command(commands, "convert", CONVERT, convert))
-    _add_export(_command(commands, "export", EXPORT, export_codes))
-    arguments = parser.parse_args()
+    commands = {"encode": encode, "index": build_or_add, "remove": remove, "query": query, "convert": convert,
+                "export": export_codes}
+    arguments = search_parser(__doc__, commands).parse_args()
     arguments.run(arguments)
 
 
@@ -270,95 +218,6 @@ def _print_csv(table: str) -> None:
         raise UserError(f"standard output: its encoding, {encoding}, lacks {error.object[error.start]!a} of the ids. "
                         "Set PYTHONIOENCODING=utf-8, or write a file with --out.") from error
     print(table, end="")
-
-
-def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
-    parser = commands.add_parser(name, help=text.partition("\n")[0], description=text, allow_abbrev=False,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_encode(parser: ConfigParser) -> None:
-    _add_encoder(parser)
-    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 or .npy files, seen as one")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
-
-
-def _add_encoder(parser: ConfigParser) -> None:
-    add_config_arguments(parser, positional=False)
-    parser.add_argument("--checkpoint", metavar="FILE",
-                        help="weights; default: the run's own. Its config stands where none is named")
-    parser.add_argument("--ids", metavar="FILE",
-                        help="text file with the id of each video, one per line; default: row numbers")
-    parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")
-
-
-def _add_index(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--codes", nargs="+", required=True, metavar="FILE", help="files of search.py encode")
-    parser.add_argument("--out", metavar="FILE", help="the index; default: the one of --add")
-    parser.add_argument("--add", metavar="FILE", help="the index to add the codes to")
-    parser.add_argument("--kind", choices=INDEX_KINDS.names(), help="how it searches (default: flat)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the kind, see below")
-    parser.add_argument("--replace", action="store_true", help="discard what is at --out")
-    _add_any_model(parser)
-    parser.epilog = "kinds and their settings:\n" + index_kinds.describe()
-
-
-def _add_remove(parser: argparse.ArgumentParser) -> None:
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--index", metavar="FILE", help="the index; it is changed")
-    where.add_argument("--from", dest="server", nargs=2, metavar=("ENGINE", "WHERE"),
-                       help="a database server, as export takes it")
-    parser.add_argument("--table", "--collection", dest="name", metavar="NAME",
-                        help="with --from: the table or collection there")
-    _add_ids(parser, "to remove", required=True)
-
-
-def _add_ids(parser: argparse.ArgumentParser, which: str, *, required: bool) -> None:
-    group = parser.add_mutually_exclusive_group(required=required)
-    group.add_argument("--ids", nargs="+", metavar="ID", help=f"the ids of the items {which}")
-    group.add_argument("--ids-file", metavar="FILE", help="text file with these ids, one per line")
-
-
-def _add_query(parser: ConfigParser) -> None:
-    _add_encoder(parser)
-    parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--features", nargs="+", metavar="FILE", help="files of queries, encoded as --config says")
-    which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
-    parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
-    parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
-    _add_any_model(parser)
-
-
-def _add_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
-    _add_ids(parser, "to convert (default: all)", required=False)
-    parser.add_argument("--out", metavar="FILE", help="a file .csv, .json or .faiss; default: CSV on standard output")
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
-    parser.add_argument("--to", nargs=2, required=True, metavar=("ENGINE", "WHERE"),
-                        help=f"{' or '.join(EXPORTS.names())}, and its connection string or URI")
-    parser.add_argument("--table", "--collection", dest="name", required=True, metavar="NAME",
-                        help="what to call it there; [schema.]table in PostgreSQL")
-    parser.add_argument("--index", metavar="NAME", help="how the server searches, see above")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--replace", action="store_true", help="discard a table or collection of this name")
-    how.add_argument("--upsert", action="store_true", help="put them into it, in place of those of the same ids")
-    _add_any_model(parser)
-
-
-def _add_any_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--any-model", action="store_true", help="let codes of different models meet")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not '{text}'")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "vh": {"vh", "training", "inference", "model", "artefacts", "dataset", "utils"},
 }
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
-MAY_NAME_METHODS = {"configs", "tables", "tests", "benchmarks"}
+MAY_NAME_METHODS = {"configs", "tables", "tests", "benchmarks", "logs", "checkpoint", "results"}  # the last: runs
 NAMES_THE_DEFAULT = "model/methods/__init__.py"
 
 

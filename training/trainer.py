@@ -265,9 +265,10 @@ class Trainer:
         config = self.config
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         mixes = any(isinstance(module, SequenceMixer) for module in self.model.modules())
-        log.info("%s (method %s%s) on %s, %d bits, %d %s, %.2f M parameters, device %s", config.model_name,
-                 config.method, f", mixer {config.mixer}" if mixes else "", config.dataset, config.nbits, len(self.source),
-                 "videos" if len(config.item_shape) == 2 else "pictures", num_parameters / 1e6, self.device)
+        how = f"method {config.method}" + (f", mixer {config.mixer}" if mixes else "")
+        log.info("%s (%s) on %s, %d bits, %d %s, %.2f M parameters, device %s", config.model_name, how, config.dataset,
+                 config.nbits, len(self.source), "videos" if len(config.item_shape) == 2 else "pictures",
+                 num_parameters / 1e6, self.device)
         if num_processes() > 1:
             log.info("%d processes share every batch of %d", num_processes(), config.batch_size)
         for line in filter(None, (self.engine if mixes else None, self.source_choice, self.compile_choice)):
