@@ -26,15 +26,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from inference import index_kinds
-from inference.code_file import (
-    CodeSet,
-    check_comparable,
-    check_format,
-    check_model,
-    read_codes,
-    read_ids,
-    write_codes,
-)
+from inference.code_file import check_format, read_codes, read_ids, write_codes
+from inference.code_set import CodeSet, check_comparable, check_model
 from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results

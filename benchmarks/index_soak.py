@@ -30,7 +30,8 @@ from pathlib import Path
 import numpy as np
 
 import search
-from inference.code_file import CodeSet, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet
 from inference.index import Index, load_index
 from utils.cli import run_script
 

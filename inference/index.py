@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from inference import index_kinds
-from inference.code_file import CodeSet, check_sum, check_unique_ids, put_codes, reading, take_codes
+from inference.code_file import check_sum, put_codes, reading, take_codes
+from inference.code_set import CodeSet, check_unique_ids
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole

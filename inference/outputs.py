@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.code_file import CodeSet
+from inference.code_set import CodeSet
 from utils.errors import UserError
 from utils.files.writing import whole_file, write_text
 

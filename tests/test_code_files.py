@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from inference.code_file import MOST_BITS, CodeSet, read_codes, write_codes
+from inference.code_file import read_codes, write_codes
+from inference.code_set import MOST_BITS, CodeSet
 from inference.index import Index, load_index
 from inference.ranking import hamming, iterate_blocks, top_k
 from tests.pipeline import message_of

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.code_file import CodeSet, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet
 from inference.export import delete, describe, export
 from inference.index import Index
 from inference.recall import tie_aware_recall

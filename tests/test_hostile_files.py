@@ -17,7 +17,8 @@ import torch
 from artefacts.store import finite, read_artefact
 from dataset.features import open_features
 from dataset.labels import read_labels
-from inference.code_file import CodeSet, read_codes, row_ids
+from inference.code_file import read_codes
+from inference.code_set import CodeSet, row_ids
 from inference.index import Index, load_index
 from model import build_model, load_weights
 from tests.pipeline import message_of

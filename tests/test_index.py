@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import index_kinds
-from inference.code_file import CodeSet, read_codes, read_ids, row_ids, write_codes
+from inference.code_file import read_codes, read_ids, write_codes
+from inference.code_set import CodeSet, row_ids
 from inference.codes import pack
 from inference.index import Index, load_index
 from inference.index_kinds.flat import ENGINES

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.index_soak import Soak
-from inference.code_file import CodeSet, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet
 from inference.index import Index, load_index, sole_writer
 from tests.pipeline import run, succeed
 

@@ -8,7 +8,8 @@ import faiss
 import numpy as np
 import pytest
 
-from inference.code_file import CodeSet, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet
 from inference.index import Index
 from inference.outputs import bit_strings
 from tests.pipeline import run, succeed

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from inference.code_file import CodeSet, read_codes, write_codes
+from inference.code_file import read_codes, write_codes
+from inference.code_set import CodeSet
 from inference.ranking import top_k
 from tests.pipeline import make_project, run, succeed
 

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from inference.code_file import CodeSet, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet
 from inference.index import Index
 from tests.pipeline import ROOT
 from utils.signals import SIGNALS

@@ -23,7 +23,8 @@ WRITERS = {
 SCRIPT = """import sys
 import numpy as np
 from dataset.repack import repack
-from inference.code_file import CodeSet, row_ids, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet, row_ids
 from inference.index import Index
 from utils.cli import run_script
 path = sys.argv[1]

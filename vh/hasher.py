@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference.code_file import CodeSet, check_comparable, row_ids, write_codes
+from inference.code_file import write_codes
+from inference.code_set import CodeSet, check_comparable, row_ids
 from inference.codes import binarize_up, pack, unpack
 from inference.encode import Features, encode_features
 from inference.index import Index

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from inference.code_file import CodeSet, check_comparable, check_unique_ids
+from inference.code_set import CodeSet, check_comparable, check_unique_ids
 from utils.errors import UserError
 from utils.registry import EXPORTS
 

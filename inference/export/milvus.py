@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inference.code_file import CodeSet, refuse_unknown
+from inference.code_set import CodeSet, refuse_unknown
 from inference.export import describe, not_there
 from utils.errors import UserError
 

@@ -25,7 +25,8 @@ from artefacts.store import write_artefact
 from dataset.features import open_features
 from dataset.labels import read_class_names, read_labels
 from dataset.sources import FileSource, HostResident
-from inference.code_file import CodeSet, read_codes, read_ids, write_codes
+from inference.code_file import read_codes, read_ids, write_codes
+from inference.code_set import CodeSet
 from inference.index import Index, load_index
 from model import build_model, load_weights
 from model.fingerprint import model_fingerprint
