@@ -13,12 +13,11 @@ class Method(PairHashing):
     title = "HashNet"
     KEYS = (*PairHashing.KEYS,
             Key("continuation", "float", 10.0, "beta at the end of training; it grows evenly from 1", POSITIVE),
-            Key("pair_scale", "float", 0.1, "scale of the inner product of two codes, times 16 / nbits", POSITIVE))
+            Key("pair_scale", "float", 0.1, "scale of the inner product of two codes", POSITIVE))
 
     def losses(self, batch, step) -> dict[str, Tensor]:
         beta = 1 + (self.config.continuation - 1) * step.fraction
         u = (beta * self.codes(batch)).tanh()
         similar = self.remembered(batch, u)
-        scale = self.config.pair_scale * 16 / self.config.nbits
-        return {"total": batch.share.mean(pair_likelihood_loss(u, self.bank_codes, similar, scale=scale,
-                                                               balanced=True))}
+        loss = pair_likelihood_loss(u, self.bank_codes, similar, scale=self.config.pair_scale, balanced=True)
+        return {"total": batch.share.mean(loss)}

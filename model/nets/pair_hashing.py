@@ -4,7 +4,7 @@ Letters: B pictures, N training pictures, C classes, K bits.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.nets.picture_hashing import PictureHashing
 
@@ -19,6 +19,9 @@ class PairHashing(PictureHashing):
 
     def __init__(self, config, num_videos: int = 0):
         super().__init__(config, num_videos)
+        # Codes near zero make all pairs alike, and (u - sign u)^2 would settle their signs before the pairs do.
+        assert isinstance(self.hash, nn.Linear)
+        nn.init.normal_(self.hash.weight, std=self.backbone.num_features ** -0.5)
         self.register_buffer("bank_codes", torch.zeros(num_videos, config.nbits))
         self.register_buffer("bank_labels", torch.zeros(num_videos, 0, dtype=torch.uint8))
 

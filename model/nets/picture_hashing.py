@@ -43,9 +43,10 @@ class PictureHashing(HashingMethod):
         super().__init__()
         self.config = config
         self.backbone = Backbone(config, pretrained=num_videos > 0)
-        self.hash = nn.Linear(self.backbone.num_features, config.nbits)
-        nn.init.normal_(self.hash.weight, std=0.01)
-        nn.init.zeros_(self.hash.bias)
+        layer = nn.Linear(self.backbone.num_features, config.nbits)
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+        self.hash = layer
 
     @classmethod
     def check(cls, config) -> str | None:
