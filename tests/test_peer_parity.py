@@ -1,21 +1,26 @@
 """What the authors' programs of other methods compute, number by number (tests/golden_peers, or PEER_GOLDEN_DIR)."""
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from artefacts.centers.measures import gilbert_varshamov
 from artefacts.centers.solver import sweep_apart
 from inference.metrics import evaluate
-from Loss import center_bits_loss, quantisation_loss
+from Loss import center_bits_loss, pair_likelihood_loss, quantisation_loss, sign_loss
+from model.methods.mambahash.method import SIZES
+from model.methods.mambahash.network import Network, Sizes
 from model.methods.shc import centers
 from model.methods.shc.similarity import class_similarity
+from optim.optimizers import build_optimizer
 
 GOLDEN = Path(os.environ.get("PEER_GOLDEN_DIR", Path(__file__).parent / "golden_peers"))
-KNOWN = {"shc", "deephash"}
+KNOWN = {"shc", "deephash", "mambahash"}
 FOUND = {path.parent.name for path in GOLDEN.glob("*/golden.npz")}
 
 
@@ -99,3 +104,118 @@ def test_deephash_map():
                               map_at=[within], normaliser="hits", ties=["index"])
             found.append(result.map_at["index"][within])
         assert np.mean(found) == pytest.approx(wanted, abs=1e-12)
+
+
+class MambaHash(nn.Module):
+    """The network and its hash layer under the names of the authors' checkpoint, and their loss over a memory bank."""
+
+    def __init__(self):
+        super().__init__()
+        self.data = dict(np.load(GOLDEN / "mambahash/golden.npz"))
+        made = json.loads((GOLDEN / "mambahash/config.json").read_text())
+        self.sign_weight, self.made = made["alpha"], made
+        self.net = Network(Sizes(made["stem_hidden_dim"], made["embed_dims"], made["depths"], made["mlp_ratios"],
+                                 made["enhance_ratio"]))
+        self.hash = nn.Linear(self.net.num_features, made["hash_bit"])
+        self.load_state_dict({name if name.startswith("hash.") else f"net.{name}": value for name, value in torch.load(
+            GOLDEN / "mambahash/checkpoint.pth", weights_only=True).items()})
+        self.bank, self.labels = self.tensor("bank_u_before"), self.tensor("bank_y_before")
+
+    def tensor(self, name):
+        return torch.from_numpy(self.data[name].copy())
+
+    def pictures(self, index):
+        return self.tensor("x_all")[index]
+
+    def losses(self, index):
+        u = self.hash(self.net(self.pictures(index))).tanh()
+        self.bank[index], self.labels[index] = u.detach(), self.tensor("y_all")[index]
+        pairs = pair_likelihood_loss(u, self.bank, self.labels[index] @ self.labels.T > 0)
+        return u, pairs, sign_loss(u)
+
+    def named(self, kind):
+        own = {name.removeprefix("net."): parameter for name, parameter in self.named_parameters()}
+        wanted = {key.removeprefix(f"{kind}/"): float(value) for key, value in self.data.items()
+                  if key.startswith(f"{kind}/")}
+        return {name: (own[name], value) for name, value in wanted.items()}
+
+
+def near(found, wanted, share=1e-5):
+    scale = float(np.abs(wanted).max())
+    np.testing.assert_allclose(found.detach().numpy(), wanted, atol=share * scale, rtol=0)
+
+
+@pytest.fixture
+def mambahash():
+    if "mambahash" not in FOUND:
+        pytest.skip("no such folder")
+    return MambaHash()
+
+
+@torch.inference_mode()
+def test_mambahash_encodes(mambahash):
+    model, data = mambahash.eval(), mambahash.data
+    x = model.pictures(data["index"])
+    near(model.net.patch_embed1(x).flatten(1, 2), data["eval_stem"])
+    for stage, found in enumerate(model.net.stages(x), 1):
+        near(found.flatten(1, 2), data[f"eval_stage{stage}"])
+    near(model.net.enhanced(x), data["eval_enhanced"])
+    near(model.hash(model.net(x)), data["eval_pre_tanh"])
+    attention = model.net.block2[0].attn
+    for group in range(1, 5):
+        near(getattr(attention, f"mamba_g{group}")(model.tensor("ss2d_in")), data[f"ss2d_out{group}"])
+    near(attention(model.tensor("attn_in").unflatten(1, (4, 5))).flatten(1, 2), data["attn_out"])
+
+
+def test_mambahash_learns(mambahash):
+    model, data = mambahash.train(), mambahash.data
+    u, pairs, sign = model.losses(torch.from_numpy(data["index"]))
+    near(u, data["train_u"])
+    near(model.bank, data["bank_u_after"])
+    assert pairs.item() == pytest.approx(float(data["loss_pairs"]), rel=1e-5)
+    assert sign.item() == pytest.approx(float(data["loss_quantisation"]), rel=1e-5)
+    loss = pairs + model.sign_weight * sign
+    assert loss.item() == pytest.approx(float(data["loss"]), rel=1e-5)
+    loss.backward()
+    norms = model.named("grad_norm")
+    largest = max(wanted for _, wanted in norms.values())
+    assert len(norms) > 200
+    for name, (parameter, wanted) in norms.items():
+        assert parameter.grad.norm().item() == pytest.approx(wanted, rel=1e-4, abs=1e-6 * largest), name
+    running = {key.removeprefix("running_after/"): value for key, value in data.items() if key.startswith("running_af")}
+    state = model.net.state_dict()
+    for name, wanted in running.items():
+        near(state[name], wanted)
+
+
+def test_mambahash_three_steps(mambahash):
+    """A first gradient near RMSprop's epsilon, as a `skip_scale` has, is divided by itself, rounding noise and all:
+    hence the absolute part, a twentieth of a step."""
+    model, data = mambahash.train(), mambahash.data
+    norms = {name: wanted for name, (_, wanted) in model.named("grad_norm").items()}
+    noise = 1e-6 * max(norms.values())
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = build_optimizer("RMSprop", model.parameters(), model.made["lr"], model.made["weight_decay"])
+    for index, wanted in zip(data["trace_index"], data["trace_loss"], strict=True):
+        _, pairs, sign = model.losses(torch.from_numpy(index))
+        loss = pairs + model.sign_weight * sign
+        assert loss.item() == pytest.approx(float(wanted), rel=1e-5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    start_of = {name.removeprefix("net."): value for name, value in start.items()}
+    moved = {name.removeprefix("net."): (parameter.detach() - start[name]).norm().item()
+             for name, parameter in model.named_parameters()}
+    for name, (_, wanted) in model.named("trace_change_norm").items():
+        if norms.get(name, 0) >= noise:
+            slack = model.made["lr"] * start_of[name].numel() ** 0.5 / 20
+            assert moved[name] == pytest.approx(wanted, rel=1e-3, abs=slack), name
+
+
+@pytest.mark.parametrize(("bits", "millions"), [(16, 34.7), (32, 36.0), (48, 39.0), (64, 46.6)])
+def test_mambahash_is_as_large_as_the_papers(bits, millions):
+    stem, widths, depths, ratios = SIZES["small"]
+    with torch.device("meta"):
+        network = Network(Sizes(stem, widths, depths, ratios, 2 ** (bits // 16)))
+    count = sum(parameter.numel() for parameter in network.parameters()) + (widths[-1] + 1) * bits
+    assert count / 1e6 == pytest.approx(millions, abs=0.05)

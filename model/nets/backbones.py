@@ -72,7 +72,7 @@ def check(config) -> str | None:
     if len(config.item_shape) != 3 or config.item_shape[2] not in (1, 3):
         return (f"item_shape = {config.item_shape}, but {config.method} hashes pictures. Set it to [rows, columns, 3], "
                 "or choose another method.")
-    if config.backbone not in DEPTHS and (config.backbone_width != 1 or config.small_pictures):
+    if config.get("backbone", "resnet34") not in DEPTHS and (config.backbone_width != 1 or config.small_pictures):
         return (f"backbone_width and small_pictures are of ResNets, and backbone = '{config.backbone}'. Leave them "
                 "out.")
     return None

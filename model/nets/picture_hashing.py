@@ -3,7 +3,7 @@
 Letters: B pictures, K bits.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,13 +28,13 @@ class PictureHashing(HashingMethod):
     """
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        *backbones.KEYS,
         Key("crop", "int", None, "rows and columns that are cut from a picture, anywhere in training, else from its "
             "middle; None: all", AT_LEAST_1, shapes_codes=True),
         Key("crop_padding", "int", 0, "black rows and columns around a picture that is cropped in training",
             NON_NEGATIVE),
         Key("flip", "bool", True, "mirror half of the pictures in training"),
         Key("jitter", "float", 0.0, "most that brightness and contrast change in training, as a share", UNIT),
+        *backbones.KEYS,
     )
     uses_labels = True
     hash: nn.Module
@@ -42,11 +42,16 @@ class PictureHashing(HashingMethod):
     def __init__(self, config, num_videos: int = 0):
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config, pretrained=num_videos > 0)
+        self.backbone = self.network(config, pretrained=num_videos > 0)
         layer = nn.Linear(self.backbone.num_features, config.nbits)
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
         self.hash = layer
+
+    @classmethod
+    def network(cls, config, pretrained: bool) -> Any:
+        """Pictures, as `normalised`, to features (B, D), its `num_features`; from given weights where `pretrained`."""
+        return Backbone(config, pretrained)
 
     @classmethod
     def check(cls, config) -> str | None:
