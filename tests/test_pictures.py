@@ -142,7 +142,7 @@ def test_a_method_learns_and_goes_on_to_the_same_bits(squares, method, monkeypat
     settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", f"method={method}",
                 f"model_name={method}", *(["similarity_epochs=2"] if method == "shc" else []),
                 *(["num_classes=4"] if method == "greedy-hash" else []),
-                *(["mamba_size=tiny"] if method == "mambahash" else [])]
+                *(["mamba_size=tiny", "lr=2e-4"] if method == "mambahash" else [])]
     succeed("preprocess.py", *settings)
     succeed("train.py", *settings, "run_name=once")
     versions, calls = PictureHashing.versions, []
