@@ -201,6 +201,7 @@ def test_weights_of_groupmamba_start_mambahash(squares, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
+    (["method=greedy-hash"], "num_classes = 10, but the training labels have 4"),
     (["item_shape=[10, 10, 2]"], "item_shape"), (["crop=13"], "crop = 13"), (["backbone=vit_b16"], "backbone_width"),
     (["backbone_weights=nowhere.pth"], "nowhere.pth: no such file")])
 def test_settings_that_do_not_fit(squares, settings, message):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from Loss import cubic_loss, straight_through_sign
 from model.nets.picture_hashing import PictureHashing, class_weights
 from utils.config.keys import AT_LEAST_1, NON_NEGATIVE, Key
+from utils.errors import UserError
 
 
 class Method(PictureHashing):
@@ -26,6 +27,9 @@ class Method(PictureHashing):
             self.classify = nn.Linear(config.nbits, config.num_classes, bias=False)
 
     def losses(self, batch, step) -> dict[str, Tensor]:
+        if batch.labels.shape[1] != self.config.num_classes:
+            raise UserError(f"num_classes = {self.config.num_classes}, but the training labels have "
+                            f"{batch.labels.shape[1]} columns. Set num_classes to that.")
         h = self.codes(batch)
         terms = {"classes": batch.share.mean(F.cross_entropy(self.classify(straight_through_sign(h)),
                                                              class_weights(batch.labels))),
