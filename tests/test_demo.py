@@ -5,6 +5,7 @@ import re
 import pytest
 
 from dataset.digits import write_digits
+from tests.forked import fork_cells
 from tests.pipeline import ROOT, make_project, run, succeed
 
 DIGITS = ROOT / "configs/S5VH/digits.py"
@@ -24,8 +25,9 @@ def test_the_demo(tmp_path):
         assert len(re.findall(rf"^{row} .*(?:index|expected) ", table, re.MULTILINE)) == 2, row
 
 
-def test_the_demo_ends_with_a_table_of_each_dataset(tmp_path):
+def test_the_demo_ends_with_a_table_of_each_dataset(tmp_path, monkeypatch):
     """Two datasets of which the second has other videos of the first's size, one epoch of the network."""
+    fork_cells(monkeypatch)
     for name in ("watch", "digits"):
         project = make_project(tmp_path / name)
         text = project.config.read_text().replace("dataset = 'tiny'", f"dataset = 'tiny_{name}'")

@@ -8,6 +8,7 @@ import pytest
 from tables.grid.merge import merged
 from tables.grid.report import write_csv
 from tables.grid.runner import Runner
+from tests.forked import fork_cells
 from tests.pipeline import message_of, own_table, run
 from tests.test_reproduce import PAIR, make_configs
 from utils import registry
@@ -85,7 +86,8 @@ def test_an_interrupt_says_what_is_kept_and_how_to_go_on(project):
     assert "reproduce.py --table pair --configs" in command
 
 
-def test_a_table_made_row_by_row_is_whole(project):
+def test_a_table_made_row_by_row_is_whole(project, monkeypatch):
+    fork_cells(monkeypatch)
     names = [row.name for row in PAIR.rows]
     for name in names:
         result = reproduce(project, "--rows", name)
