@@ -366,6 +366,19 @@ def test_a_second_reproduce_of_a_table_is_refused(project, tmp_path, hold, monke
     assert sorted(project.folder.rglob("*")) == before
 
 
+def test_a_second_reproduce_of_the_same_runs_is_refused(project, tmp_path, hold, monkeypatch):
+    """In another --out its table would lie apart, but its runs would not."""
+    monkeypatch.setattr(registry.Registry, "load", own_table(PAIR))
+    (tmp_path / "S5VH").mkdir()
+    shutil.copy(project.config, tmp_path / "S5VH/tiny.py")
+    project.logs.parent.mkdir(parents=True, exist_ok=True)
+    holder = hold(project.logs.parent / ".backbones.lock")
+    before = sorted(project.folder.rglob("*"))
+    refused(run("reproduce.py", "--table", "backbones", "--configs", tmp_path, "--out", tmp_path / "another"),
+            f"in use by process {holder}", "home_root")
+    assert sorted(project.folder.rglob("*")) == before
+
+
 # losses and weights that are not finite
 
 def spoil_losses(model):
