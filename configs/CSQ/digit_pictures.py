@@ -8,7 +8,3 @@ _base_ = ['../_base_/pictures.py', '../_base_/datasets/digit_pictures.py']
 
 method = 'csq'
 model_name = 'CSQ'
-nbits = 32
-num_epochs = 10
-lr = 1e-3
-eval_every = 0

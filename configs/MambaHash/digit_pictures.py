@@ -8,8 +8,6 @@ _base_ = ['../_base_/pictures.py', '../_base_/datasets/digit_pictures.py']
 
 method = 'mambahash'
 model_name = 'MambaHash'
-nbits = 32
 num_epochs = 20
 lr = 2e-4  # from 1e-3 on all codes become one
-eval_every = 0
 mamba_size = 'tiny'

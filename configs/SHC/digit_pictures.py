@@ -8,9 +8,5 @@ _base_ = ['../_base_/pictures.py', '../_base_/datasets/digit_pictures.py']
 
 method = 'shc'
 model_name = 'SHC'
-nbits = 32
-num_epochs = 10
-lr = 1e-3
-eval_every = 0
 similarity_epochs = 5
 similarity_lr = 1e-3

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from Loss import pair_likelihood_loss, sign_loss
 from model.nets.pair_hashing import PairHashing
 from utils.config.keys import NON_NEGATIVE, Key
 
@@ -15,8 +14,4 @@ class Method(PairHashing):
                                    NON_NEGATIVE))
 
     def losses(self, batch, step) -> dict[str, Tensor]:
-        u = self.codes(batch)
-        similar = self.remembered(batch, u)
-        terms = {"pairs": batch.share.mean(pair_likelihood_loss(u, self.bank_codes, similar)),
-                 "sign": batch.share.mean(sign_loss(u))}
-        return {"total": terms["pairs"] + self.config.sign_weight * terms["sign"], **terms}
+        return self.pairs_and_signs(batch, self.codes(batch))

@@ -6,6 +6,7 @@ Letters: B pictures, N training pictures, C classes, K bits.
 import torch
 from torch import Tensor, nn
 
+from Loss import pair_likelihood_loss, sign_loss
 from model.nets.picture_hashing import PictureHashing
 
 
@@ -38,3 +39,11 @@ class PairHashing(PictureHashing):
         self.bank_codes[index] = batch.share.gather(u.detach())
         self.bank_labels[index] = labels
         return batch.labels.float() @ self.bank_labels.float().T > 0
+
+    def pairs_and_signs(self, batch, u: Tensor) -> dict[str, Tensor]:
+        """The likelihood of all pairs of the batch's codes `u` (B, K) with the bank, and `sign_weight`, a key of the
+        method, times (u - sign u)^2."""
+        similar = self.remembered(batch, u)
+        terms = {"pairs": batch.share.mean(pair_likelihood_loss(u, self.bank_codes, similar)),
+                 "sign": batch.share.mean(sign_loss(u))}
+        return {"total": terms["pairs"] + self.config.sign_weight * terms["sign"], **terms}

@@ -22,3 +22,9 @@ crop = 16
 crop_padding = 1
 flip = False
 map_at = [100, 1000]
+
+# sized for two CPU cores
+nbits = 32
+num_epochs = 10
+lr = 1e-3
+eval_every = 0

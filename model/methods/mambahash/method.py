@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from Loss import pair_likelihood_loss, sign_loss
 from model.methods.mambahash.network import Network, Sizes, initialise
 from model.nets import backbones
 from model.nets.pair_hashing import PairHashing
@@ -60,11 +59,7 @@ class Method(PairHashing):
         return super().encode(items).tanh()
 
     def losses(self, batch, step) -> dict[str, Tensor]:
-        u = self.codes(batch).tanh()
-        similar = self.remembered(batch, u)
-        terms = {"pairs": batch.share.mean(pair_likelihood_loss(u, self.bank_codes, similar)),
-                 "sign": batch.share.mean(sign_loss(u))}
-        return {"total": terms["pairs"] + self.config.sign_weight * terms["sign"], **terms}
+        return self.pairs_and_signs(batch, self.codes(batch).tanh())
 
 
 def _start_from(network: nn.Module, path: str) -> None:
