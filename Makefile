@@ -1,5 +1,5 @@
 # make demo    a network, a code in closed form and shallow codes on two small datasets, in an environment of its own
-# make test    the test suite, in two processes
+# make test    the test suite, in three processes
 # make lint    ruff and mypy
 # make tables  every table of reproduce.py without a download, then docs/results.md from them: 91 cells to train
 # make clean   removes the environment and everything the demo made

@@ -27,6 +27,7 @@ from dataset.labels import read_class_names
 from dataset.missing import DATA_KEYS, missing_files
 from dataset.protocol import on_other_data, open_retrieval, open_train
 from inference.evaluation import (
+    RetrievalResult,
     evaluate_baselines,
     evaluate_retrieval,
     further_metrics,
@@ -70,22 +71,17 @@ def main() -> None:
     name, evaluation = config.model_name + _stand(checkpoint, trained), result.evaluation
     counts = whole_rankings(result.query_codes, result.database_codes, retrieval, device)
     further = further_metrics(evaluation, counts)
-    rows = [{"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
-            | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
     shallow = shallow_codes(open_train(trained), retrieval, config) if arguments.baselines else {}
-    rows = evaluate_baselines(shallow, retrieval, config) + rows
-    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
-             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
-    log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
-    log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+    rows = evaluate_baselines(shallow, retrieval, config) + [
+        {"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
+        | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
+    _print(config, result, rows, path)
     epoch = checkpoint.get("epoch", -1) + 1 or None
     folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
     written = write_results(
-        folder, evaluation, further=further, about=f"{name} on {config.dataset}, checkpoint {path}", details={
-            "model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
-            "unfinished": checkpoint.get("finished") is False, "extended_from": checkpoint.get("extended_from"),
-            "config_sha256": config.digest(), "codes": result.statistics,
-            "baselines": rows if arguments.baselines else None})
+        folder, evaluation, further=further, about=f"{name} on {config.dataset}, checkpoint {path}",
+        details=_details(config, checkpoint, path, epoch) | {
+            "codes": result.statistics, "baselines": rows if arguments.baselines else None})
     if arguments.report:
         written += write_page(folder, Subject(
             name=name, config=config, retrieval=retrieval, result=result,
@@ -97,6 +93,21 @@ def main() -> None:
             hash_centers=_hash_centers(checkpoint)))
     other = ["--checkpoint", str(path)] if arguments.checkpoint else []
     close_with(written, command_line("search encode", arguments, *other, "--features", "FILE", "--out", "codes.h5"))
+
+
+def _print(config, result: RetrievalResult, rows: list[dict], path: Path) -> None:
+    evaluation = result.evaluation
+    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
+             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
+    log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
+    log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+
+
+def _details(config, checkpoint: dict, path: Path, epoch: int | None) -> dict:
+    """What metrics.json says of the model that was evaluated."""
+    return {"model_name": config.model_name, "dataset": config.dataset, "checkpoint": str(path), "epoch": epoch,
+            "unfinished": checkpoint.get("finished") is False, "extended_from": checkpoint.get("extended_from"),
+            "config_sha256": config.digest()}
 
 
 def _stand(checkpoint: dict, config) -> str:

@@ -13,5 +13,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it to
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two for the whole suite; what is asked for by name runs here, as workers would import for seconds first."""
-    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    """Three for the whole suite, since many tests wait for processes; what is asked for by name runs here, as workers
+    would import for seconds first."""
+    return 3 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0

@@ -2,11 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 
 import pytest
 
-from tests.pipeline import ROOT
+from tests.pipeline import run
 from utils.config.schema import CORE
 
 BASH = """source {file}; COMP_WORDS=({words}); COMP_CWORD={last}; _vh; printf '%s\\n' "${{COMPREPLY[@]}}" """
@@ -15,7 +14,7 @@ words=({words}); CURRENT={last}; PREFIX={word}; _vh"""
 
 
 def completion(shell):
-    return subprocess.run([sys.executable, "-m", "vh", "completion", shell], cwd=ROOT, capture_output=True, text=True)
+    return run("vh/__main__.py", "completion", shell)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +22,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("completion")
     for shell in "bash", "zsh":
         made = completion(shell)
-        assert made.returncode == 0, made.stderr
-        (folder / shell).write_text(made.stdout)
+        assert made.code == 0, made.errors
+        (folder / shell).write_text(made.output)
     return folder
 
 
@@ -61,4 +60,4 @@ def test_zsh_offers_the_same(files):
 
 def test_another_shell_is_told_in_a_line():
     refused = completion("fish")
-    assert (refused.returncode, refused.stderr) == (2, "error: completion fish: there is bash, and zsh.\n")
+    assert (refused.code, refused.errors) == (2, "error: completion fish: there is bash, and zsh.\n")
