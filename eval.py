@@ -35,6 +35,7 @@ from inference.evaluation import (
     tie_bounds,
     whole_rankings,
 )
+from inference.metrics import Evaluation
 from inference.page import Subject, write_page
 from inference.report import format_table, metric_row, write_results
 from model import build_model, load_weights
@@ -42,7 +43,7 @@ from training.checkpoints import chosen_checkpoint, given_config, read_checkpoin
 from training.logs import log_to_console
 from training.run import read_metrics
 from utils.cli import choose_device, close_with, end_with, run_script
-from utils.config import load_config
+from utils.config import Config, load_config
 from utils.config.arguments import ConfigParser, add_config_arguments, command_line
 
 log = logging.getLogger("eval")
@@ -50,11 +51,7 @@ log = logging.getLogger("eval")
 
 def main() -> None:
     arguments = _arguments()
-    trained = config = given_config(arguments)
-    if arguments.on:
-        config = on_other_data(trained, load_config(arguments.on), arguments.on)
-    end_with(missing_files(config, config.dataset, arguments.on or arguments.config or arguments.checkpoint,
-                           [key for key in DATA_KEYS if arguments.baselines or not key.startswith("train_")]))
+    trained, config = _configs(arguments)
     device = choose_device(arguments.gpu)
     log_to_console()
 
@@ -72,9 +69,7 @@ def main() -> None:
     counts = whole_rankings(result.query_codes, result.database_codes, retrieval, device)
     further = further_metrics(evaluation, counts)
     shallow = shallow_codes(open_train(trained), retrieval, config) if arguments.baselines else {}
-    rows = evaluate_baselines(shallow, retrieval, config) + [
-        {"method": name, "bits": config.nbits, "ties": ties} | metric_row(evaluation, ties)
-        | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
+    rows = evaluate_baselines(shallow, retrieval, config) + _own_rows(name, evaluation, further)
     _print(config, result, rows, path)
     epoch = checkpoint.get("epoch", -1) + 1 or None
     folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
@@ -95,12 +90,28 @@ def main() -> None:
     close_with(written, command_line("search encode", arguments, *other, "--features", "FILE", "--out", "codes.h5"))
 
 
+def _configs(arguments: argparse.Namespace) -> tuple[Config, Config]:
+    """The config that a model was trained with, and that of the data it is evaluated on, whose files are there."""
+    trained = config = given_config(arguments)
+    if arguments.on:
+        config = on_other_data(trained, load_config(arguments.on), arguments.on)
+    end_with(missing_files(config, config.dataset, arguments.on or arguments.config or arguments.checkpoint,
+                           [key for key in DATA_KEYS if arguments.baselines or not key.startswith("train_")]))
+    return trained, config
+
+
 def _print(config, result: RetrievalResult, rows: list[dict], path: Path) -> None:
     evaluation = result.evaluation
     log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
     log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+
+
+def _own_rows(name: str, evaluation: Evaluation, further: dict) -> list[dict]:
+    """The table's rows of the model itself, one per tie rule."""
+    return [{"method": name, "bits": evaluation.num_bits, "ties": ties} | metric_row(evaluation, ties)
+            | {"intervals": further["confidence"]["map_at"][ties]} for ties in evaluation.map_at]
 
 
 def _details(config, checkpoint: dict, path: Path, epoch: int | None) -> dict:

@@ -21,6 +21,10 @@ from inference.relevance import Relevance
 from inference.ties import RULES, Ranks, score
 from utils.cpus import available_cpus
 
+# What the sum of an AP@k is divided by:
+#   k        k itself (S5VH and the video peers);
+#   min_kr   min(k, R), R the relevant items of the whole database (VHMT eq. 28);
+#   hits     the number of relevant items within k (image hashing, DeepHash); the AP is 0 when there are none.
 NORMALISERS = ("k", "min_kr", "hits")
 MAP_AT = (5, 20, 40, 60, 80, 100)
 
@@ -80,13 +84,9 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
              device: torch.device | None = None) -> Evaluation:
     """mAP@k, precision and recall of Hamming rankings.
 
-    An item is relevant if its label row shares a class with the query's.
-
-    AP@k is the sum, over the relevant items within rank k, of the precision at their rank, divided by
-        'k'       k itself (S5VH and the video peers);
-        'min_kr'  min(k, R), R the relevant items of the whole database (VHMT eq. 28);
-        'hits'    the number of relevant items within k (image hashing, DeepHash); 0 when there are none.
-    If k > N the ranking ends at N and the divisor stays. Queries with nothing relevant count as 0.
+    An item is relevant if its label row shares a class with the query's. AP@k is the sum, over the relevant items
+    within rank k, of the precision at their rank, divided as `NORMALISERS` has it. If k > N the ranking ends at N and
+    the divisor stays. Queries with nothing relevant count as 0.
 
     Args:
         query_codes, database_codes: int8 (Q, K) and (N, K) of -1 and +1. Codes that hold zeros are ranked
@@ -94,17 +94,14 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
         query_labels, database_labels: multi-hot (Q, C) and (N, C).
         ties: names of `inference.ties.RULES`.
         queries_are_database: query i is database item i.
-        include_self: when queries are the database, item i stays in query i's ranking, as in the S5VH
-            release; if False it is left out of it and of R.
+        include_self: then item i stays in query i's ranking (S5VH release); if False, neither there nor in R.
         memory_limit: bytes of working memory, beside codes and labels (one query's row is always held).
         device: ranks on it where it is a GPU; None: on the CPU.
 
     Raises:
         ValueError: shapes that do not fit, an unknown name, a k below 1.
     """
-    if normaliser not in NORMALISERS:
-        raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
-    at = _checked(map_at, ties)
+    at = _checked(map_at, ties, normaliser)
     search = Search(query_codes, database_codes, query_labels, database_labels,
                     queries_are_database=queries_are_database, include_self=include_self, device=device)
     ap, hits = ({rule: np.empty((search.num_queries, len(at))) for rule in ties} for _ in range(2))
@@ -118,9 +115,8 @@ def evaluate(query_codes: np.ndarray, database_codes: np.ndarray, query_labels: 
     means, precision, recall = ({rule: _mean_by_k(values / divisor, at) for rule, values in figures.items()}
                                 for figures, divisor in ((ap, 1), (hits, at), (hits, findable)))
     return Evaluation(
-        means, precision, recall, normaliser, search.num_queries,
-        search.num_database, search.num_bits, int((search.num_relevant == 0).sum()),
-        queries_are_database, include_self, ap)
+        means, precision, recall, normaliser, search.num_queries, search.num_database, search.num_bits,
+        int((search.num_relevant == 0).sum()), queries_are_database, include_self, ap)
 
 
 class Search:
@@ -235,7 +231,9 @@ def _slices(num_rows: int, at_once: int) -> Iterator[slice]:
     return (slice(start, min(start + at_once, num_rows)) for start in range(0, num_rows, at_once))
 
 
-def _checked(at: Sequence[int], ties: Sequence[str]) -> tuple[int, ...]:
+def _checked(at: Sequence[int], ties: Sequence[str], normaliser: str) -> tuple[int, ...]:
+    if normaliser not in NORMALISERS:
+        raise ValueError(f"normaliser is one of {', '.join(NORMALISERS)}, not {normaliser!r}.")
     unknown = [rule for rule in ties if rule not in RULES]
     if unknown or not ties:
         raise ValueError(f"ties names some of {', '.join(RULES)}, not {list(ties)}.")
