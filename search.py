@@ -6,6 +6,7 @@
     python search.py query  --index videos.index --codes query_codes.h5 --out results.csv
     python search.py index  --codes more_codes.h5 --add videos.index
     python search.py remove --index videos.index --ids v_1 v_2
+    python search.py compact --index videos.index
     python search.py convert --codes codes.h5 --out codes.csv
     python search.py export --codes codes.h5 --to pgvector postgresql:///videos --table codes
 
@@ -21,6 +22,8 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -33,6 +36,8 @@ from inference.index import Index, load_index, sole_writer
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
 from inference.recall import compare_with_exact
 from inference.search_options import search_parser
+from inference.segments.index import MappedIndex
+from inference.segments.manifest import is_mapped_index
 from utils.cli import choose_device, close_with, program, run_script
 from utils.config.arguments import command_line
 from utils.errors import UserError
@@ -41,8 +46,8 @@ RECALL_AT = 100
 
 
 def main() -> None:
-    commands = {"encode": encode, "index": build_or_add, "remove": remove, "query": query, "convert": convert,
-                "export": export_codes}
+    commands = {"encode": encode, "index": build_or_add, "remove": remove, "compact": compact, "query": query,
+                "convert": convert, "export": export_codes}
     arguments = search_parser(__doc__, commands).parse_args()
     arguments.run(arguments)
 
@@ -63,6 +68,9 @@ def build_or_add(arguments: argparse.Namespace) -> None:
         raise UserError("no index named; give --out for a new one, or --add for one that is there.")
     if arguments.add and (arguments.kind or arguments.set):
         raise UserError(f"{arguments.add}: an index keeps its kind and settings; drop --kind and --set.")
+    if arguments.mapped or is_mapped_index(out) or (arguments.add and is_mapped_index(arguments.add)):
+        _build_or_add_mapped(arguments, out)
+        return
     codes = read_codes(arguments.codes[0])
     for path in arguments.codes[1:]:
         codes = codes.joined(read_codes(path), any_model=arguments.any_model)
@@ -79,8 +87,21 @@ def build_or_add(arguments: argparse.Namespace) -> None:
     close_with([f"{out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits"], _query_command(index, out))
 
 
-def _query_command(index: Index, path: str) -> str:
-    made_by = index.codes.made_from.get("checkpoint")
+def _build_or_add_mapped(arguments: argparse.Namespace, out: str) -> None:
+    if arguments.add and out != arguments.add:
+        raise UserError(f"{arguments.add}: a mapped index grows where it is; drop --out.")
+    if arguments.kind or arguments.set:
+        raise UserError(f"{out}: a mapped index is flat and has no settings; drop --kind and --set.")
+    new = None if arguments.add else read_codes(arguments.codes[0])
+    with MappedIndex.writing(out, _tell, new) as index:
+        if len(index) and not arguments.add and not arguments.replace:
+            raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
+        index.add(map(read_codes, arguments.codes), any_model=arguments.any_model, fresh=not arguments.add)
+    close_with([f"{out}, mapped, {len(index)} codes of {index.about.num_bits} bits"], _query_command(index, out))
+
+
+def _query_command(index: Index | MappedIndex, path: str) -> str:
+    made_by = index.about.made_from.get("checkpoint")
     queries = ["--checkpoint", str(made_by), "--features", "FILE"] if made_by else ["--codes", "FILE"]
     return _command_line("query", "--index", path, *queries)
 
@@ -109,12 +130,34 @@ def remove(arguments: argparse.Namespace) -> None:
         delete(ids, engine, where, arguments.name)
         close_with([f"{arguments.name} ({engine}), {len(set(ids))} items removed"])
         return
-    with sole_writer(arguments.index, _tell):
-        index = load_index(arguments.index)
+    with _changing(arguments.index) as index:
         before = len(index)
         index.remove(ids)
-        index.save(arguments.index)
     close_with([f"{arguments.index}, {before - len(index)} items removed, {len(index)} left"],
+               _query_command(index, arguments.index))
+
+
+@contextmanager
+def _changing(path: str) -> Iterator[Index | MappedIndex]:
+    """The index at `path`, alone with it; what the block changes is there afterwards."""
+    if is_mapped_index(path):
+        with MappedIndex.writing(path, _tell) as mapped:
+            yield mapped
+        return
+    with sole_writer(path, _tell):
+        index = load_index(path)
+        yield index
+        index.save(path)
+
+
+def compact(arguments: argparse.Namespace) -> None:
+    """What is left of a mapped index, written anew where items were removed or segments are small."""
+    with MappedIndex.writing(arguments.index, _tell) as index:
+        if damaged := index.damage():
+            raise UserError(f"{arguments.index}/{damaged}: damaged, its content is not what was written. Bring the "
+                            "file back, or make the index anew; nothing was changed.")
+        index.compact()
+    close_with([f"{arguments.index}, {len(index)} codes in {index.num_segments} segments"],
                _query_command(index, arguments.index))
 
 
@@ -122,15 +165,17 @@ def query(arguments: argparse.Namespace) -> None:
     """The nearest items of each query."""
     if arguments.out:
         ending_of(arguments.out, RESULTS, "results")
-    index = load_index(arguments.index)
+    mapped = is_mapped_index(arguments.index)
+    index: Index | MappedIndex = MappedIndex.load(arguments.index) if mapped else load_index(arguments.index)
+    within = read_ids(arguments.within) if arguments.within else None
     if arguments.codes:
         queries = read_codes(arguments.codes)
     else:
         encoder = Encoder(arguments)
-        check_model(encoder.hasher.fingerprint, encoder.hasher.source, index.codes, any_model=arguments.any_model)
+        check_model(encoder.hasher.fingerprint, encoder.hasher.source, index.about, any_model=arguments.any_model)
         queries = encoder.encode(sys.stderr)
-    check_comparable(queries, index.codes, any_model=arguments.any_model)
-    ids, distances = index.search(queries.bits, arguments.topk)
+    check_comparable(queries, index.about, any_model=arguments.any_model)
+    ids, distances = index.search(queries.bits, arguments.topk, within)
     if not arguments.out:
         _print_csv(results_csv(queries.ids, ids, distances))
         return

@@ -1,14 +1,15 @@
-"""Two writers and a reader on one index file, killed at random moments, and what is checked after every one.
+"""Two writers and a reader on one index, killed at random moments, and what is checked after every one.
 
     python -m benchmarks.index_soak --rounds 200
     python -m benchmarks.index_soak --rounds 200 --seed 3
+    python -m benchmarks.index_soak --rounds 200 --mapped
 
-In each round two processes change the index, each by `search.py index --add` or `search.py remove`, while a third reads
-it again and again; SIGKILL ends any of them at a random moment, in one round of four none. A change is acknowledged
-where its process ended with status 0. After the round every acknowledged change must be there, one that was killed
-there as a whole or not at all, no item twice and every code that of its id; the reader must have found the same of all
-that was acknowledged before the round. At the end no lock and no half-written file may be left. Exit status 1 if
-anything was lost.
+In each round two processes change the index, each by `search.py index --add` or `search.py remove`, for a mapped index
+now and then by `search.py compact`, while a third reads and searches it again and again; SIGKILL ends any of them at a
+random moment, in one round of four none. A change is acknowledged where its process ended with status 0. After the
+round every acknowledged change must be there, one that was killed there as a whole or not at all, no item twice and
+every code that of its id; the reader must have found the same of all that was acknowledged before the round. At the
+end no lock and no half-written file may be left. Exit status 1 if anything was lost.
 
 A life is a fork of this process, which has started no thread. Linux and macOS only.
 """
@@ -33,6 +34,8 @@ import search
 from inference.code_file import write_codes
 from inference.code_set import CodeSet
 from inference.index import Index, load_index
+from inference.segments.index import MappedIndex
+from inference.segments.manifest import is_mapped_index
 from utils.cli import run_script
 
 ITEMS = 3  # of a change
@@ -47,20 +50,21 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """Items that a writer adds to the index, or takes out of it."""
+    """Items that a writer adds to the index, or takes out of it; none: it compacts the index."""
 
     ids: tuple[str, ...]
-    adds: bool
+    adds: bool = False
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the changes and the moments")
+    parser.add_argument("--mapped", action="store_true", help="a mapped index in place of a file")
     arguments = parser.parse_args()
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="index_soak_") as folder:
-        soak = Soak(Path(folder), random.Random(arguments.seed))
+        soak = Soak(Path(folder), random.Random(arguments.seed), mapped=arguments.mapped)
         try:
             soak.run(arguments.rounds)
         except LostError as error:
@@ -72,13 +76,18 @@ def main() -> None:
 class Soak:
     """An index in `folder`, the items that it must hold, and rounds of changes to it; `draws` are their moments."""
 
-    def __init__(self, folder: Path, draws: random.Random) -> None:
-        self._folder, self._draws = folder, draws
+    def __init__(self, folder: Path, draws: random.Random, *, mapped: bool = False) -> None:
+        self._folder, self._draws, self._mapped = folder, draws, mapped
         self.index = folder / "videos.index"
         self.items = {f"base{number}" for number in range(20)}
         self.round = 0
         self.counts: Counter[str] = Counter()
-        Index(_codes(sorted(self.items))).save(self.index)
+        first = _codes(sorted(self.items))
+        if mapped:
+            with MappedIndex.writing(self.index, print, first) as index:
+                index.add([first])
+        else:
+            Index(first).save(self.index)
 
     def run(self, num_rounds: int) -> None:
         """Raises LostError where anything is not as it must be."""
@@ -86,7 +95,7 @@ class Soak:
             self._round()
         last = self._change(9)
         self._settle([last], [_reap(_life(lambda: self._apply(last)))])
-        if len(left := [path.name for path in self._folder.glob(".*")]):
+        if len(left := [path.name for path in self._folder.rglob(".*")]):
             raise LostError(f"left behind: {', '.join(left)}")
 
     def report(self) -> str:
@@ -111,6 +120,8 @@ class Soak:
 
     def _change(self, writer: int) -> Change:
         """New items, or some that this writer has added before."""
+        if self._mapped and self._draws.random() < 0.2:
+            return Change(())
         own = sorted({item.rpartition("_")[0] for item in self.items if item.startswith(f"w{writer}_")})
         if own and self._draws.random() < 0.4:
             batch, adds = self._draws.choice(own), False
@@ -128,6 +139,8 @@ class Soak:
         """As a user does it, by a command."""
         if change.adds:
             command = ["index", "--codes", str(self._codes_of(change)), "--add", str(self.index)]
+        elif not change.ids:
+            command = ["compact", "--index", str(self.index)]
         else:
             command = ["remove", "--index", str(self.index), "--ids", *change.ids]
         sys.argv = ["search.py", *command]
@@ -147,20 +160,25 @@ class Soak:
         for change, status in zip(changes, statuses, strict=True):
             if status not in (0, _KILLED):
                 raise LostError(f"a writer ended with status {status}")
-            if status == 0 and (change.ids[0] in found) != change.adds:
+            if status == 0 and change.ids and (change.ids[0] in found) != change.adds:
                 raise LostError(f"acknowledged, but not there: {change}")
-            self.counts[f"{'add' if change.adds else 'remove'}, {'acknowledged' if status == 0 else 'killed'}"] += 1
+            what = "add" if change.adds else "remove" if change.ids else "compact"
+            self.counts[f"{what}, {'acknowledged' if status == 0 else 'killed'}"] += 1
         self.items = found
 
 
 def _check(path: Path, certain: set[str], changes: list[Change]) -> set[str]:
     """The ids in the index; LostError unless they are `certain` and, whole or not at all, those of `changes`."""
-    codes = load_index(path).codes
+    index = MappedIndex.load(path) if is_mapped_index(path) else load_index(path)
+    codes = index.codes
     found = set(codes.ids)
     if len(found) != len(codes):
         raise LostError("an item is there twice")
     if not np.array_equal(codes.bits, _codes(codes.ids).bits):
         raise LostError("a code is not that of its id")
+    nearest, distances = index.search(codes.bits[::7], 1)
+    if nearest[:, 0].tolist() != codes.ids[::7].tolist() or distances.any():
+        raise LostError("a search does not find an item by its own code")
     for change in changes:
         if len(found.intersection(change.ids)) not in (0, len(change.ids)):
             raise LostError(f"half there: {change}")

@@ -16,6 +16,8 @@ import h5py
 import numpy as np
 
 from inference.code_set import CodeSet, row_ids
+from inference.segments.index import MappedIndex
+from inference.segments.manifest import is_mapped_index
 from utils.errors import UserError
 from utils.files.hdf5 import in_use, read_whole
 from utils.files.new_hdf5 import NewHdf5
@@ -68,11 +70,13 @@ def check_format(path: str | os.PathLike) -> str:
 
 
 def read_codes(path: str | os.PathLike) -> CodeSet:
-    """The codes in a file of `write_codes`, or in an index file, whatever its ending.
+    """The codes in a file of `write_codes`, or in an index, whatever its ending.
 
     Raises:
         UserError: missing, truncated, of neither format, or not what a file of codes holds.
     """
+    if is_mapped_index(path):
+        return MappedIndex.load(path).codes
     with reading(path):
         with open(path, "rb") as file:
             start = file.read(8)

@@ -56,6 +56,11 @@ class Index:
         return len(self.codes)
 
     @property
+    def about(self) -> CodeSet:
+        """Length, model and source of the codes."""
+        return self.codes
+
+    @property
     def exact(self) -> bool:
         """Whether `search` always finds the true nearest codes."""
         return self._structure.exact
@@ -83,7 +88,7 @@ class Index:
         self.codes = self.codes.without(ids)
         self._structure.replace(self.codes.bits)
 
-    def search(self, bits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, bits: np.ndarray, k: int, within: Collection[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Ids (Q, min(k, N)) of str and distances, uint16 of the same shape, of the nearest codes found.
 
         Nearest first, ties by order of insertion. An approximate kind may miss codes; a query for which it finds fewer
@@ -91,8 +96,10 @@ class Index:
 
         Args:
             bits: uint8 (Q, ceil(K/8)), from `inference.codes.pack`.
+            within: ids; only these items are searched, exactly.
 
         Raises:
+            UserError: an id of `within` is not here.
             ValueError: bits of another width, or k < 1.
         """
         bits = np.ascontiguousarray(bits)
@@ -101,6 +108,10 @@ class Index:
                              f"not {bits.dtype} {bits.shape}.")
         if k < 1:
             raise ValueError(f"k is at least 1, not {k}.")
+        if within is not None:
+            part = self.codes.only(within)
+            return Index(part).search(bits, k) if len(part) else (
+                np.empty((len(bits), 0), object), np.empty((len(bits), 0), np.uint16))
         k = min(k, len(self))
         if not len(bits) or not k:
             return np.empty((len(bits), k), object), np.empty((len(bits), k), np.uint16)

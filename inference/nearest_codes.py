@@ -108,8 +108,10 @@ def count_relevant(labels: Labels, *, own_from: int | None = None) -> np.ndarray
 
 
 def words(bits: np.ndarray) -> np.ndarray:
-    """Packed codes (N, bytes) as uint64 words (N, ceil(bytes / 8)), filled up with zeros."""
+    """Packed codes (N, bytes) as uint64 words (N, ceil(bytes / 8)), a view where none need be filled up."""
     num_items, num_bytes = bits.shape
+    if num_bytes and num_bytes % 8 == 0 and bits.flags.c_contiguous and bits.ctypes.data % 8 == 0:
+        return bits.view(np.uint64)
     padded = np.zeros((num_items, max(1, -(-num_bytes // 8)) * 8), np.uint8)
     padded[:, :num_bytes] = bits
     return padded.view(np.uint64)

@@ -17,6 +17,13 @@ INDEX = """Builds an index of codes, or adds codes to one.
     python search.py index --codes codes.h5 --out videos.index
     python search.py index --codes codes.h5 --out videos.index --kind multihash --set nflip=2
     python search.py index --codes more_codes.h5 --add videos.index
+    python search.py index --codes codes.h5 --out videos.index --mapped
+
+--mapped makes a folder whose files are mapped, not read: for codes beyond memory, open at once, searched exactly.
+"""
+COMPACT = """Writes a mapped index anew where items were removed or segments are small, once all its files are checked.
+
+    python search.py compact --index videos.index
 """
 REMOVE = """Takes items out of an index, or out of what `export` has stored in a database server.
 
@@ -90,6 +97,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=INDEX_KINDS.names(), help="how it searches (default: flat)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the kind, see below")
     parser.add_argument("--replace", action="store_true", help="discard what is at --out")
+    parser.add_argument("--mapped", action="store_true", help="make a folder that is mapped, for any number of codes")
     _add_any_model(parser)
     parser.epilog = "kinds and their settings:\n" + index_kinds.describe()
 
@@ -102,6 +110,10 @@ def _add_remove(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", "--collection", dest="name", metavar="NAME",
                         help="with --from: the table or collection there")
     _add_ids(parser, "to remove", required=True)
+
+
+def _add_compact(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--index", required=True, metavar="FOLDER", help="the index; it is changed")
 
 
 def _add_ids(parser: argparse.ArgumentParser, which: str, *, required: bool) -> None:
@@ -117,6 +129,7 @@ def _add_query(parser: ConfigParser) -> None:
     which.add_argument("--features", nargs="+", metavar="FILE", help="files of queries, encoded as --config says")
     which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
+    parser.add_argument("--within", metavar="FILE", help="text file of ids, one per line: search these items only")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
     _add_any_model(parser)
 
@@ -152,4 +165,5 @@ def _count(text: str) -> int:
 
 COMMANDS: Mapping[str, tuple[str, Callable[[ConfigParser], None]]] = {
     "encode": (ENCODE, _add_encode), "index": (INDEX, _add_index), "remove": (REMOVE, _add_remove),
-    "query": (QUERY, _add_query), "convert": (CONVERT, _add_convert), "export": (EXPORT, _add_export)}
+    "compact": (COMPACT, _add_compact), "query": (QUERY, _add_query), "convert": (CONVERT, _add_convert),
+    "export": (EXPORT, _add_export)}

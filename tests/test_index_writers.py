@@ -95,4 +95,4 @@ def test_an_index_that_is_not_there_leaves_no_trace(index, command, monkeypatch)
 
 def test_nothing_acknowledged_is_lost_under_kills(tmp_path):
     """`python -m benchmarks.index_soak` does 200 rounds."""
-    Soak(tmp_path, random.Random(5)).run(12)
+    Soak(tmp_path, random.Random(5)).run(8)

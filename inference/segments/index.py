@@ -1,0 +1,297 @@
+"""A search index that is mapped, not read. N items, Q queries, K bits, W words of 64 bits in a code."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from inference.code_set import CodeSet, check_comparable, refuse_unknown
+from inference.nearest_codes import words
+from inference.ranking import top_k
+from inference.segments.ids import Consecutive, Ids, concatenate, ids_of, key_of
+from inference.segments.manifest import Manifest, is_mapped_index, read_manifest
+from inference.segments.segment import MOST_ITEMS, Segment, write_segment
+from utils.errors import UserError
+from utils.files.lock import lock_beside
+from utils.files.writing import make_folder
+
+FEW_REMOVED = 64  # so many are searched for in vain and dropped; of more, what is left is copied first
+ROWS_AT_ONCE = 2**21  # of codes copied to be searched
+QUERIES_AT_ONCE = 1024
+_FAR = np.iinfo(np.int32).max
+
+
+class MappedIndex:
+    """One state of the index in a folder; changes by this object or by others need `load` to be seen by others.
+
+    A change is made by one process at a time, within `MappedIndex.writing`, and is there when its method returns,
+    whatever happens to the process afterwards; before that, nothing of it is.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "MappedIndex":
+        """The index in the folder `path`. Raises UserError where there is none, or a damaged one."""
+        if not is_mapped_index(path):
+            raise UserError(f"{path}: no mapped index. Make one with search.py index --mapped.")
+        return cls(read_manifest(path))
+
+    @classmethod
+    @contextmanager
+    def writing(cls, path: str | os.PathLike, wait: Callable[[str], object],
+                new: CodeSet | None = None) -> Iterator["MappedIndex"]:
+        """A block in which no other process changes the index in `path`; what killed writers left there is removed.
+
+        Args:
+            wait: called with a line where another process has to be waited for.
+            new: if no index is there, it is one of codes of this length and model, and begins with the first change.
+
+        Raises:
+            UserError: there is no index at `path`, or it cannot be locked or made.
+        """
+        if new is None:
+            cls.load(path)
+        with lock_beside(path, wait=wait):
+            if new is None or is_mapped_index(path):
+                index = cls.load(path)
+            elif os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+                raise UserError(f"{path}: exists, and is no mapped index. Name another folder.")
+            else:
+                index = cls(Manifest(make_folder(path), new.num_bits, new.fingerprint, dict(new.made_from)))
+            index._manifest.remove_strangers()
+            try:
+                yield index
+            finally:
+                index._manifest.remove_strangers()
+                if not is_mapped_index(path):
+                    Path(path).rmdir()
+
+    def __len__(self) -> int:
+        return sum(segment.num_live for segment in self._manifest.segments)
+
+    @property
+    def num_segments(self) -> int:
+        return len(self._manifest.segments)
+
+    @property
+    def about(self) -> CodeSet:
+        """Length, model and source of the codes, without the codes."""
+        here = self._manifest
+        return CodeSet(np.empty((0, -(-here.num_bits // 8)), np.uint8), np.empty(0, object), here.num_bits,
+                       here.fingerprint, here.made_from, str(here.folder))
+
+    def add(self, codes: Iterable[CodeSet], *, any_model: bool = False, fresh: bool = False) -> None:
+        """Puts sets of codes behind those here, or, if `fresh`, in their place; all of them or none.
+
+        Raises:
+            UserError: codes of another length or, unless `any_model`, of another model; an id is here already or
+                occurs twice; the operating system refused to write.
+        """
+        now = self._manifest
+        for given in codes:
+            if fresh:
+                now, fresh = replace(now, num_bits=given.num_bits, fingerprint=given.fingerprint,
+                                     made_from=dict(given.made_from), segments=()), False
+            check_comparable(given, MappedIndex(now).about, any_model=any_model)
+            now = self._with(now, words(given.bits), ids_of(given.ids.tolist()), given.source)
+        self._swap(now)
+
+    def add_numbered(self, codes: Iterable[np.ndarray], first: int) -> None:
+        """Puts codes, uint64 (n, W) each, behind those here, all or none; their ids are the numbers from `first` on."""
+        now = self._manifest
+        for block in codes:
+            now, first = self._with(now, block, Consecutive(first, len(block)), "the codes"), first + len(block)
+        self._swap(now)
+
+    def remove(self, ids: Collection[str]) -> None:
+        """Takes items out. Raises UserError where one is not here; nothing is removed then."""
+        here, given = self._manifest, list(dict.fromkeys(ids))
+        found = self._find(here.segments, given)
+        refuse_unknown(given, [given[at] for which, _ in found for at in which], str(here.folder))
+        generation = here.generation + 1
+        self._swap(here.next([segment.without(items, generation) if len(items) else segment
+                              for segment, (_, items) in zip(here.segments, found, strict=True)], here.named))
+
+    def compact(self) -> None:
+        """Writes what is left of segments with removed items, and of small ones side by side, into new segments."""
+        here, kept, waiting = self._manifest, list[Segment](), list[Segment]()
+        named = here.named
+        for segment in (*here.segments, None):
+            whole = segment is None or (not len(segment.removed) and 2 * segment.count > MOST_ITEMS)
+            full = segment and sum(part.num_live for part in (*waiting, segment)) > MOST_ITEMS
+            if (whole or full) and waiting:
+                merged, named = self._merged(waiting, named)
+                kept += merged
+                waiting = []
+            if segment:
+                (kept if whole else waiting).append(segment)
+        if kept != list(here.segments):
+            self._swap(here.next(kept, named))
+
+    def search(self, bits: np.ndarray, k: int, within: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """As `inference.index.Index.search`, exactly.
+
+        Args:
+            within: ids; only these items are searched. Unknown ones are refused.
+        """
+        here, asked = self._manifest.segments, None
+        if k < 1:
+            raise ValueError(f"k is at least 1, not {k}.")
+        if within is not None:
+            given = list(dict.fromkeys(within))
+            asked = [items for _, items in self._find_all(given)]
+        total = len(self) if asked is None else sum(map(len, asked))
+        found = [self._search(words(bits[start:start + QUERIES_AT_ONCE]).view(np.uint8), min(k, total), asked)
+                 for start in range(0, len(bits), QUERIES_AT_ONCE)]
+        if not found or not total:
+            shape = len(bits), min(k, total)
+            return np.empty(shape, object), np.empty(shape, np.uint16)
+        items, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return _texts(here, items), distances.astype(np.uint16)
+
+    @property
+    def codes(self) -> CodeSet:
+        """All that is left here, read into memory."""
+        here, about = self._manifest.segments, self.about
+        bits = [segment.rows(segment.live())[:, : about.bits.shape[1]] for segment in here]
+        ids = [item for segment in here for item in segment.ids.texts(np.flatnonzero(segment.live()))]
+        return replace(about, bits=np.concatenate([about.bits, *bits]), ids=np.array(ids, object))
+
+    def damage(self) -> str | None:
+        """Reads everything: the name of a file that is not what was written, or None."""
+        return next((name for segment in self._manifest.segments if (name := segment.damage())), None)
+
+    def _swap(self, now: Manifest) -> None:
+        if now is not self._manifest:
+            replace(now, generation=self._manifest.generation + 1).swap_in()
+            self._manifest = read_manifest(now.folder)
+
+    def _with(self, now: Manifest, codes: np.ndarray, ids: Ids, source: str) -> Manifest:
+        """The state `now` with more items, whose segments are written."""
+        if not len(codes):
+            return now
+        _refuse_known(now.segments, ids, source, str(now.folder))
+        segments, named = list(now.segments), now.named
+        for start in range(0, len(codes), MOST_ITEMS):
+            stop, named = min(start + MOST_ITEMS, len(codes)), named + 1
+            segments.append(write_segment(now.folder, f"{named:08d}", codes[start:stop], ids.part(start, stop)))
+        return now.next(segments, named)
+
+    def _merged(self, parts: Sequence[Segment], named: int) -> tuple[list[Segment], int]:
+        parts = [part for part in parts if part.num_live]
+        if not parts or (len(parts) == 1 and not len(parts[0].removed)):
+            return list(parts), named
+        live = [part.live() for part in parts]
+        codes = np.concatenate([part.rows(rows).view(np.uint64) for part, rows in zip(parts, live, strict=True)])
+        ids = concatenate([part.ids.kept(rows) for part, rows in zip(parts, live, strict=True)])
+        return [write_segment(self._manifest.folder, f"{named + 1:08d}", codes, ids)], named + 1
+
+    def _find_all(self, given: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        found = self._find(self._manifest.segments, given)
+        refuse_unknown(given, [given[at] for which, _ in found for at in which], str(self._manifest.folder))
+        return found
+
+    @staticmethod
+    def _find(segments: Sequence[Segment], given: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each segment: which of the ids `given` it has, and their items there, ascending."""
+        keys = np.fromiter(map(key_of, given), np.uint64, len(given))
+        order = keys.argsort(kind="stable")
+        keys, texts, found = keys[order], np.array(given, object)[order], []
+        for segment in segments:
+            which, items = segment.find(keys, texts)
+            ascending = items.argsort()
+            found.append((order[which[ascending]], items[ascending]))
+        return found
+
+    def _search(self, queries: np.ndarray, k: int,
+                asked: list[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Items, numbered through all segments, and distances (Q, k), of queries uint8 (Q, 8 W)."""
+        best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.int32)
+        before = 0
+        for number, segment in enumerate(self._manifest.segments):
+            for items, distances in _nearest(segment, queries, k, None if asked is None else asked[number]):
+                items = np.concatenate([best[0], items + before], axis=1)
+                distances = np.concatenate([best[1], distances], axis=1)
+                order = distances.argsort(axis=1, kind="stable")[:, :k]
+                best = np.take_along_axis(items, order, 1), np.take_along_axis(distances, order, 1)
+            before += segment.count
+        return best
+
+
+def _nearest(segment: Segment, queries: np.ndarray, k: int,
+             rows: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The nearest of the segment's items, or of `rows` of them, that are left: items and distances (Q, at least the
+    k nearest), ties by item; in parts that follow each other."""
+    removed = segment.removed
+    if rows is None and len(removed) <= FEW_REMOVED:
+        items, distances = top_k(queries, segment.codes, min(k + len(removed), segment.count))
+        yield items, np.where(np.isin(items, removed), _FAR, distances.astype(np.int32))
+        return
+    rows = np.flatnonzero(segment.live()) if rows is None else rows
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start:start + ROWS_AT_ONCE]
+        items, distances = top_k(queries, segment.rows(part), min(k, len(part)))
+        yield part[items], distances.astype(np.int32)
+
+
+def _texts(segments: Sequence[Segment], items: np.ndarray) -> np.ndarray:
+    """The ids of `items`, numbered through all segments."""
+    starts = np.cumsum([0, *(segment.count for segment in segments)])
+    of = np.searchsorted(starts, items, "right") - 1
+    found = np.empty(items.shape, object)
+    for number in np.unique(of):
+        here = of == number
+        found[here] = segments[number].ids.texts(items[here] - starts[number])
+    return found
+
+
+def _refuse_known(segments: Sequence[Segment], ids: Ids, source: str, here: str) -> None:
+    """Raises UserError where one of `ids` occurs twice, or is an item of `segments`."""
+    if isinstance(ids, Consecutive):
+        _refuse_met(segments, ids, source, here)
+        return
+    keys = ids.keys()
+    order = keys.argsort(kind="stable")
+    keys = keys[order]
+    texts = _Lazy(ids, order)
+    for at in np.flatnonzero(keys[1:] == keys[:-1]).tolist():
+        if texts[at] == texts[at + 1]:
+            raise UserError(f"{source}: the id '{texts[at]}' occurs twice. Give every item an id of its own "
+                            "(search.py encode --ids).")
+    for segment in segments:
+        which, _ = segment.find(keys, texts)
+        if len(which):
+            _refuse(texts[which[0]], source, here)
+
+
+def _refuse_met(segments: Sequence[Segment], ids: Consecutive, source: str, here: str) -> None:
+    last = ids.first + ids.count - 1
+    for segment in segments:
+        low, high = max(segment.lowest, ids.first), min(segment.highest, last)
+        if low > high:
+            continue
+        keys = np.arange(low, high + 1, dtype=np.uint64)
+        which, _ = segment.find(keys, np.empty(0, object))  # these keys are ids by themselves
+        if len(which):
+            _refuse(str(keys[which[0]]), source, here)
+
+
+def _refuse(item: str, source: str, here: str) -> None:
+    raise UserError(f"{source}: '{item}' is in {here} already. Name the items apart (search.py encode --ids), or "
+                    "remove the old ones first.")
+
+
+class _Lazy:
+    """The texts of ids in another order, made when asked for."""
+
+    def __init__(self, ids: Ids, order: np.ndarray) -> None:
+        self._ids, self._order = ids, order
+
+    def __getitem__(self, at: int) -> str:
+        return self._ids.texts(self._order[at:at + 1])[0]
+
