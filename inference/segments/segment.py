@@ -82,8 +82,8 @@ class Segment:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         which, items = self._candidates(asked)
         if len(items) and items.max() >= self.count:
-            raise UserError(f"{self.folder}/{self.files['order'][0]}: damaged, it names items that are not there. Bring "
-                            "the file back, or make the index anew.")
+            raise UserError(f"{self.folder}/{self.files['order'][0]}: damaged, it names items that are not there. "
+                            "Bring the file back, or make the index anew.")
         which = which + part.start
         same = keys[which] < np.uint64(NUMBERS_BELOW)
         for at in np.flatnonzero(~same):
