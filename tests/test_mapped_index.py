@@ -105,7 +105,8 @@ def test_it_finds_what_an_index_in_memory_finds(tmp_path_factory, steps, most, f
 
 
 @pytest.mark.parametrize(("given", "form"), [(["4", "5", "6"], Consecutive), (["6", "4"], Numbers), (["4", "x"], Texts),
-                                             (["04"], Texts), ([str(2**63)], Texts), (["0"], Consecutive)])
+                                             (["04"], Texts), (["3", ""], Texts), (["12", "7", "07"], Texts),
+                                             (["9" * 25], Texts), ([str(2**63)], Texts), (["0"], Consecutive)])
 def test_ids_take_the_least_room(given, form):
     ids = ids_of(given)
     assert type(ids) is form
@@ -117,8 +118,7 @@ def test_ids_take_the_least_room(given, form):
 
 
 def test_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
-    for place in ("inference.segments.ids.key_of", "inference.segments.index.key_of"):
-        monkeypatch.setattr(place, lambda item: 2**63 + len(item))
+    monkeypatch.setattr("inference.segments.ids.key_of", lambda item: 2**63 + len(item))
     path = made(tmp_path / "i", codes_of(["ab", "cd", "x"]), codes_of(["ef"]))
     with MappedIndex.writing(path, print) as index:
         assert "'cd' is in" in message_of(lambda: index.add([codes_of(["gh", "cd"])]))

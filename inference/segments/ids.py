@@ -72,7 +72,7 @@ class Texts:
         return len(self.ends)
 
     def keys(self) -> np.ndarray:
-        return np.fromiter(map(key_of, self.texts(np.arange(len(self)))), np.uint64, len(self))
+        return keys_of(self.texts(np.arange(len(self))))
 
     def texts(self, items: np.ndarray) -> list[str]:
         ends, starts = self.ends[items].tolist(), (self.ends[np.maximum(items, 1) - 1] * (items > 0)).tolist()
@@ -99,9 +99,16 @@ def key_of(item: str) -> int:
     return int.from_bytes(digest, "little") | NUMBERS_BELOW
 
 
-def keys_of(ids: Iterable[str]) -> np.ndarray:
+def keys_of(ids: Sequence[str]) -> np.ndarray:
     """The keys of `ids`, uint64."""
-    return np.fromiter(map(key_of, ids), np.uint64)
+    together = "".join(ids)
+    if all(ids) and together.isascii() and together.isdecimal():  # numbers, as most are, are read at once
+        texts = np.array(ids)
+        if texts.itemsize // 4 < len(str(NUMBERS_BELOW)):
+            values = texts.astype(np.uint64)
+            if (values.astype(texts.dtype) == texts).all():  # none has leading zeros
+                return values
+    return np.fromiter(map(key_of, ids), np.uint64, len(ids))
 
 
 def ids_of(given: Sequence[str]) -> Ids:

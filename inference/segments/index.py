@@ -11,7 +11,7 @@ import numpy as np
 from inference.code_set import CodeSet, check_comparable, refuse_unknown
 from inference.nearest_codes import words
 from inference.ranking import top_k
-from inference.segments.ids import Consecutive, Ids, concatenate, ids_of, key_of
+from inference.segments.ids import Consecutive, Ids, concatenate, ids_of, keys_of
 from inference.segments.manifest import Manifest, is_mapped_index, read_manifest
 from inference.segments.segment import MOST_ITEMS, Segment, write_segment
 from utils.errors import UserError
@@ -199,7 +199,7 @@ class MappedIndex:
     @staticmethod
     def _find(segments: Sequence[Segment], given: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Of each segment: which of the ids `given` it has, and their items there, ascending."""
-        keys = np.fromiter(map(key_of, given), np.uint64, len(given))
+        keys = keys_of(given)
         order = keys.argsort(kind="stable")
         keys, texts, found = keys[order], np.array(given, object)[order], []
         for segment in segments:
