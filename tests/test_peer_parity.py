@@ -25,7 +25,10 @@ from tests.peers.autossvh import (  # noqa: F401
     test_autossvh_learns,
     test_autossvh_three_steps,
 )
+from tests.peers.bth import *  # noqa: F403
 from tests.peers.conmh import conmh, test_conmh_encodes, test_conmh_learns, test_conmh_three_steps  # noqa: F401
+from tests.peers.dkph import *  # noqa: F403
+from tests.peers.mcmsh import *  # noqa: F403
 from tests.peers.wsch import (  # noqa: F401
     test_wsch_encodes,
     test_wsch_learns,
@@ -36,11 +39,14 @@ from tests.peers.wsch import (  # noqa: F401
 
 GOLDEN = Path(os.environ.get("PEER_GOLDEN_DIR", Path(__file__).parent / "golden_peers"))
 KNOWN = {
-    "shc",
-    "deephash",
-    "mambahash",
     "autossvh",
+    "bth",
     "conmh",
+    "deephash",
+    "dkph",
+    "mambahash",
+    "mcmsh",
+    "shc",
     "wsch",
 }
 FOUND = {path.parent.name for path in GOLDEN.glob("*/golden.npz")}
