@@ -90,9 +90,8 @@ class Method(VisionTransformerHashing):
         return self.views(items, masks, ratio, seen)
 
     def activations(self, items: Tensor, frames: Tensor | None = None) -> Tensor:
-        if frames is None or not (self.training and self.config.input_dropout):
-            return super().activations(items, frames)
-        items = F.dropout(items.repeat(len(frames) // len(items), 1, 1), self.config.input_dropout)
+        if frames is not None and self.training and self.config.input_dropout:
+            items = F.dropout(items.repeat(len(frames) // len(items), 1, 1), self.config.input_dropout)
         return super().activations(items, frames)
 
     def reconstruct(self, codes: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:

@@ -78,11 +78,9 @@ class Method(MaskedHashing):
         first."""
         draws = EpochDraws(self.config.seed, epoch, len(train),
                            Draws(num_frames=self.config.max_frames, mask_ratio=self.config.pretrain_mask_ratio))
-        codes = []
-        for index, items in train.batches():
-            masks = draws.masks(index.cpu())
-            assert masks is not None  # they have a ratio
-            codes.append(self.view_codes(items, masks.to(items.device)))
+        masks = draws.masks(torch.arange(len(train)))
+        assert masks is not None  # they have a ratio
+        codes = [self.view_codes(items, masks[index.cpu()].to(items.device)) for index, items in train.batches()]
         return torch.cat(codes, dim=1).flatten(0, 1)
 
     def view_codes(self, items: Tensor, masks: Tensor) -> Tensor:
