@@ -6,6 +6,7 @@ from Loss.code_following import code_following_loss
 from Loss.contrastive import debiased_contrastive_loss
 from Loss.distillation import distillation_loss
 from Loss.greedy_hash import cubic_loss, straight_through_sign
+from Loss.neighbors import pair_similarity_loss, squared_errors
 from Loss.orthogonal_targets import cosine_margin_loss
 from Loss.pairs import pair_likelihood_loss, sign_loss
 from Loss.reconstruction import cosine_reconstruction_loss, reconstruction_loss
@@ -13,5 +14,5 @@ from Loss.structure import structure_loss
 
 __all__ = ["center_alignment_loss", "center_bits_loss", "code_following_loss", "cosine_margin_loss",
            "cosine_reconstruction_loss", "cubic_loss", "debiased_contrastive_loss", "distillation_loss",
-           "pair_likelihood_loss", "quantisation_loss", "reconstruction_loss", "sign_loss", "straight_through_sign",
-           "structure_loss"]
+           "pair_likelihood_loss", "pair_similarity_loss", "quantisation_loss", "reconstruction_loss", "sign_loss",
+           "squared_errors", "straight_through_sign", "structure_loss"]

@@ -6,6 +6,7 @@ anchor where A_s = Z_s diag(colsum Z_s)^-1 Z_s^T > 1e-5. The graph is A_3 + 2 (A
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ def rbf_weights(distances: np.ndarray) -> np.ndarray:
 class NearestAnchors(Artefact):
     """`ids` (N, S) int64 and `distances` (N, S) float32 of the nearest of M anchors to each training video.
 
-    They stand for N x N similarities in O(N). S is 5, or M where the anchors are fewer.
+    They stand for N x N similarities in O(N). The videos are compared by their latents, the first of `needs`. S is 5, or M where the anchors are fewer.
     """
 
     name = "nearest_anchors"
@@ -116,7 +117,7 @@ class NearestAnchors(Artefact):
         Key("structure_path", "path", None, "anchors of the similarity graph and the nearest of them to each video",
             file="structure.h5", free=True),
     )
-    needs = (LATENTS,)
+    needs: ClassVar[tuple[Artefact, ...]] = (LATENTS,)
     shaped_by = ("nanchors", "preprocess_seed")
 
     def arrays(self, config, split) -> dict[str, Array]:
@@ -124,7 +125,7 @@ class NearestAnchors(Artefact):
         return {"ids": Array(shape, ids_below(config.nanchors)), "distances": Array(shape, not_negative)}
 
     def make(self, making: Making) -> Made:
-        config, latents = making.config, making.value(LATENTS)
+        config, latents = making.config, making.value(self.needs[0])
         anchors = cluster(latents, config.nanchors, config.preprocess_seed, restarts=1, max_iterations=ITERATIONS,
                           key="nanchors")
         ids, distances = nearest_anchors(latents, anchors, max(LEVELS))

@@ -22,6 +22,8 @@ def test_the_whole_grid_is_there():
     grid = {(path.parent.name, path.stem) for path in CONFIGS}
     for model in ("S5VH", "LSTM", "RetNet", "RWKV", "Transformer"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "digits")} <= grid
+    for model in ("BTH",):
+        assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "yfcc", "digits", "watch")} <= grid
     assert {("VHMT", name) for name in ("act", "fcv", "yfcc", "digits")} <= grid
 
 
@@ -38,6 +40,8 @@ def test_one_step_at_batch_two(path):
                  "frame_components": FrameAxes(*(torch.rand(shape) + 0.1 for shape in (
                      (config.item_shape[1],), (config.item_shape[1], 64), (64,)))),
                  "teacher_codes": torch.where(torch.rand(2, config.nbits) < 0.5, -1, 1).to(torch.int8),
+                 # Without them, costs are counted: the batch's own next videos are the partners.
+                 "latent_anchors": None, "mean_anchors": None,
                  "nearest_anchors": {"ids": torch.arange(10).view(2, 5), "distances": torch.rand(2, 5).sort().values}}
     needed = method_class(config).artefacts(config)
     model = build_model(config, 2, **{one.name: artefacts[one.name] for one in needed}).train()

@@ -27,8 +27,8 @@ def with_published(text: str, model: str, dataset: str) -> str:
 def published_part(model: str, dataset: str) -> str:
     """What a header says of a config's published mAP@k: of the first source of published.csv that has any."""
     published = _published_as().get(model)
-    known = [result for result in published_results()
-             if (result.method, result.backbone) == published and result.dataset == dataset]
+    known = [result for result in published_results() if result.dataset == dataset and (
+        (result.method, result.backbone) == published if published else result.method == model)]
     results = [result for result in known if result.source == known[0].source]
     if not results:
         return "# Not run here. tables/published.csv has nothing of it.\n"

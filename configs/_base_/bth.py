@@ -1,0 +1,4 @@
+# BTH, as all its datasets share it: the settings of its program, which is for FCVID alone.
+_base_ = 'neighbor_pairs.py'
+
+method = 'bth'

@@ -1,0 +1,175 @@
+"""A transformer over the frames of a video, a code for each frame, and frames that are masked for it.
+
+The network is that of BTH's program (Li et al., CVPR 2021), whose names of parameters are kept.
+
+Letters: B videos, T frames, F features, D width, K bits.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.contract import HashingMethod, Step
+from model.nets.autoencoder import binarize_down, video_codes
+from model.nets.blocks import NORM_EPS, sinusoid_table
+from utils.config.keys import AT_LEAST_1, BELOW_1, UNIT, Key
+
+HIDDEN_SIZE = Key("hidden_size", "int", 256, "D, width of the network", AT_LEAST_1, shapes_codes=True)
+MASK_SHARE = Key("mask_share", "float", 0.15, "share of frames that are masked: 8 in 10 of them by zeros, 1 by another "
+                 "frame of the video, 1 not at all", UNIT)
+DROPOUT = 0.1
+Drop = Callable[[Tensor], Tensor]
+
+
+def keep_all(x: Tensor) -> Tensor:
+    """What stands for dropout where nothing is dropped."""
+    return x
+
+
+class RowDropout:
+    """Dropout of x (B, ...), drawn for all rows of a batch, of which each process keeps its own.
+
+    So the draws are those of one process, whatever the number of processes, and a run that goes on in the middle of
+    an epoch has those that it would have had.
+    """
+
+    def __init__(self, rate: float, batch, seed: int, step: Step):
+        self._rate, self._share = rate, batch.share
+        self._num_rows, device = len(batch.share.gather(batch.index)), batch.items.device
+        number = hash((seed, step.epoch, int(step.index))) & (1 << 62) - 1
+        self._generator = torch.Generator(device).manual_seed(number)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self._rate:
+            return x
+        draws = torch.rand(self._num_rows, *x.shape[1:], generator=self._generator, device=x.device)
+        return x.masked_fill(self._share.take(draws) < self._rate, 0) / (1 - self._rate)
+
+
+class SpreadNorm(nn.Module):
+    """a (x - mean) / (s + 1e-6) + b over the last axis, s with n - 1: other than LayerNorm by both."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.a_2, self.b_2 = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a_2 * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + NORM_EPS) + self.b_2
+
+
+class Attention(nn.Module):
+    """One head of attention among all frames."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.linear_layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3))
+        self.output_linear = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, drop: Drop) -> Tensor:
+        queries, keys, values = (layer(x) for layer in self.linear_layers)
+        scores = queries @ keys.transpose(1, 2) / math.sqrt(x.shape[2])
+        return self.output_linear(drop(scores.softmax(dim=2)) @ values)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim: int):
+        super().__init__()
+        self.w_1, self.w_2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor, drop: Drop) -> Tensor:
+        return self.w_2(drop(F.gelu(self.w_1(x), approximate="tanh")))
+
+
+class Sublayer(nn.Module):
+    """x + drop(inner(norm(x)))."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.norm = SpreadNorm(dim)
+
+    def forward(self, x: Tensor, inner: nn.Module, drop: Drop) -> Tensor:
+        return x + drop(inner(self.norm(x), drop))
+
+
+class Block(nn.Module):
+    """Attention, then the position-wise half, both pre-norm; no norm at the end."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.attention, self.feed_forward = Attention(dim), FeedForward(dim)
+        self.input_sublayer, self.output_sublayer = Sublayer(dim), Sublayer(dim)
+
+    def forward(self, x: Tensor, drop: Drop) -> Tensor:
+        x = self.input_sublayer(x, self.attention, drop)
+        return drop(self.output_sublayer(x, self.feed_forward, drop))
+
+
+class FrameTransformer(nn.Module):
+    """Frames (B, T, F) -> their representations (B, T, D): embedding, sinusoids, one block."""
+
+    positions: Tensor
+
+    def __init__(self, frame_size: int, dim: int, max_frames: int):
+        super().__init__()
+        self.embedding = nn.ModuleDict({"frame_map": nn.Linear(frame_size, dim)})
+        self.transformer_blocks = nn.ModuleList([Block(dim)])
+        self.register_buffer("positions", sinusoid_table(max_frames, dim), persistent=False)
+
+    def forward(self, x: Tensor, drop: Drop = keep_all) -> Tensor:
+        num_frames, positions = x.shape[1], self.positions
+        if num_frames > len(positions):
+            positions = sinusoid_table(num_frames, positions.shape[1]).to(positions)
+        x = drop(self.embedding["frame_map"](x) + positions[:num_frames])
+        return self.transformer_blocks[0](x, drop)
+
+
+class Coded(NamedTuple):
+    """What a `FrameCoder` makes of videos."""
+
+    hidden: Tensor  # (B, T, D)
+    frame_codes: Tensor  # (B, T, K), +-1
+    frames: Tensor  # (B, T, F), reconstructed
+
+
+class FrameCoder(HashingMethod):
+    """A method over `FrameTransformer` with a code for each frame, from which the frame is reconstructed.
+
+    A subclass calls `add_coder` once.
+    """
+
+    ignored_state = ("bert.embedding.position.", "bert.embedding.token.", "bert.embedding.segment.")
+    config: Any
+
+    def add_coder(self, config) -> None:
+        self.bert = FrameTransformer(config.feature_size, config.hidden_size, config.max_frames)
+        self.binary = nn.Linear(config.hidden_size, config.nbits)
+        self.restore = nn.Linear(config.nbits, config.feature_size)
+
+    def coded(self, items: Tensor, drop: Drop = keep_all) -> Coded:
+        hidden = self.bert(items, drop)
+        frame_codes = binarize_down(self.binary(hidden).float())
+        return Coded(hidden, frame_codes, self.restore(frame_codes))
+
+    def encode(self, items: Tensor) -> Tensor:
+        """Real codes (B, K) of whole videos (B, T, F), as `video_codes`."""
+        return video_codes(self.binary(self.bert(items)).float(), self.config.tied_bits)
+
+
+def masked(items: Tensor, draws: Tensor, share: float) -> Tensor:
+    """`items` (B, T, F) with some frames masked as BERT masks words, by `draws` (B, T) in [0, 1).
+
+    Of the `share` of the frames that are drawn, 8 in 10 become zeros, 1 a frame of the same video, 1 stays. A copy: the
+    program's masks stay in the data set until the epoch ends.
+    """
+    num_frames = items.shape[1]
+    place = (draws / (0.1 * share) - 8).clamp(0, 1) * num_frames if share else draws
+    other = items[torch.arange(len(items), device=items.device)[:, None], place.long().clamp(max=num_frames - 1)]
+    swapped = ((draws >= 0.8 * share) & (draws < 0.9 * share))[:, :, None]
+    return torch.where(swapped, other, items).masked_fill((draws < 0.8 * share)[:, :, None], 0)
+
+
+DRAWN_KEYS = (HIDDEN_SIZE, MASK_SHARE, Key("dropout", "float", DROPOUT, "dropout within the transformer", BELOW_1))
