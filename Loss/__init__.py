@@ -9,10 +9,11 @@ from Loss.greedy_hash import cubic_loss, straight_through_sign
 from Loss.neighbors import pair_similarity_loss, squared_errors
 from Loss.orthogonal_targets import cosine_margin_loss
 from Loss.pairs import pair_likelihood_loss, sign_loss
+from Loss.quadruplets import quadruplet_loss
 from Loss.reconstruction import cosine_reconstruction_loss, reconstruction_loss
 from Loss.structure import structure_loss
 
 __all__ = ["center_alignment_loss", "center_bits_loss", "code_following_loss", "cosine_margin_loss",
            "cosine_reconstruction_loss", "cubic_loss", "debiased_contrastive_loss", "distillation_loss",
-           "pair_likelihood_loss", "pair_similarity_loss", "quantisation_loss", "reconstruction_loss", "sign_loss",
-           "squared_errors", "straight_through_sign", "structure_loss"]
+           "pair_likelihood_loss", "pair_similarity_loss", "quadruplet_loss", "quantisation_loss",
+           "reconstruction_loss", "sign_loss", "squared_errors", "straight_through_sign", "structure_loss"]

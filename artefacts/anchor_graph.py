@@ -107,7 +107,7 @@ def rbf_weights(distances: np.ndarray) -> np.ndarray:
 class NearestAnchors(Artefact):
     """`ids` (N, S) int64 and `distances` (N, S) float32 of the nearest of M anchors to each training video.
 
-    They stand for N x N similarities in O(N). The videos are compared by their latents, the first of `needs`. S is 5, or M where the anchors are fewer.
+    They stand for N x N similarities in O(N). S is 5, or M where anchors are fewer. Of latents, the first of `needs`.
     """
 
     name = "nearest_anchors"

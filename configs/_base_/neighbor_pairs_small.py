@@ -2,6 +2,7 @@
 nbits = 16
 hidden_size = 128
 latent_epochs = 10
+latent_lr = 2e-3
 nanchors = 100
 
 batch_size = 64

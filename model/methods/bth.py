@@ -37,6 +37,6 @@ class Method(PairedHashing, FrameCoder):
         both = [self.coded(seen, drop) for seen in pair.seen]
         with torch.autocast(batch.items.device.type, enabled=False):
             first, second = (one.frame_codes.mean(dim=1) for one in both)
-            return {"reconstruction": squared_errors([one.frames.float() for one in both], pair.targets) / 2,
+            return {"reconstruction": squared_errors([one.frames.float() for one in both], self.targets(pair)) / 2,
                     "pair": pair_similarity_loss(first, second, pair.similar),
                     "anchor": squared_errors([one.hidden.float().mean(dim=1) for one in both], pair.anchors)}

@@ -86,7 +86,7 @@ class Pair(NamedTuple):
     """A batch beside the other videos of its pairs: two tensors each, and which pairs are similar."""
 
     seen: tuple[Tensor, Tensor]  # (B, T, F), what the network is given
-    targets: tuple[Tensor, Tensor]  # (B, T, F), what it is to reconstruct
+    clean: tuple[Tensor, Tensor]  # (B, T, F), without masks
     anchors: tuple[Tensor, Tensor]  # (B, D), nearest to the videos
     similar: Tensor  # (B,), 1 or -1
 
@@ -147,12 +147,15 @@ class PairedHashing(HashingMethod):
             rows, kinds = self.graph.rows(other.numpy()), torch.where(similar, SIMILAR, DISSIMILAR)
             other = torch.from_numpy(self.graph.pick(rows, kinds.tolist(), uniforms[:, PICK].tolist()))
         clean = batch.items, self.training_videos(other.numpy(), batch)
-        draws = uniforms[:, MASKS:].chunk(2, dim=1)
+        draws = uniforms[:, MASKS:MASKS + 2 * batch.items.shape[1]].chunk(2, dim=1)
         first, second = (masked(items, one, self.config.mask_share) for items, one in zip(clean, draws, strict=True))
-        seen = first, second
         index = batch.index.to(self.nearest.device), other.to(self.nearest.device)
         near = self.anchors[self.nearest[index[0]]], self.anchors[self.nearest[index[1]]]
-        return Pair(seen, seen if self.config.mask_target == "masked" else clean, near, 2.0 * similar - 1)
+        return Pair((first, second), clean, near, 2.0 * similar - 1)
+
+    def targets(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """What is to be reconstructed of both videos."""
+        return pair.seen if self.config.mask_target == "masked" else pair.clean
 
     def computed(self, batch) -> Any:
         """The rows of a batch that this process computes: its own here."""

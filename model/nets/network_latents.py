@@ -15,10 +15,12 @@ from artefacts.anchor_graph import NearestAnchors
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.store import finite
 from model.nets.frame_transformer import DROPOUT
-from utils.config.keys import AT_LEAST_1, Key
+from utils.config.keys import AT_LEAST_1, POSITIVE, Key
 
 NETWORK = str(Path(__file__).with_name("_latent_network.py"))
 VIDEOS_AT_ONCE = 256
+OPTIMISER = {"optimizer_name": "Adam", "schedule": "StepLR", "weight_decay": 0.0}
+LEAST_LR = 1e-4
 
 
 class NetworkLatents(Artefact):
@@ -32,18 +34,20 @@ class NetworkLatents(Artefact):
     KEYS = (
         Key("latent_epochs", "int", 56, "epochs of the network that makes latents", AT_LEAST_1),
         Key("latent_bits", "int", 64, "length of its codes", AT_LEAST_1),
+        Key("latent_lr", "float", 3e-4, "its first learning rate, times .9 every 20 epochs", POSITIVE),
         Key("network_latent_path", "path", None, "latents from a network", file="network_latents.h5", free=True),
     )
-    shaped_by = ("latent_epochs", "latent_bits", "hidden_size", "mask_share", "batch_size", "optimizer_name",
-                 "schedule", "lr", "min_lr", "weight_decay", "preprocess_seed")
+    shaped_by = ("latent_epochs", "latent_bits", "latent_lr", "hidden_size", "mask_share", "batch_size",
+                 "preprocess_seed")
 
     def arrays(self, config, split) -> dict[str, Array]:
         return {"feats": Array((len(split), config.hidden_size), finite)}
 
     def make(self, making: Making) -> Made:
         config = making.config
-        network = making.fit(NETWORK, {"nbits": config.latent_bits, "num_epochs": config.latent_epochs,
-                                       "seed": config.preprocess_seed, "dropout": DROPOUT})
+        network = making.fit(NETWORK, OPTIMISER | {
+            "nbits": config.latent_bits, "num_epochs": config.latent_epochs, "lr": config.latent_lr,
+            "min_lr": min(LEAST_LR, config.latent_lr), "seed": config.preprocess_seed, "dropout": DROPOUT})
         with torch.no_grad():
             latents = [network.bert(torch.from_numpy(block).to(making.device)).mean(1).cpu().numpy()
                        for _, block in making.split.blocks(VIDEOS_AT_ONCE)]

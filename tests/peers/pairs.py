@@ -25,9 +25,14 @@ def near(found, wanted, share=1e-5):
 
 
 class Golden:
-    """A method with the authors' weights, the arrays of its fixture, and what takes the place of what it draws."""
+    """A method with the authors' weights, the arrays of its fixture, and what takes the place of what it draws.
 
-    def __init__(self, name):
+    Args:
+        masks: the fixture's masks are in its inputs.
+    """
+
+    def __init__(self, name, masks=True):
+        self.masks = masks
         if not (GOLDEN / name / "golden.npz").exists():
             pytest.skip("no such folder")
         self.data = dict(np.load(GOLDEN / name / "golden.npz"))
@@ -49,14 +54,15 @@ class Golden:
             return self.tensor(prefix + name)[row]
         clean = tuple(self.tensor("x_all")[index] for index in drawn("index")[:2])
         seen = tuple(videos * keep[:, :, None] for videos, keep in zip(clean, drawn("keep"), strict=True))
-        return Pair(seen, clean, tuple(self.tensor("anchors")[drawn("anchor")]), drawn("is_similar"))
+        anchors = tuple(self.tensor("anchors")[drawn("anchor")])
+        return Pair(seen if self.masks else clean, clean, anchors, drawn("is_similar"))
 
     def losses(self, prefix="", row=...):
         """The losses of that batch."""
         pair, index = self.pair(prefix, row), self.tensor(f"{prefix}index")[row]
         self.model.pair = lambda batch: pair
         self.model.others = lambda batch: list(self.tensor("x_all")[index[2:]])
-        return self.model.step_losses(Batch(index[0], pair.targets[0]), self.step)
+        return self.model.step_losses(Batch(index[0], pair.clean[0]), self.step)
 
     def check_losses(self, names):
         """All losses, by our names and theirs, and the norms of all gradients of their sum."""
@@ -73,7 +79,11 @@ class Golden:
             assert own[name].grad.norm().item() == pytest.approx(wanted, rel=1e-4, abs=1e-6 * largest), name
 
     def check_trace(self):
-        """Three steps of Adam; parameters whose gradient is rounding noise are left out."""
+        """Three steps of Adam; parameters whose gradient is rounding noise are left out.
+
+        So may single entries be: a batch norm takes out what the bias before it adds where no row differs. Adam makes
+        up to 1e-3 of a step of 1e-11; in float64 the program's own numbers are missed as far. Hence the absolute part.
+        """
         model, norms, moved = self.model, self.named("grad_norm"), self.named("trace_change_norm")
         start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         optimizer = build_optimizer("Adam", model.parameters(), RATE, 0.0)
@@ -87,7 +97,8 @@ class Golden:
         assert len(checked) > len(start) / 2
         for name in checked:
             change = (dict(model.named_parameters())[name].detach() - start[name]).norm().item()
-            assert change == pytest.approx(moved[name], rel=1e-3), name
+            slack = RATE * start[name].numel() ** 0.5 / 150
+            assert change == pytest.approx(moved[name], rel=1e-3, abs=slack), name
 
     def check_graph(self):
         points, anchors = self.data["graph_x"], self.data["graph_anchor"]
