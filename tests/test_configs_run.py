@@ -22,7 +22,7 @@ def test_the_whole_grid_is_there():
     grid = {(path.parent.name, path.stem) for path in CONFIGS}
     for model in ("S5VH", "LSTM", "RetNet", "RWKV", "Transformer"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "digits")} <= grid
-    for model in ("BTH", "MCMSH"):
+    for model in ("BTH", "DKPH", "MCMSH"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "yfcc", "digits", "watch")} <= grid
     assert {("VHMT", name) for name in ("act", "fcv", "yfcc", "digits")} <= grid
 

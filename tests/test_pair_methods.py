@@ -20,9 +20,10 @@ from training.distributed import Share
 from training.run import Run
 from training.steps import training_step
 
-RECONSTRUCTING = ("bth",)
+RECONSTRUCTING = ("bth", "dkph")
 METHODS = (*RECONSTRUCTING, "mcmsh")
-RATES = {"bth": ("lr=4e-3", "num_epochs=7"), "mcmsh": ("lr=2e-2", "num_epochs=7", "dropout=0.1")}
+RATES = {"bth": ("lr=4e-3", "num_epochs=7"), "dkph": ("lr=4e-3", "num_epochs=7"),
+         "mcmsh": ("lr=2e-2", "num_epochs=7", "dropout=0.1")}
 SETTINGS = {"feature_size": 8, "max_frames": 6, "nbits": 8, "hidden_size": 32, "item_shape": [6, 8], "seed": 0,
             "tied_bits": "sign", "nanchors": 4}
 

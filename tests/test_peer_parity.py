@@ -19,12 +19,14 @@ from model.methods.shc import centers
 from model.methods.shc.similarity import class_similarity
 from optim.optimizers import build_optimizer
 from tests.peers.bth import *  # noqa: F403
+from tests.peers.dkph import *  # noqa: F403
 from tests.peers.mcmsh import *  # noqa: F403
 
 GOLDEN = Path(os.environ.get("PEER_GOLDEN_DIR", Path(__file__).parent / "golden_peers"))
 KNOWN = {
     "bth",
     "deephash",
+    "dkph",
     "mambahash",
     "mcmsh",
     "shc",
