@@ -6,10 +6,9 @@ from Loss.code_following import code_following_loss
 from Loss.contrastive import debiased_contrastive_loss
 from Loss.distillation import distillation_loss
 from Loss.greedy_hash import cubic_loss, straight_through_sign
-from Loss.neighbors import pair_similarity_loss, squared_errors
+from Loss.neighbors import pair_similarity_loss, quadruplet_loss, squared_errors
 from Loss.orthogonal_targets import cosine_margin_loss
 from Loss.pairs import pair_likelihood_loss, sign_loss
-from Loss.quadruplets import quadruplet_loss
 from Loss.reconstruction import cosine_reconstruction_loss, reconstruction_loss
 from Loss.structure import structure_loss
 

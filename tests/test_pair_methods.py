@@ -149,7 +149,7 @@ def test_preprocess_trains_the_network_of_latents_once(project):
         assert file["ids"].shape == file["distances"].shape == (40, 5)
         gaps = np.linalg.norm(latents[:, None] - file["feats"][:], axis=2)
         np.testing.assert_array_equal(file["ids"][:, 0], gaps.argmin(axis=1))
-    assert "training _latent_network" in project.made.output
+    assert "training network_latents" in project.made.output
     again = succeed("preprocess.py", *project.options, "nbits=16").output
     assert "training" not in again
     assert again.count("up to date, reused") >= 2

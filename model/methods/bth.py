@@ -36,7 +36,7 @@ class Method(PairedHashing, FrameCoder):
         pair = self.pair(batch)
         both = [self.coded(seen, drop) for seen in pair.seen]
         with torch.autocast(batch.items.device.type, enabled=False):
-            first, second = (one.frame_codes.mean(dim=1) for one in both)
+            first, second = (one.codes.mean(dim=1) for one in both)
             return {"reconstruction": squared_errors([one.frames.float() for one in both], self.targets(pair)) / 2,
                     "pair": pair_similarity_loss(first, second, pair.similar),
                     "anchor": squared_errors([one.hidden.float().mean(dim=1) for one in both], pair.anchors)}

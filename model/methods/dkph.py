@@ -6,7 +6,6 @@ Letters: B videos, T frames, F features, D width, K bits.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,19 +13,11 @@ from torch import Tensor, nn
 
 from Loss import pair_similarity_loss, squared_errors
 from model.nets.autoencoder import binarize_down
-from model.nets.frame_transformer import Drop, FrameTransformer, keep_all
+from model.nets.frame_transformer import NOT_HERE, Coded, Drop, FrameTransformer, keep_all
 from model.nets.neighbor_pairs import PAIR_KEYS, PairedHashing
 from utils.config.keys import NON_NEGATIVE, Key
 
 MARGIN = 0.5  # of the triplets
-
-
-class Coded(NamedTuple):
-    """What the network makes of videos."""
-
-    hidden: Tensor  # (B, T, D)
-    codes: Tensor  # (B, K), +-1
-    frames: Tensor  # (B, T, F), reconstructed
 
 
 class Method(PairedHashing):
@@ -43,7 +34,7 @@ class Method(PairedHashing):
             "other's, where a pair is dissimilar", NON_NEGATIVE),
         Key("pair_weight", "float", 0.11, "weight of codes that agree with the graph", NON_NEGATIVE),
     )
-    ignored_state = ("bert.embedding.position.", "bert.embedding.token.", "bert.embedding.segment.")
+    ignored_state = NOT_HERE
 
     def __init__(self, config, num_videos: int = 0, latent_anchors: Mapping[str, Tensor] | None = None):
         super().__init__(config, num_videos, latent_anchors)
@@ -64,10 +55,10 @@ class Method(PairedHashing):
         pair = self.pair(batch)
         both = [self.coded(seen, drop) for seen in pair.seen]
         with torch.autocast(batch.items.device.type, enabled=False):
-            latents = [one.hidden.float().mean(dim=1) for one in both]
+            latents, (first, second) = [one.hidden.float().mean(dim=1) for one in both], (one.codes for one in both)
             # Of a similar pair both anchors count as 0: the term is then the margin, without gradient.
             own, other = ((1 - pair.similar)[:, None] / 2 * anchor for anchor in pair.anchors)
             triplet = F.triplet_margin_loss(latents[0], own, other, margin=MARGIN)
             return {"reconstruction": squared_errors([one.frames.float() for one in both], self.targets(pair)) / 2,
                     "anchor": squared_errors(latents, pair.anchors) + self.config.triplet_weight * triplet,
-                    "pair": pair_similarity_loss(*(one.codes for one in both), pair.similar)}
+                    "pair": pair_similarity_loss(first, second, pair.similar)}

@@ -22,19 +22,16 @@ HIDDEN_SIZE = Key("hidden_size", "int", 256, "D, width of the network", AT_LEAST
 MASK_SHARE = Key("mask_share", "float", 0.15, "share of frames that are masked: 8 in 10 of them by zeros, 1 by another "
                  "frame of the video, 1 not at all", UNIT)
 DROPOUT = 0.1
+DRAWN_KEYS = (HIDDEN_SIZE, MASK_SHARE, Key("dropout", "float", DROPOUT, "dropout within the transformer", BELOW_1))
+NOT_HERE = "bert.embedding.position.", "bert.embedding.token.", "bert.embedding.segment."  # of released checkpoints
 Drop = Callable[[Tensor], Tensor]
-
-
-def keep_all(x: Tensor) -> Tensor:
-    """What stands for dropout where nothing is dropped."""
-    return x
+keep_all = nn.Identity()  # stands for dropout where nothing is dropped
 
 
 class RowDropout:
     """Dropout of x (B, ...), drawn for all rows of a batch, of which each process keeps its own.
 
-    So the draws are those of one process, whatever the number of processes, and a run that goes on in the middle of
-    an epoch has those that it would have had.
+    So they are the same in any number of processes, and in a run that goes on in the middle of an epoch.
     """
 
     def __init__(self, rate: float, batch, seed: int, step: Step):
@@ -44,8 +41,6 @@ class RowDropout:
         self._generator = torch.Generator(device).manual_seed(number)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self._rate:
-            return x
         draws = torch.rand(self._num_rows, *x.shape[1:], generator=self._generator, device=x.device)
         return x.masked_fill(self._share.take(draws) < self._rate, 0) / (1 - self._rate)
 
@@ -61,51 +56,23 @@ class SpreadNorm(nn.Module):
         return self.a_2 * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + NORM_EPS) + self.b_2
 
 
-class Attention(nn.Module):
-    """One head of attention among all frames."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.linear_layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3))
-        self.output_linear = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, drop: Drop) -> Tensor:
-        queries, keys, values = (layer(x) for layer in self.linear_layers)
-        scores = queries @ keys.transpose(1, 2) / math.sqrt(x.shape[2])
-        return self.output_linear(drop(scores.softmax(dim=2)) @ values)
-
-
-class FeedForward(nn.Module):
-    def __init__(self, dim: int):
-        super().__init__()
-        self.w_1, self.w_2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor, drop: Drop) -> Tensor:
-        return self.w_2(drop(F.gelu(self.w_1(x), approximate="tanh")))
-
-
-class Sublayer(nn.Module):
-    """x + drop(inner(norm(x)))."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.norm = SpreadNorm(dim)
-
-    def forward(self, x: Tensor, inner: nn.Module, drop: Drop) -> Tensor:
-        return x + drop(inner(self.norm(x), drop))
-
-
 class Block(nn.Module):
-    """Attention, then the position-wise half, both pre-norm; no norm at the end."""
+    """Attention of one head, then the position-wise half, both pre-norm; no norm at the end."""
 
     def __init__(self, dim: int):
         super().__init__()
-        self.attention, self.feed_forward = Attention(dim), FeedForward(dim)
-        self.input_sublayer, self.output_sublayer = Sublayer(dim), Sublayer(dim)
+        self.attention = nn.ModuleDict({"linear_layers": nn.ModuleList(nn.Linear(dim, dim) for _ in range(3)),
+                                        "output_linear": nn.Linear(dim, dim)})
+        self.feed_forward = nn.ModuleDict({"w_1": nn.Linear(dim, 4 * dim), "w_2": nn.Linear(4 * dim, dim)})
+        self.input_sublayer, self.output_sublayer = (nn.ModuleDict({"norm": SpreadNorm(dim)}) for _ in range(2))
 
     def forward(self, x: Tensor, drop: Drop) -> Tensor:
-        x = self.input_sublayer(x, self.attention, drop)
-        return drop(self.output_sublayer(x, self.feed_forward, drop))
+        normed, linear = self.input_sublayer["norm"](x), self.attention["linear_layers"].children()
+        queries, keys, values = (layer(normed) for layer in linear)
+        weights = drop((queries @ keys.transpose(1, 2) / math.sqrt(x.shape[2])).softmax(dim=2))
+        x = x + drop(self.attention["output_linear"](weights @ values))
+        inner = drop(F.gelu(self.feed_forward["w_1"](self.output_sublayer["norm"](x)), approximate="tanh"))
+        return drop(x + drop(self.feed_forward["w_2"](inner)))
 
 
 class FrameTransformer(nn.Module):
@@ -128,10 +95,10 @@ class FrameTransformer(nn.Module):
 
 
 class Coded(NamedTuple):
-    """What a `FrameCoder` makes of videos."""
+    """What an autoencoder makes of videos."""
 
     hidden: Tensor  # (B, T, D)
-    frame_codes: Tensor  # (B, T, K), +-1
+    codes: Tensor  # (B, T, K) of frames, or (B, K), +-1
     frames: Tensor  # (B, T, F), reconstructed
 
 
@@ -141,7 +108,7 @@ class FrameCoder(HashingMethod):
     A subclass calls `add_coder` once.
     """
 
-    ignored_state = ("bert.embedding.position.", "bert.embedding.token.", "bert.embedding.segment.")
+    ignored_state = NOT_HERE
     config: Any
 
     def add_coder(self, config) -> None:
@@ -151,8 +118,8 @@ class FrameCoder(HashingMethod):
 
     def coded(self, items: Tensor, drop: Drop = keep_all) -> Coded:
         hidden = self.bert(items, drop)
-        frame_codes = binarize_down(self.binary(hidden).float())
-        return Coded(hidden, frame_codes, self.restore(frame_codes))
+        codes = binarize_down(self.binary(hidden).float())
+        return Coded(hidden, codes, self.restore(codes))
 
     def encode(self, items: Tensor) -> Tensor:
         """Real codes (B, K) of whole videos (B, T, F), as `video_codes`."""
@@ -170,6 +137,3 @@ def masked(items: Tensor, draws: Tensor, share: float) -> Tensor:
     other = items[torch.arange(len(items), device=items.device)[:, None], place.long().clamp(max=num_frames - 1)]
     swapped = ((draws >= 0.8 * share) & (draws < 0.9 * share))[:, :, None]
     return torch.where(swapped, other, items).masked_fill((draws < 0.8 * share)[:, :, None], 0)
-
-
-DRAWN_KEYS = (HIDDEN_SIZE, MASK_SHARE, Key("dropout", "float", DROPOUT, "dropout within the transformer", BELOW_1))

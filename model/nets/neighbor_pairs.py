@@ -62,7 +62,7 @@ class PairGraph:
     def pick(self, rows: Any, kinds: Sequence[int] | np.ndarray, draws: Sequence[float] | np.ndarray) -> np.ndarray:
         """(B,) int64, for each of `rows` a video whose entry is its kind, any of them alike by `draws` (B,) in [0, 1].
 
-        Where there is none, one whose entry is 0, or any.
+        Where there is none, one whose entry is 0, and where all have another, any.
         """
         picked = np.empty(len(draws), np.int64)
         for place, (kind, draw) in enumerate(zip(kinds, draws, strict=True)):
@@ -71,8 +71,7 @@ class PairGraph:
             choices = ids[entries == kind]
             if not len(choices):
                 choices = np.delete(np.arange(self._num_videos), ids[entries != 0])
-            if not len(choices):
-                choices = np.arange(self._num_videos)
+            choices = choices if len(choices) else ids
             picked[place] = choices[min(int(draw * len(choices)), len(choices) - 1)]
         return picked
 
@@ -109,8 +108,7 @@ class PairedHashing(HashingMethod):
     def __init__(self, config, num_videos: int = 0, latent_anchors: Mapping[str, Tensor] | None = None):
         super().__init__()
         self.config, self.graph = config, None
-        nearest = torch.zeros(num_videos, dtype=torch.int64)
-        anchors = torch.zeros(min(num_videos, 1), config.hidden_size)
+        nearest, anchors = torch.zeros(num_videos, dtype=torch.int64), torch.zeros(1, config.hidden_size)
         if latent_anchors is not None:
             nearest, anchors = latent_anchors["ids"][:, 0].contiguous(), latent_anchors["feats"]
             self.graph = PairGraph(latent_anchors["ids"].numpy(), latent_anchors["distances"].numpy(), len(anchors))
@@ -129,29 +127,29 @@ class PairedHashing(HashingMethod):
     def draws(self) -> Draws:
         return Draws(num_views=1, num_uniforms=MASKS + 2 * self.config.max_frames)
 
-    def training_videos(self, index: np.ndarray, batch) -> Tensor:
-        """(B, T, F) float32 on the batch's device: the training videos `index` (B,)."""
-        if self.graph is None:
-            return batch.items.roll(-1, 0)
-        return self._source.batch(torch.from_numpy(index)).to(batch.items.device).float()
-
     @cached_property
     def _source(self) -> FileSource:
         return FileSource(open_train(self.config))
 
+    def training_videos(self, index: np.ndarray, device: torch.device) -> Tensor:
+        """(B, T, F) float32 on the device: the training videos `index` (B,)."""
+        return self._source.batch(torch.from_numpy(index)).to(device).float()
+
     def pair(self, batch) -> Pair:
         """The batch and the other videos of its pairs, some frames of both masked."""
-        uniforms = batch.uniforms[:, 0]
-        similar, other = uniforms[:, COIN] < 0.5, batch.index.cpu()
-        if self.graph is not None:
-            rows, kinds = self.graph.rows(other.numpy()), torch.where(similar, SIMILAR, DISSIMILAR)
-            other = torch.from_numpy(self.graph.pick(rows, kinds.tolist(), uniforms[:, PICK].tolist()))
-        clean = batch.items, self.training_videos(other.numpy(), batch)
-        draws = uniforms[:, MASKS:MASKS + 2 * batch.items.shape[1]].chunk(2, dim=1)
+        uniforms, device = batch.uniforms[:, 0], batch.items.device
+        similar, index = uniforms[:, COIN] < 0.5, batch.index.cpu().numpy()
+        if self.graph is None:
+            other, videos = index, batch.items.roll(-1, 0)
+        else:
+            kinds = torch.where(similar, SIMILAR, DISSIMILAR).tolist()
+            other = self.graph.pick(self.graph.rows(index), kinds, uniforms[:, PICK].tolist())
+            videos = self.training_videos(other, device)
+        draws = uniforms[:, MASKS:MASKS + 2 * videos.shape[1]].chunk(2, dim=1)
+        clean = batch.items, videos
         first, second = (masked(items, one, self.config.mask_share) for items, one in zip(clean, draws, strict=True))
-        index = batch.index.to(self.nearest.device), other.to(self.nearest.device)
-        near = self.anchors[self.nearest[index[0]]], self.anchors[self.nearest[index[1]]]
-        return Pair((first, second), clean, near, 2.0 * similar - 1)
+        own, others = (self.anchors[self.nearest[torch.from_numpy(places).to(device)]] for places in (index, other))
+        return Pair((first, second), clean, (own, others), 2.0 * similar - 1)
 
     def targets(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """What is to be reconstructed of both videos."""

@@ -2,25 +2,47 @@
 
 BTH trains its own network on reconstruction alone first (Li et al., CVPR 2021); DKPH and MCMSH start from its files.
 
-Letters: N training videos, D width, M anchors.
+Letters: N training videos, D width, M anchors, P dimensions of the space that they are in.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from artefacts.anchor_graph import NearestAnchors
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.store import finite
-from model.nets.frame_transformer import DROPOUT
+from dataset.views import Draws
+from model.nets.frame_transformer import DRAWN_KEYS, DROPOUT, FrameCoder, RowDropout, masked
 from utils.config.keys import AT_LEAST_1, POSITIVE, Key
 
-NETWORK = str(Path(__file__).with_name("_latent_network.py"))
 VIDEOS_AT_ONCE = 256
-OPTIMISER = {"optimizer_name": "Adam", "schedule": "StepLR", "weight_decay": 0.0}
 LEAST_LR = 1e-4
+NUM_ANCHORS = next(key for key in NearestAnchors.KEYS if key.name == "nanchors")
+
+
+class Method(FrameCoder):
+    """The network: it learns to reconstruct frames, some of them masked, and nothing else."""
+
+    KEYS = DRAWN_KEYS
+
+    def __init__(self, config, num_videos: int = 0):
+        super().__init__()
+        self.config = config
+        self.add_coder(config)
+
+    def draws(self) -> Draws:
+        return Draws(num_views=1, num_uniforms=self.config.max_frames)
+
+    def losses(self, batch, step) -> dict[str, Tensor]:
+        config = self.config
+        seen = masked(batch.items, batch.uniforms[:, 0], config.mask_share)
+        coded = self.coded(seen, RowDropout(config.dropout, batch, config.seed, step))
+        return {"total": batch.share.mean(F.mse_loss(coded.frames.float(), batch.items))}
 
 
 class NetworkLatents(Artefact):
@@ -45,17 +67,24 @@ class NetworkLatents(Artefact):
 
     def make(self, making: Making) -> Made:
         config = making.config
-        network = making.fit(NETWORK, OPTIMISER | {
-            "nbits": config.latent_bits, "num_epochs": config.latent_epochs, "lr": config.latent_lr,
-            "min_lr": min(LEAST_LR, config.latent_lr), "seed": config.preprocess_seed, "dropout": DROPOUT})
+        network = making.fit(__file__, {
+            "nbits": config.latent_bits, "num_epochs": config.latent_epochs, "seed": config.preprocess_seed,
+            "optimizer_name": "Adam", "schedule": "StepLR", "lr": config.latent_lr, "weight_decay": 0.0,
+            "min_lr": min(LEAST_LR, config.latent_lr), "dropout": DROPOUT})
         with torch.no_grad():
             latents = [network.bert(torch.from_numpy(block).to(making.device)).mean(1).cpu().numpy()
                        for _, block in making.split.blocks(VIDEOS_AT_ONCE)]
         return Made({"feats": np.concatenate(latents)})
 
 
-class AnchorVectors(NearestAnchors):
-    """As `NearestAnchors`; and the anchors themselves, `feats` (M, P) float32. A subclass names its file."""
+class LatentAnchors(NearestAnchors):
+    """As `NearestAnchors`, of a network's latents; and the anchors themselves, `feats` (M, P) float32."""
+
+    name = "latent_anchors"
+    path_key = "latent_anchor_path"
+    KEYS = (NUM_ANCHORS, Key("latent_anchor_path", "path", None, "anchors of a network's latents and the nearest of "
+                             "them to each video", file="latent_anchors.h5", free=True))
+    needs: ClassVar[tuple[Artefact, ...]] = (NetworkLatents(),)
 
     def arrays(self, config, split) -> dict[str, Array]:
         return super().arrays(config, split) | {"feats": Array((config.nanchors, None), finite)}
@@ -64,26 +93,14 @@ class AnchorVectors(NearestAnchors):
         return super().read(arrays) | {"feats": arrays["feats"].astype(np.float32)}
 
 
-NUM_ANCHORS = next(key for key in NearestAnchors.KEYS if key.name == "nanchors")
-
-
-class LatentAnchors(AnchorVectors):
-    """Of a network's latents: P = D."""
-
-    name = "latent_anchors"
-    path_key = "latent_anchor_path"
-    KEYS = (NUM_ANCHORS, Key("latent_anchor_path", "path", None, "anchors of a network's latents and the nearest of "
-                             "them to each video", file="latent_anchors.h5", free=True))
-    needs = (NetworkLatents(),)
-
-
-class MeanAnchors(AnchorVectors):
-    """Of frame means on their principal components."""
+class MeanAnchors(LatentAnchors):
+    """The same of frame means on their principal components."""
 
     name = "mean_anchors"
     path_key = "mean_anchor_path"
     KEYS = (NUM_ANCHORS, Key("mean_anchor_path", "path", None, "anchors of frame means and the nearest of them to each "
                              "video", file="mean_anchors.h5", free=True))
+    needs = NearestAnchors.needs
 
 
 LATENT_ANCHORS, MEAN_ANCHORS = LatentAnchors(), MeanAnchors()

@@ -21,7 +21,7 @@ def test_bth_encodes(bth):
     h = model.binary(coded.hidden)
     near(h, data["eval_pre_sign"])
     bth.check_codes(h, data["eval_code"])
-    assert (coded.frame_codes.numpy() == data["eval_code"])[abs(data["eval_pre_sign"]) >= 1e-5].all()
+    assert (coded.codes.numpy() == data["eval_code"])[abs(data["eval_pre_sign"]) >= 1e-5].all()
     assert (model.encode(x).sign().numpy() == data["eval_code_sign"]).all()
 
 
@@ -31,7 +31,7 @@ def test_bth_trains_on_what_is_masked(bth):
         coded = bth.model.train().coded(seen)
         near(coded.hidden, bth.data[f"train_hid{member}"])
         near(coded.frames, bth.data[f"train_frame{member}"])
-        near(coded.frame_codes.mean(dim=1), bth.data[f"train_bb{member}"])
+        near(coded.codes.mean(dim=1), bth.data[f"train_bb{member}"])
 
 
 def test_bth_losses_and_gradients(bth):

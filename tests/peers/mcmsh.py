@@ -1,14 +1,23 @@
 """MCMSH."""
 
+import json
+
 import pytest
 import torch
 
+from model.methods import mcmsh as method
 from model.nets.frame_transformer import keep_all
-from tests.peers.pairs import Golden, near
+from tests.peers.pairs import GOLDEN, Golden, near
+
+
+def reductions():
+    made = json.loads((GOLDEN / "mcmsh/config.json").read_text()) if (GOLDEN / "mcmsh").exists() else {}
+    return made.get("r_min", 4), made.get("r_max", 16)
 
 
 @pytest.fixture
-def mcmsh():
+def mcmsh(monkeypatch):
+    monkeypatch.setattr(method, "REDUCTIONS", reductions())
     golden = Golden("mcmsh", masks=False)
     golden.model.before_step(None, golden.step)
     return golden

@@ -1,8 +1,9 @@
 """MCMSH: self-supervised video hashing by multi-granularity contextualised MLP-Mixer (Hao et al., ACM MM 2022).
 
-Where the paper and its program differ, and what is a switch, is in docs/field.md.
+Where the paper and its program differ, and what is a switch, is in docs/field.md. Parameters have the program's names.
 
-Letters: B videos, N training videos, T frames, D width, K bits, M anchors.
+Letters: B videos, N training videos, T frames, F features, D width, K bits, M anchors; n places and c channels of what
+a gate sees.
 """
 
 from collections.abc import Mapping
@@ -18,21 +19,89 @@ from dataset.batches import AllRows
 from dataset.views import Draws
 from Loss import pair_similarity_loss, quadruplet_loss, squared_errors
 from model.contract import Step
-from model.methods.mcmsh.network import MIDDLE, REDUCTIONS, Network
-from model.nets.frame_transformer import HIDDEN_SIZE, MASK_SHARE, Drop
+from model.nets.frame_transformer import HIDDEN_SIZE, MASK_SHARE, Drop, keep_all
 from model.nets.neighbor_pairs import DISSIMILAR, SIMILAR, PairedHashing
 from model.nets.network_latents import LATENT_ANCHORS, MEAN_ANCHORS
 from utils.config.keys import BELOW_1, NON_NEGATIVE, Key, choice
 
+REDUCTIONS = 4, 16  # of the gates whose channels are frames, and of the others
+MIDDLE = 3  # places of the middle range
 MARGINS = 1 / 4, 1 / 64  # of the quadruplets, over K
 
 
-class Method(PairedHashing):
-    """Codes in time means of tanh, which sharpens from epoch to epoch; nothing is reconstructed.
+class Gate(nn.Module):
+    """x (B, n, c) -> (B, n, c): a map over the places, a gate in (0, 1), a map over the places.
 
-    Arguments as of `PairedHashing`, and `mean_anchors`, `ids` (N, S) and `feats` (M, P): a video's latent is drawn to
-    the nearest of them.
+    Args:
+        reach: how many places share a gate, from their mean: 1 or 3, each seeing its neighbors; 0: all.
+        num_places, num_channels: n and c. reduction: c over the gate's inner channels. groups: of its convolutions.
     """
+
+    def __init__(self, reach: int, num_places: int, num_channels: int, reduction: int, groups: int):
+        super().__init__()
+        self.reach, inner = reach, num_channels // reduction
+
+        def layer(before: int, after: int) -> nn.Module:
+            linear = nn.Linear(before, after, bias=False)
+            return nn.Conv1d(before, after, 3, padding=1, groups=groups, bias=False) if reach else linear
+        self.fc1, self.fc2 = (nn.Conv1d(num_places, num_places, 1) for _ in range(2))
+        self.conv, self.deconv = layer(num_channels, inner), layer(inner, num_channels)
+        self.bn1, self.bn2 = nn.BatchNorm1d(inner), nn.BatchNorm1d(num_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        if not self.reach:
+            return self.fc2(x * self.shares(x.mean(dim=1))[:, None])
+        pooled = F.adaptive_avg_pool1d(x.transpose(1, 2), x.shape[1] // self.reach)
+        return self.fc2(x * F.adaptive_avg_pool1d(self.shares(pooled), x.shape[1]).transpose(1, 2))
+
+    def shares(self, x: Tensor) -> Tensor:
+        """The gates (B, c) or (B, c, n) of x of the same shape."""
+        return self.bn2(self.deconv(self.bn1(self.conv(x)).relu())).sigmoid()
+
+
+class Gated(nn.Module):
+    """The sum of three gates: over the long, the middle and the short range."""
+
+    def add_gates(self, *sizes: int) -> None:
+        self.lrd, self.mrd, self.srd = (Gate(reach, *sizes) for reach in (0, MIDDLE, 1))
+
+    def gated(self, x: Tensor) -> Tensor:
+        return self.lrd(x) + self.mrd(x) + self.srd(x)
+
+
+class Mixing(Gated):
+    """x + the gates of an MLP over the last axis of x (B, n, c)."""
+
+    def __init__(self, num_places: int, num_channels: int, reduction: int, groups: int):
+        super().__init__()
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(num_channels, 2 * num_channels),
+                                  "fc2": nn.Linear(2 * num_channels, num_channels)})
+        self.add_gates(num_places, num_channels, reduction, groups)
+
+    def forward(self, x: Tensor, drop: Drop) -> Tensor:
+        return x + self.gated(drop(self.mlp["fc2"](drop(F.gelu(self.mlp["fc1"](x))))))
+
+
+class Network(Gated):
+    """Frames (B, T, F) -> representations (B, T, D)."""
+
+    def __init__(self, frame_size: int, dim: int, num_frames: int):
+        super().__init__()
+        of_frames, of_channels = REDUCTIONS
+        channels = num_frames, dim, of_channels, dim // of_channels
+        self.preproj = nn.Linear(frame_size, dim)
+        self.token_mixer, self.channel_mixer = Mixing(dim, num_frames, of_frames, 1), Mixing(*channels)
+        self.add_gates(*channels)
+
+    def forward(self, x: Tensor, drop: Drop = keep_all) -> Tensor:
+        x = self.token_mixer(self.preproj(x).relu().transpose(1, 2), drop).transpose(1, 2)
+        return self.gated(self.channel_mixer(x, drop))
+
+
+class Method(PairedHashing):
+    """Codes are time means of tanh, which sharpens from epoch to epoch; nothing is reconstructed. Arguments as of
+    `PairedHashing`, and `mean_anchors`, `ids` (N, S) and `feats` (M, P): a latent is drawn to the nearest of them."""
 
     title = "MCMSH"
     KEYS = (
@@ -62,24 +131,18 @@ class Method(PairedHashing):
 
     @classmethod
     def check(cls, config) -> str | None:
-        if complaint := super().check(config):
-            return complaint
-        least, (_, reduction) = max(MIDDLE, REDUCTIONS[0]), REDUCTIONS
-        if config.max_frames < least:
-            return f"max_frames = {config.max_frames}, but the gates need {least} frames at least."
-        inner = config.hidden_size // reduction
-        if not inner or config.hidden_size % inner:
-            return (f"hidden_size = {config.hidden_size} cannot be divided into its {inner} groups of channels; set it "
-                    f"to a multiple of {reduction}.")
-        return None
+        least, reduction = REDUCTIONS
+        if config.max_frames < least or config.hidden_size % reduction:
+            return (f"max_frames = {config.max_frames}, hidden_size = {config.hidden_size}; the gates need videos of "
+                    f"{least} frames or more, and a multiple of {reduction} as hidden_size.")
+        return super().check(config)
 
     @classmethod
     def artefacts(cls, config) -> tuple[Artefact, ...]:
         return (LATENT_ANCHORS, MEAN_ANCHORS)
 
     def draws(self) -> Draws:
-        """Those of a pair, and as the last of each video the draws of a similar and two dissimilar ones, and of what
-        takes the second one's place."""
+        """Those of a pair, then a video's draws of a similar, two dissimilar ones and what takes the second's place."""
         return Draws(num_views=1, num_uniforms=super().draws().num_uniforms + 4)
 
     def codes(self, latents: Tensor, scale: Tensor | float) -> Tensor:
@@ -118,15 +181,15 @@ class Method(PairedHashing):
             return [batch.items.roll(-1, 0)] * 3
         rows = self.graph.rows(batch.index.cpu().numpy())
         draws = batch.uniforms[:, 0, -4:].cpu().numpy()
-        kinds = np.array([SIMILAR, DISSIMILAR, DISSIMILAR, DISSIMILAR])
-        similar, other, another, again = (self.graph.pick(rows, kind.repeat(len(draws)), column)
+        kinds = SIMILAR, DISSIMILAR, DISSIMILAR, DISSIMILAR
+        similar, other, another, again = (self.graph.pick(rows, [kind] * len(draws), column)
                                           for kind, column in zip(kinds, draws.T, strict=True))
         another = np.where(self.graph.entries(other, another) == SIMILAR, again, another)
-        return [self.training_videos(index, batch) for index in (similar, other, another)]
+        return [self.training_videos(index, batch.items.device) for index in (similar, other, another)]
 
 
 class _Sign(torch.autograd.Function):
-    """+-1 of h, whose gradient is that of the sign within [-1, 1]."""
+    """+-1, whose gradient is cut to [-1, 1]."""
 
     @staticmethod
     def forward(ctx, h: Tensor) -> Tensor:
