@@ -187,15 +187,16 @@ def test_two_processes_learn_what_one_does(project, tmp_path):
 
 
 def test_released_weights_are_evaluated(project, tmp_path):
-    """A bare state dict, with what a program stores besides, and without what it does not: the scale of tanh."""
+    """With what a program stores besides, and without what it does not: the scale of tanh."""
     state = read_checkpoint(project.runs / "Pairs_8bit/last.pth")["model_state_dict"]
     table = torch.zeros(1, 512, 32)
     more = {"bert.embedding.position.pe": table, "bert.embedding.token.weight": table[0]}
     without = [] if "scale" not in state else ["tanh_scale=one"]
-    torch.save({name: value for name, value in state.items() if name != "scale"} | (more if not without else {}),
-               tmp_path / "released.pth")
-    bare, ours = (succeed("eval.py", *project.options[:4], "--checkpoint", path, *project.options[4:], *settings).output
-                  for path, settings in ((tmp_path / "released.pth", []),
-                                         (project.runs / "Pairs_8bit/last.pth", without)))
-    assert [line for line in bare.splitlines() if "expected" in line] == [
+    released = {name: value for name, value in state.items() if name != "scale"} | ({} if without else more)
+    torch.save({"model_state_dict": released}, tmp_path / "released.pth")
+    before, after = project.options[:4], project.options[4:]
+    theirs, ours = (succeed("eval.py", *before, "--checkpoint", path, *after, *settings).output
+                    for path, settings in ((tmp_path / "released.pth", []),
+                                           (project.runs / "Pairs_8bit/last.pth", without)))
+    assert [line for line in theirs.splitlines() if "expected" in line] == [
         line for line in ours.splitlines() if "expected" in line] != []

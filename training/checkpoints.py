@@ -77,8 +77,6 @@ def read_checkpoint(path: str | os.PathLike, train: str = "") -> dict:
                         "is not loaded, since that could take all memory. Save its state_dict with torch.save.")
     if damaged:
         raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
-    if isinstance(content, dict) and content and all(_is_weight(*entry) for entry in content.items()):
-        content = {"model_state_dict": content}  # as some releases save it: the state dict alone
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
     odd = [name for name, value in content["model_state_dict"].items() if not _is_weight(name, value)]
