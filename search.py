@@ -25,12 +25,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from inference import index_kinds
 from inference.code_file import check_format, read_codes, read_ids, write_codes
-from inference.code_set import CodeSet, check_comparable, check_model
+from inference.code_set import CodeSet, check_comparable, check_model, row_ids
 from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
@@ -217,20 +218,36 @@ class Encoder:
         from vh.hasher import Hasher
 
         config = given_config(arguments)
-        self.features = open_features(arguments.features, item_shape=config.item_shape, role="named",
+        self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
                                       key=config.feat_key)
         self.ids = self._read_ids(arguments.ids)
         self.batch_size = arguments.batch
         path = Path(arguments.checkpoint or chosen_checkpoint(config))
         checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
         self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
+        self.source = ", ".join(self.features.paths)
+        if share := vars(arguments).get("shard"):
+            self._take(*share)
+
+    def _take(self, number: int, count: int) -> None:
+        """Leaves of the videos the share `number` of `count`."""
+        from inference.encode import Part, items_at_once, shard
+
+        config, num_videos = self.hasher.config, len(self.features)
+        at_once = min(self.batch_size or config.test_batch_size, items_at_once(config.item_shape, self.hasher.device))
+        try:
+            start, stop = shard(num_videos, at_once, number, count)
+        except ValueError as error:
+            raise UserError(f"--shard {number}/{count}: {error}. Name fewer shares, or a smaller --batch.") from error
+        self.ids = (row_ids(num_videos).tolist() if self.ids is None else self.ids)[start:stop]
+        self.features = Part(self.features, start, stop)
 
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""
         started = time.perf_counter()
-        with tqdm(total=len(self.features), desc="encoding", unit="videos", leave=False, disable=None) as bar:
+        with tqdm(total=self.features.shape[0], desc="encoding", unit="videos", leave=False, disable=None) as bar:
             codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
-                                                source=", ".join(self.features.paths), progress=bar.update)
+                                                source=self.source, progress=bar.update)
         seconds = time.perf_counter() - started
         print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
               f"{self.hasher.device}", file=report_to)

@@ -86,9 +86,7 @@ def cluster(latents: np.ndarray, num_clusters: int, seed: int, *, restarts: int 
         UserError: the videos are too few or too alike for `num_clusters` distinct centroids; the message names
             `key`, which asked for so many.
     """
-    if len(latents) < num_clusters:
-        raise _too_few(len(latents), num_clusters, key)
-    anchors = _k_means(latents, num_clusters, n_init=restarts, max_iter=max_iterations, random_state=seed)
+    anchors = k_means(latents, num_clusters, key, n_init=restarts, max_iter=max_iterations, random_state=seed)
     num_distinct = _count_distinct(anchors, scale=float(np.abs(latents).max(initial=0.0)))
     num_distinct = min(num_distinct, len(np.unique(nearest_anchors(latents, anchors, 1)[0])))
     if num_distinct < num_clusters:
@@ -118,11 +116,19 @@ def seeded_clusters(latents: np.ndarray, classes: np.ndarray, num_clusters: int,
         return np.vstack([means, np.tile(latents.mean(axis=0), (num_free, 1))]).astype(np.float32)
     if num_free:
         means = np.vstack([means, cluster(free, num_free, seed)])
-    return _k_means(latents, num_clusters, init=means, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+    return k_means(latents, num_clusters, init=means, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
 
 
-def _k_means(latents: np.ndarray, num_clusters: int, **options) -> np.ndarray:
-    """The centroids (C,P) float32 that scikit-learn's KMeans finds, the same on any machine's number of cores."""
+def k_means(latents: np.ndarray, num_clusters: int, key: str = "nclusters", **options) -> np.ndarray:
+    """The centroids (C,P) float32 that scikit-learn's KMeans finds in `latents` (N,P), whose `options` these are.
+
+    The same on any machine's number of cores. Where there are fewer distinct rows than clusters, some are alike.
+
+    Raises:
+        UserError: there are fewer rows than clusters; the message names `key`, which asked for so many.
+    """
+    if len(latents) < num_clusters:
+        raise _too_few(len(latents), num_clusters, key)
     from sklearn.cluster import KMeans  # more than a second of import that training and evaluation do without
     from sklearn.exceptions import ConvergenceWarning
     # Two partial sums added to zero give the same bits in either order; more threads would not.

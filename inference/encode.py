@@ -23,6 +23,34 @@ class Features(Protocol):
         """(first row, (<= num_rows, T, F) float32, or uint8 of pictures) pairs that cover rows 0 to N in order."""
 
 
+class Part:
+    """The items `start` to `stop` of `features`."""
+
+    def __init__(self, features, start: int, stop: int) -> None:
+        self._features, self._start, self._stop = features, start, stop
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._stop - self._start, *self._features.shape[1:]
+
+    def blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        for start in range(self._start, self._stop, num_rows):
+            yield start - self._start, self._features.rows(np.arange(start, min(start + num_rows, self._stop)))
+
+
+def shard(num_items: int, at_once: int, number: int, count: int) -> tuple[int, int]:
+    """Where the share `number`, from 1 on, of `count` starts and stops: whole calls of `at_once` items, as even as that
+    allows, so that its codes are those of encoding all.
+
+    Raises:
+        ValueError: there are fewer calls than shares.
+    """
+    calls = -(-num_items // at_once)
+    if calls < count:
+        raise ValueError(f"{num_items} items are encoded {at_once} at a time, so at most {calls} shares have any")
+    return calls * (number - 1) // count * at_once, min(calls * number // count * at_once, num_items)
+
+
 def frames_at_once(device: torch.device | str) -> int:
     """The most frames that a call of `encode` sees, unless one video has more."""
     return FRAMES_ON_CPU if torch.device(device).type == "cpu" else FRAMES_ELSEWHERE

@@ -11,6 +11,9 @@ ENCODE = """Writes the packed codes of videos, with their ids, to one file.
 
     python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
     python search.py encode --checkpoint last.pth --features a.h5 b.h5 --out codes.npz
+    python search.py encode --checkpoint last.pth --features database.h5 --shard 3/8 --out codes_3.h5
+
+--shard 3/8 encodes the third of eight shares, to the same bits as all at once; `index --codes` takes the files of all.
 """
 INDEX = """Builds an index of codes, or adds codes to one.
 
@@ -79,6 +82,7 @@ def _add_encode(parser: ConfigParser) -> None:
     _add_encoder(parser)
     parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 or .npy files, seen as one")
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
+    parser.add_argument("--shard", type=_share, metavar="I/N", help="encode the I-th of N shares of the videos only")
 
 
 def _add_encoder(parser: ConfigParser) -> None:
@@ -155,6 +159,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--any-model", action="store_true", help="let codes of different models meet")
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, slash, count = text.partition("/")
+    if not slash or not 1 <= _count(number) <= _count(count):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, as 3/8, not '{text}'")
+    return int(number), int(count)
 
 
 def _count(text: str) -> int:

@@ -35,6 +35,21 @@ COMPARED = {"S5VH_type": "small", "batch_size": 19, "num_epochs": 9, "eval_every
 VHMT = {"model_name": "VHMT", "method": "vhmt", "student_depth": 1, "teacher_depths": [1, 1], "teacher_dropout": 0.0,
         "nanchors": 4, "structure_weight": 0.1, "batch_size": 19, "num_epochs": 4, "eval_every": 0,
         "run_name": "vhmt"}
+# Methods over two masked views, on the videos of tests.pipeline: 21 steps each.
+_MASKED = {"batch_size": 19, "num_epochs": 7, "eval_every": 0, "encoder_depth": 2, "encoder_heads": 3,
+           "decoder_depth": 1, "decoder_heads": 3}
+PEERS = {name: {"method": name, "model_name": name, "run_name": "peers", "tau_plus": 0.05, **settings}
+         for name, settings in {
+             "conmh": _MASKED,
+             "autossvh": _MASKED | {"prototype_clusters": [3, 5], "warm_up_epoch": 2},
+             "wsch": {name: _MASKED[name] for name in ("batch_size", "num_epochs", "eval_every")} | {
+                 "hidden_size": 64, "pretrain_epochs": 2, "pretrain_mask_ratio": 0.7, "nclusters": 4},
+         }.items()}
+# Methods over pairs of videos, which start from the same latents.
+PAIRS = {name: {"method": name, "model_name": name, "run_name": "peers", "batch_size": 19, "num_epochs": 7,
+                "eval_every": 0, "nanchors": 9, "latent_epochs": 2, "latent_bits": 8}
+         for name in ("bth", "dkph", "mcmsh")}
+PEERS |= PAIRS
 RESUMED = {"num_epochs": 6, "run_name": "resumed"}
 
 
@@ -100,7 +115,8 @@ def main() -> None:
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
                 "first": from_rank_zero(lambda: rank), "all_reduce_min": all_reduce_min(10 - rank),
-                "all_reduce_max": all_reduce_max(8 + rank), "vhmt": train(config_path, VHMT).seen}, f"{out}/{rank}.pt")
+                "all_reduce_max": all_reduce_max(8 + rank), "vhmt": train(config_path, VHMT).seen,
+                **{name: train(config_path, settings).seen for name, settings in PEERS.items()}}, f"{out}/{rank}.pt")
     train(config_path, RESUMED, until=2)
     if rank == 2:
         raise UserError("the last process has failed.")

@@ -22,7 +22,7 @@ def test_the_whole_grid_is_there():
     grid = {(path.parent.name, path.stem) for path in CONFIGS}
     for model in ("S5VH", "LSTM", "RetNet", "RWKV", "Transformer"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "digits")} <= grid
-    for model in ("BTH", "DKPH", "MCMSH"):
+    for model in ("ConMH", "AutoSSVH", "WSCH", "BTH", "DKPH", "MCMSH"):
         assert {(model, name) for name in ("act", "fcv", "ucf", "hmdb", "yfcc", "digits", "watch")} <= grid
     assert {("VHMT", name) for name in ("act", "fcv", "yfcc", "digits")} <= grid
 
@@ -53,7 +53,12 @@ def test_one_step_at_batch_two(path):
     start = {name: parameter.clone() for name, parameter in model.named_parameters()}
     losses = training_step(model, optimizer, batch, step(config.get("warm_up_epoch", 0)), amp=config.amp)
     assert all(loss.isfinite() for loss in losses.values())
-    moved = {name for name, parameter in model.named_parameters() if not torch.equal(start[name], parameter)}
-    assert moved == start.keys()
+    if len(_moved(model, start)) < len(start):  # what stands behind a token that starts at 0 has no gradient at first
+        training_step(model, optimizer, batch, step(config.get("warm_up_epoch", 0)), amp=config.amp)
+    assert _moved(model, start) == start.keys()
     with torch.inference_mode():
         assert model.eval().encode(batch.items).shape == (2, config.nbits)
+
+
+def _moved(model, start):
+    return {name for name, parameter in model.named_parameters() if not torch.equal(start[name], parameter)}

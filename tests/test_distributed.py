@@ -14,7 +14,7 @@ import torch
 from dataset import sources
 from dataset.batches import AllRows
 from tests import distributed_worker as worker
-from tests.distributed_worker import COMPARED, RESUMED, SHARES, VHMT, loss_and_gradient, train
+from tests.distributed_worker import COMPARED, PAIRS, PEERS, RESUMED, SHARES, VHMT, loss_and_gradient, train
 from tests.forked import run_side_by_side
 from tests.pipeline import ROOT, make_project, message_of, succeed
 from training import distributed
@@ -34,7 +34,7 @@ def torchrun(num_processes, *arguments):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("distributed"))
-    for changes in (COMPARED, VHMT):
+    for changes in (COMPARED, VHMT, *PAIRS.values()):
         settings = [f"{name}={value}" for name, value in changes.items()]
         succeed("preprocess.py", "--config", project.config, "--gpu", "cpu", "--set", *settings)
     return project
@@ -80,6 +80,13 @@ def test_losses_over_all_pairs_are_those_of_one_process(project, three):
     alone = train(project.config, VHMT | {"run_name": "vhmt_alone"})
     assert len(alone.seen) == 12
     torch.testing.assert_close(torch.tensor(three.seen[0]["vhmt"]), torch.tensor(alone.seen), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_each_method_learns_what_it_does_in_one_process(name, project, three):
+    alone = train(project.config, PEERS[name] | {"run_name": "peers_alone"})
+    assert len(alone.seen) == 21
+    torch.testing.assert_close(torch.tensor(three.seen[0][name]), torch.tensor(alone.seen), rtol=5e-5, atol=1e-7)
 
 
 def test_what_the_comparison_rests_on(alone):

@@ -18,18 +18,36 @@ from model.methods.mambahash.network import Network, Sizes
 from model.methods.shc import centers
 from model.methods.shc.similarity import class_similarity
 from optim.optimizers import build_optimizer
+from tests.peers.autossvh import (  # noqa: F401
+    autossvh,
+    test_autossvh_clusters,
+    test_autossvh_encodes,
+    test_autossvh_learns,
+    test_autossvh_three_steps,
+)
 from tests.peers.bth import *  # noqa: F403
+from tests.peers.conmh import conmh, test_conmh_encodes, test_conmh_learns, test_conmh_three_steps  # noqa: F401
 from tests.peers.dkph import *  # noqa: F403
 from tests.peers.mcmsh import *  # noqa: F403
+from tests.peers.wsch import (  # noqa: F401
+    test_wsch_encodes,
+    test_wsch_learns,
+    test_wsch_parts,
+    test_wsch_three_steps,
+    wsch,
+)
 
 GOLDEN = Path(os.environ.get("PEER_GOLDEN_DIR", Path(__file__).parent / "golden_peers"))
 KNOWN = {
-    "bth",
-    "deephash",
-    "dkph",
-    "mambahash",
-    "mcmsh",
     "shc",
+    "deephash",
+    "mambahash",
+    "autossvh",
+    "conmh",
+    "bth",
+    "dkph",
+    "mcmsh",
+    "wsch",
 }
 FOUND = {path.parent.name for path in GOLDEN.glob("*/golden.npz")}
 

@@ -239,3 +239,30 @@ def test_help_shows_examples(capsys):
     assert "nprobe" in succeed("search.py", "index", "--help").output
     for wrong in ((), ("find",), ("index", "--codes", "a", "--any"), ("query", "--index", Path("a"))):
         assert run("search.py", *wrong).code == 2
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_shares_are_the_whole(trained, folder, count):
+    common = "encode", *trained.config, "--features", trained.project.data / "database.h5", "--batch", 8
+    paths = [folder / f"codes_{number}.h5" for number in range(1, count + 1)]
+    for number, path in enumerate(paths, 1):
+        succeed("search.py", *common, "--ids", trained.ids, "--shard", f"{number}/{count}", "--out", path)
+    succeed("search.py", *common, "--ids", trained.ids, "--out", folder / "whole.h5")
+    whole, parts = read_codes(folder / "whole.h5"), [read_codes(path) for path in paths]
+    assert np.array_equal(np.concatenate([part.bits for part in parts]), whole.bits)
+    assert np.concatenate([part.ids for part in parts]).tolist() == whole.ids.tolist() == IDS
+    assert "at most 4 shares" in refused(*common, "--shard", "5/5", "--out", folder / "x.h5")
+
+
+def test_shares_without_ids_have_the_numbers_of_their_rows(trained, folder):
+    succeed("search.py", "encode", *trained.config, "--features", trained.project.data / "database.h5", "--batch", 8,
+            "--shard", "4/4", "--out", folder / "last.h5")
+    assert read_codes(folder / "last.h5").ids.tolist() == [str(row) for row in range(24, 30)]
+
+
+@pytest.mark.parametrize("share", ["0/3", "4/3", "3", "a/b"])
+def test_a_share_that_is_none_is_refused(trained, folder, share):
+    result = run("search.py", "encode", *trained.config, "--features", trained.project.data / "database.h5",
+                 "--shard", share, "--out", folder / "x.h5")
+    assert result.code == 2
+    assert "--shard" in result.errors

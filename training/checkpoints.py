@@ -50,7 +50,8 @@ def write_checkpoint(path: str | os.PathLike, content: dict, previous: str | os.
 
 
 def read_checkpoint(path: str | os.PathLike, train: str = "") -> dict:
-    """The content of a checkpoint of ours or of a release, on the CPU; it holds `model_state_dict`.
+    """The content of a checkpoint of ours or of a release, on the CPU; it holds `model_state_dict`, under which the
+    state dict of a release stands that is the file's whole content, or its only entry of tensors.
 
     Args:
         train: the command that makes it, for the message where it is not there.
@@ -77,6 +78,7 @@ def read_checkpoint(path: str | os.PathLike, train: str = "") -> dict:
                         "is not loaded, since that could take all memory. Save its state_dict with torch.save.")
     if damaged:
         raise UserError(f"{path}: damaged, its content does not fit its checksum. Copy or train it again.")
+    content = _with_state(content)
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise UserError(f"{path}: holds no 'model_state_dict'. Is it a checkpoint of train.py?")
     odd = [name for name, value in content["model_state_dict"].items() if not _is_weight(name, value)]
@@ -85,6 +87,13 @@ def read_checkpoint(path: str | os.PathLike, train: str = "") -> dict:
         what = f"'model_state_dict' holds {odd[0]!r}, no dense tensor" if odd else f"'epoch' is {epoch!r}"
         raise UserError(f"{path}: {what}. Is it a checkpoint of train.py?")
     return content
+
+
+def _with_state(content: Any) -> Any:
+    if not isinstance(content, dict) or "model_state_dict" in content:
+        return content
+    states = [one for one in (content, *content.values()) if _is_tensors(one) and one]
+    return {"model_state_dict": states[0]} if len(states) == 1 else content
 
 
 def check_resumable(state: Mapping[str, Any], path: Path) -> None:

@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/RWKV/fcv.py --nbits 64
 #     python train.py --config configs/RWKV/fcv.py --nbits 64
 #     python eval.py --config configs/RWKV/fcv.py --nbits 64
-# Not run here. Published mAP@k, AutoSSVH repository issue 2 (author's figure data):
+# Not run here. Published mAP@k, AutoSSVH repository issue 2 (author's figure data), which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @60   @80  @100
 #       64 0.520 0.372 0.328 0.304 0.286 0.271
 # In the release this backbone does not train.

@@ -2,7 +2,7 @@
 #     python preprocess.py --config configs/RetNet/act.py --nbits 64
 #     python train.py --config configs/RetNet/act.py --nbits 64
 #     python eval.py --config configs/RetNet/act.py --nbits 64
-# Not run here. Published mAP@k, AutoSSVH repository issue 2 (author's figure data):
+# Not run here. Published mAP@k, AutoSSVH repository issue 2 (author's figure data), which differs from other sources (tables/published.csv):
 #     bits    @5   @20   @40   @60   @80  @100
 #       16 0.149 0.080 0.050 0.037 0.029 0.024
 # In the release this backbone does not train.

@@ -96,12 +96,8 @@ class FrameHashing(HashingMethod):
 
     @classmethod
     def check(cls, config) -> str | None:
-        if complaint := videos_only(config):
+        if complaint := videos_only(config) or hides_nothing(config):
             return complaint
-        frames, ratio = config.max_frames, config.mask_ratio
-        if int(ratio * frames) < 1:  # it cannot reach `frames`: mask_ratio is below 1
-            return (f"mask_ratio = {ratio} hides none of max_frames = {frames} frames; set mask_ratio to "
-                    f"{1 / frames:.2g} or more.")
         if _whitens(config) and config.input_dims > config.frame_dims:
             return (f"input_dims = {config.input_dims}, but frame_dims = {config.frame_dims} components of the frames "
                     "are kept. Raise frame_dims, or lower input_dims.")
@@ -125,6 +121,14 @@ class FrameHashing(HashingMethod):
         """Real video codes (B, K) of whole videos (B, T, F), as `video_codes`."""
         h = self.ln(self.binary(self.encoder(self.encoder.embed(self.framed(items))))).float()
         return video_codes(h, self.config.tied_bits)
+
+
+def hides_nothing(config, key: str = "mask_ratio") -> str | None:
+    """What is wrong, and the fix, where the share `key` of a view's frames is none; it cannot be all of them."""
+    frames, ratio = config.max_frames, getattr(config, key)
+    if int(ratio * frames) < 1:
+        return f"{key} = {ratio} hides none of max_frames = {frames} frames; set {key} to {1 / frames:.2g} or more."
+    return None
 
 
 def _whitens(config) -> bool:

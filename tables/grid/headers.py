@@ -27,8 +27,8 @@ def with_published(text: str, model: str, dataset: str) -> str:
 def published_part(model: str, dataset: str) -> str:
     """What a header says of a config's published mAP@k: of the first source of published.csv that has any."""
     published = _published_as().get(model)
-    known = [result for result in published_results() if result.dataset == dataset and (
-        (result.method, result.backbone) == published if published else result.method == model)]
+    known = [result for result in published_results()
+             if (result.method, result.backbone) == published and result.dataset == dataset]
     results = [result for result in known if result.source == known[0].source]
     if not results:
         return "# Not run here. tables/published.csv has nothing of it.\n"
@@ -47,7 +47,7 @@ def _table(results: list[Result]) -> str:
 
 def _published_as() -> dict[str, tuple[str, str]]:
     """Model -> the (method, backbone) that its rows answer to, in every profile; the last row is the model as it is."""
-    return {row.model: row.published for name in ("backbones", "vhmt-tam") for profile in tables.PROFILES
+    return {row.model: row.published for name in ("methods", "backbones", "vhmt-tam") for profile in tables.PROFILES
             for row in tables.in_profile(TABLES.load(name), profile).rows if row.published}
 
 
