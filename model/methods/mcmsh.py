@@ -2,8 +2,7 @@
 
 Where the paper and its program differ, and what is a switch, is in docs/field.md. Parameters have the program's names.
 
-Letters: B videos, N training videos, T frames, F features, D width, K bits, M anchors; n places and c channels of what
-a gate sees.
+Letters: B videos, T frames, F features, D width, K bits, M anchors; n places and c channels of what a gate sees.
 """
 
 from collections.abc import Mapping
