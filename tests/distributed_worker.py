@@ -45,6 +45,11 @@ PEERS = {name: {"method": name, "model_name": name, "run_name": "peers", "tau_pl
              "wsch": {name: _MASKED[name] for name in ("batch_size", "num_epochs", "eval_every")} | {
                  "hidden_size": 64, "pretrain_epochs": 2, "pretrain_mask_ratio": 0.7, "nclusters": 4},
          }.items()}
+# Methods over pairs of videos, which start from the same latents.
+PAIRS = {name: {"method": name, "model_name": name, "run_name": "peers", "batch_size": 19, "num_epochs": 7,
+                "eval_every": 0, "nanchors": 9, "latent_epochs": 2, "latent_bits": 8}
+         for name in ("bth", "dkph", "mcmsh")}
+PEERS |= PAIRS
 RESUMED = {"num_epochs": 6, "run_name": "resumed"}
 
 

@@ -14,7 +14,7 @@ import torch
 from dataset import sources
 from dataset.batches import AllRows
 from tests import distributed_worker as worker
-from tests.distributed_worker import COMPARED, PEERS, RESUMED, SHARES, VHMT, loss_and_gradient, train
+from tests.distributed_worker import COMPARED, PAIRS, PEERS, RESUMED, SHARES, VHMT, loss_and_gradient, train
 from tests.forked import run_side_by_side
 from tests.pipeline import ROOT, make_project, message_of, succeed
 from training import distributed
@@ -34,7 +34,7 @@ def torchrun(num_processes, *arguments):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("distributed"))
-    for changes in (COMPARED, VHMT):
+    for changes in (COMPARED, VHMT, *PAIRS.values()):
         settings = [f"{name}={value}" for name, value in changes.items()]
         succeed("preprocess.py", "--config", project.config, "--gpu", "cpu", "--set", *settings)
     return project

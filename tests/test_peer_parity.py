@@ -39,14 +39,14 @@ from tests.peers.wsch import (  # noqa: F401
 
 GOLDEN = Path(os.environ.get("PEER_GOLDEN_DIR", Path(__file__).parent / "golden_peers"))
 KNOWN = {
-    "autossvh",
-    "bth",
-    "conmh",
-    "deephash",
-    "dkph",
-    "mambahash",
-    "mcmsh",
     "shc",
+    "deephash",
+    "mambahash",
+    "autossvh",
+    "conmh",
+    "bth",
+    "dkph",
+    "mcmsh",
     "wsch",
 }
 FOUND = {path.parent.name for path in GOLDEN.glob("*/golden.npz")}

@@ -3,4 +3,4 @@ _base_ = 'neighbor_pairs.py'
 
 method = 'mcmsh'
 latent_dim_pca = 256  # of the frame means whose anchors draw the latents
-latent_feat_path = f'{artefact_root}final_train_latent_feats_mcmsh.h5'  # beside those of other widths
+latent_feat_path = f'{artefact_root}final_train_latent_feats_pca{latent_dim_pca}.h5'

@@ -1,8 +1,6 @@
 """BTH: self-supervised video hashing via bidirectional transformers (Li et al., CVPR 2021).
 
 Where the paper and its program differ, and what is a switch, is in docs/field.md.
-
-Letters: B videos, K bits.
 """
 
 from collections.abc import Mapping

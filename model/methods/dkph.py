@@ -1,8 +1,6 @@
 """DKPH: dual-stream knowledge-preserving hashing for unsupervised video retrieval (Li et al., ECCV 2022).
 
-Where the paper and its program differ, and what is a switch, is in docs/field.md.
-
-Letters: B videos, T frames, F features, D width, K bits.
+Where the paper and its program differ, and what is a switch, is in docs/field.md. Letters: as in `frame_transformer`.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,7 @@
 
 Where the paper and its program differ, and what is a switch, is in docs/field.md. Parameters have the program's names.
 
-Letters: B videos, N training videos, T frames, F features, D width, K bits, M anchors; n places and c channels of what
-a gate sees.
+Letters: B videos, T frames, F features, D width, K bits, M anchors; n places and c channels of what a gate sees.
 """
 
 from collections.abc import Mapping
@@ -49,15 +48,22 @@ class Gate(nn.Module):
         self.bn1, self.bn2 = nn.BatchNorm1d(inner), nn.BatchNorm1d(num_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
+        x, num_places = over_places(self.fc1, x), x.shape[1]
         if not self.reach:
-            return self.fc2(x * self.shares(x.mean(dim=1))[:, None])
-        pooled = F.adaptive_avg_pool1d(x.transpose(1, 2), x.shape[1] // self.reach)
-        return self.fc2(x * F.adaptive_avg_pool1d(self.shares(pooled), x.shape[1]).transpose(1, 2))
+            return over_places(self.fc2, x * self.shares(x.mean(dim=1))[:, None])
+        y = x.transpose(1, 2)
+        y = self.shares(F.adaptive_avg_pool1d(y, num_places // self.reach) if self.reach > 1 else y)
+        y = F.adaptive_avg_pool1d(y, num_places) if self.reach > 1 else y
+        return over_places(self.fc2, x * y.transpose(1, 2))
 
     def shares(self, x: Tensor) -> Tensor:
         """The gates (B, c) or (B, c, n) of x of the same shape."""
         return self.bn2(self.deconv(self.bn1(self.conv(x)).relu())).sigmoid()
+
+
+def over_places(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """`conv`, whose kernel is 1, of x (B, n, c), as a product: faster on a CPU."""
+    return conv.weight[:, :, 0] @ x + conv.bias[:, None]  # type: ignore[index]
 
 
 class Gated(nn.Module):

@@ -103,10 +103,7 @@ class Coded(NamedTuple):
 
 
 class FrameCoder(HashingMethod):
-    """A method over `FrameTransformer` with a code for each frame, from which the frame is reconstructed.
-
-    A subclass calls `add_coder` once.
-    """
+    """A code for each frame of a `FrameTransformer`, from which it is reconstructed; a subclass calls `add_coder`."""
 
     ignored_state = NOT_HERE
     config: Any
@@ -127,11 +124,8 @@ class FrameCoder(HashingMethod):
 
 
 def masked(items: Tensor, draws: Tensor, share: float) -> Tensor:
-    """`items` (B, T, F) with some frames masked as BERT masks words, by `draws` (B, T) in [0, 1).
-
-    Of the `share` of the frames that are drawn, 8 in 10 become zeros, 1 a frame of the same video, 1 stays. A copy: the
-    program's masks stay in the data set until the epoch ends.
-    """
+    """`items` (B, T, F), a `share` of the frames masked as BERT masks words, by `draws` (B, T) in [0, 1): of ten, eight
+    become zeros, one a frame of the same video, one stays."""
     num_frames = items.shape[1]
     place = (draws / (0.1 * share) - 8).clamp(0, 1) * num_frames if share else draws
     other = items[torch.arange(len(items), device=items.device)[:, None], place.long().clamp(max=num_frames - 1)]

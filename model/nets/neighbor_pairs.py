@@ -34,11 +34,7 @@ PAIR_KEYS = (
 
 
 class PairGraph:
-    """The graph A_3 + 2 (A_5 - A_4) of `artefacts.anchor_graph`, row by row, in O(N) storage.
-
-    Args:
-        ids, distances: (N, S) of the nearest anchors. num_anchors: M.
-    """
+    """The graph A_3 + 2 (A_5 - A_4) of `artefacts.anchor_graph`, row by row, in O(N) storage; arguments as there."""
 
     def __init__(self, ids: np.ndarray, distances: np.ndarray, num_anchors: int):
         factors = AnchorGraph(ids, distances, num_anchors).factors().astype(np.float64)
@@ -93,13 +89,8 @@ class Pair(NamedTuple):
 class PairedHashing(HashingMethod):
     """A method whose loss is of pairs: a fair coin says whether the second video is a similar or a dissimilar one.
 
-    The second videos come from the training files, whatever is in the batch. Without `latent_anchors`, as where only
-    costs are counted, the next videos of the batch stand for them.
-
-    Args:
-        config: the resolved configuration.
-        num_videos: N; 0 where only codes are wanted.
-        latent_anchors: `ids` (N, S), `distances` (N, S), `feats` (M, D): what `LATENT_ANCHORS` holds.
+    The second videos come from the training files, whatever is in the batch. Without `latent_anchors` (`ids` (N, S),
+    `distances` (N, S), `feats` (M, D)), as where only costs are counted, the next of the batch stand for them.
     """
 
     anchors: Tensor
@@ -112,8 +103,7 @@ class PairedHashing(HashingMethod):
         if latent_anchors is not None:
             nearest, anchors = latent_anchors["ids"][:, 0].contiguous(), latent_anchors["feats"]
             self.graph = PairGraph(latent_anchors["ids"].numpy(), latent_anchors["distances"].numpy(), len(anchors))
-        # Not in the state dict: they do not change, and a resumed run reads them from their file again.
-        self.register_buffer("nearest", nearest, persistent=False)
+        self.register_buffer("nearest", nearest, persistent=False)  # a resumed run reads them from their file again
         self.register_buffer("anchors", anchors, persistent=False)
 
     @classmethod
@@ -132,7 +122,6 @@ class PairedHashing(HashingMethod):
         return FileSource(open_train(self.config))
 
     def training_videos(self, index: np.ndarray, device: torch.device) -> Tensor:
-        """(B, T, F) float32 on the device: the training videos `index` (B,)."""
         return self._source.batch(torch.from_numpy(index)).to(device).float()
 
     def pair(self, batch) -> Pair:

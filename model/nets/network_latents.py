@@ -46,10 +46,7 @@ class Method(FrameCoder):
 
 
 class NetworkLatents(Artefact):
-    """(N, D) float32: the mean over time of a network's representations of the frames.
-
-    The network has codes of `latent_bits` whatever `nbits` is, so that all code lengths share it.
-    """
+    """(N, D) float32: means over time of a network's representations; all code lengths share its `latent_bits`."""
 
     name = "network_latents"
     path_key = "network_latent_path"
