@@ -220,7 +220,7 @@ class Encoder:
         config = given_config(arguments)
         self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
                                       key=config.feat_key)
-        self.ids = self._read_ids(arguments.ids)
+        self.ids = self._read_ids(arguments.ids) if arguments.ids else self.features.ids
         self.batch_size = arguments.batch
         path = Path(arguments.checkpoint or chosen_checkpoint(config))
         checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
@@ -253,9 +253,9 @@ class Encoder:
               f"{self.hasher.device}", file=report_to)
         return codes
 
-    def _read_ids(self, path: str | None) -> list[str] | None:
-        ids = None if path is None else read_ids(path)
-        if ids is not None and len(ids) != len(self.features):
+    def _read_ids(self, path: str) -> list[str]:
+        ids = read_ids(path)
+        if len(ids) != len(self.features):
             raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
                             "order of the features.")
         return ids

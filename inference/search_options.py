@@ -90,7 +90,8 @@ def _add_encoder(parser: ConfigParser) -> None:
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="weights; default: the run's own. Its config stands where none is named")
     parser.add_argument("--ids", metavar="FILE",
-                        help="text file with the id of each video, one per line; default: row numbers")
+                        help="text file with the id of each video, one per line; default: those in the file of "
+                        "features, else row numbers")
     parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")
 
 

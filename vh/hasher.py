@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
+from dataset.extraction.recipe import check_same_extraction
 from inference.code_file import write_codes
 from inference.code_set import CodeSet, check_comparable, row_ids
 from inference.codes import binarize_up, pack, unpack
@@ -65,6 +67,7 @@ class Hasher:
     def __init__(self, config: Config, checkpoint: Mapping[str, Any], source: str, device: torch.device):
         self.config, self.source, self.device = config, source, device
         self.epoch: int | None = checkpoint.get("epoch", -1) + 1 or None
+        self.extraction = str(checkpoint.get(EXTRACTION, ""))  # how its features are made of videos, "" if unknown
         state = checkpoint["model_state_dict"]
         self.model = build_model(config)
         load_weights(self.model, state, source)
@@ -105,7 +108,12 @@ class Hasher:
     def encode_features(self, features: Features, ids: Sequence[str] | np.ndarray | None = None, *,
                         batch_size: int | None = None, source: str = "the codes",
                         progress: Callable[[int], object] | None = None) -> Codes:
-        """The same of a `dataset.features.VideoFeatures`, which need not fit into memory."""
+        """The same of a `dataset.features.VideoFeatures`, which need not fit into memory.
+
+        Raises:
+            UserError: they were extracted from videos otherwise than those that the model was trained on.
+        """
+        check_same_extraction(self.extraction, getattr(features, EXTRACTION, ""), source, self.source)
         names = row_ids(features.shape[0]) if ids is None else np.array([str(name) for name in ids], object)
         if len(names) != features.shape[0]:
             raise UserError(f"{len(names)} ids for {features.shape[0]} items. Give one for each.")
