@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.clips import STEP, frames_of, rotated, write_clip
-from tests.pipeline import ROOT, message_of, run, succeed
-
-pytest.importorskip("av")
 from dataset.extraction import backbones, decoders, histograms, recipe, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
 from dataset.features import open_features
+from tests.clips import STEP, frames_of, rotated, write_clip
+from tests.pipeline import ROOT, message_of, run, succeed
 from utils.errors import UserError
 
 WHOLE = Shape(32, crop=False)
