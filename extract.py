@@ -26,13 +26,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.extraction.recipe import Recipe
-from dataset.extraction.store import Finished, videos_in, write_features
+from dataset.extraction.store import Finished, close_with_failures, videos_in, write_features
 from utils.cli import choose_device, close_with, run_script
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import write_text
-
-FAILED, MOST_FAILED = 100, 25
 
 
 def main() -> None:
@@ -42,14 +40,9 @@ def main() -> None:
         raise UserError(f"--out {out}: features are HDF5. Name a file that ends in .h5.")
     if out.exists() and not arguments.replace:
         raise UserError(f"{out}: exists already. Overwrite it with --replace, or name another with --out.")
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise UserError("the package av, which decodes videos, is not installed. Install it with `pip install -r "
-                        "requirements-videos.txt`.") from error
+    videos = videos_in(arguments.videos)
     from dataset.extraction.pipeline import describe, open_backbone, recipe_of  # torch takes a moment
 
-    videos = videos_in(arguments.videos)
     backbone = open_backbone(arguments.model, choose_device(arguments.gpu))
     recipe = recipe_of(backbone, arguments.frames, arguments.window, arguments.stride)
     with lock_beside(out, "Wait for it, or name another --out."):
@@ -84,9 +77,7 @@ def _close(arguments: argparse.Namespace, out: Path, finished: Finished, videos:
     finished.close(remove=True)
     close_with([f"{out}, {count} items, {recipe.told}", *([f"{report}, {len(notes)} lines"] if notes else [])],
                shlex.join(["vh", "init", str(out), "--out", "mine.py"]))
-    if failed:
-        print(f"{len(failed)} of {len(videos)} videos failed", file=sys.stderr)
-        raise SystemExit(FAILED + min(MOST_FAILED, len(failed)))
+    close_with_failures(len(failed), len(videos))
 
 
 def _csv(notes: Mapping[str, tuple[str, str]]) -> str:

@@ -29,6 +29,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dataset.extraction.store import close_with_failures
 from inference import index_kinds
 from inference.code_file import check_format, read_codes, read_ids, write_codes
 from inference.code_set import CodeSet, check_comparable, check_model, row_ids
@@ -56,10 +57,13 @@ def main() -> None:
 def encode(arguments: argparse.Namespace) -> None:
     """Features to a file of codes."""
     check_format(arguments.out)
-    codes = Encoder(arguments).encode()
+    encoder = Encoder(arguments)
+    codes = encoder.encode()
     write_codes(arguments.out, codes)
     close_with([f"{arguments.out}, {len(codes)} codes of {codes.num_bits} bits"],
                shlex.join([*program("search"), "index", "--codes", arguments.out, "--out", "videos.index"]))
+    if encoder.num_failed:
+        close_with_failures(encoder.num_failed, encoder.num_failed + len(codes))
 
 
 def build_or_add(arguments: argparse.Namespace) -> None:
@@ -209,7 +213,7 @@ def export_codes(arguments: argparse.Namespace) -> None:
 
 
 class Encoder:
-    """The model and the features that a command line names, checked, with the weights loaded."""
+    """The model and the features, or videos, that a command line names, checked, with the weights loaded."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         # here, since searching among codes needs neither a model nor torch
@@ -218,14 +222,18 @@ class Encoder:
         from vh.hasher import Hasher
 
         config = given_config(arguments)
-        self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
-                                      key=config.feat_key)
-        self.ids = self._read_ids(arguments.ids) if arguments.ids else self.features.ids
+        self.videos, self.num_failed = arguments.videos, 0
+        if self.videos and (arguments.ids or vars(arguments).get("shard")):
+            raise UserError("--videos: they have their paths as ids, and no shares. Leave --ids and --shard out.")
+        if not self.videos:
+            self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
+                                               key=config.feat_key)
+            self.source = ", ".join(self.features.paths)
+            self.ids = self._read_ids(arguments.ids) if arguments.ids else self.features.ids
         self.batch_size = arguments.batch
         path = Path(arguments.checkpoint or chosen_checkpoint(config))
         checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
         self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
-        self.source = ", ".join(self.features.paths)
         if share := vars(arguments).get("shard"):
             self._take(*share)
 
@@ -245,13 +253,21 @@ class Encoder:
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""
         started = time.perf_counter()
-        with tqdm(total=self.features.shape[0], desc="encoding", unit="videos", leave=False, disable=None) as bar:
-            codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
-                                                source=self.source, progress=bar.update)
+        total = None if self.videos else self.features.shape[0]
+        with tqdm(total=total, desc="encoding", unit="videos", leave=False, disable=None) as bar:
+            if self.videos:
+                codes = self.hasher.encode_videos(self.videos, failed=self._note, progress=bar.update)
+            else:
+                codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
+                                                    source=self.source, progress=bar.update)
         seconds = time.perf_counter() - started
         print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
               f"{self.hasher.device}", file=report_to)
         return codes
+
+    def _note(self, name: str, why: str) -> None:
+        self.num_failed += 1
+        _tell(f"{name}: {why}")
 
     def _read_ids(self, path: str) -> list[str]:
         ids = read_ids(path)

@@ -19,6 +19,7 @@ from shutil import rmtree
 
 import numpy as np
 
+from dataset.extraction.store import require_decoder
 from dataset.labels import one_hot_file
 from utils.cli import run_script
 from utils.errors import UserError
@@ -136,9 +137,7 @@ def write_near_copies(folder: str | Path, source: str | Path | None = None) -> t
         UserError: the clips, or PyAV, are not there, a clip is another, or a file cannot be written.
     """
     folder, source = Path(folder), find_clips() if source is None else Path(source)
-    if importlib.util.find_spec("av") is None:
-        raise UserError("the package av, which encodes videos, is not installed. Install it with `pip install -r "
-                        "requirements-videos.txt`.")
+    require_decoder()
     for name, (digest, _, _) in CLIPS.items():
         path = source / name
         if not path.is_file() or not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):

@@ -12,6 +12,7 @@ ENCODE = """Writes the packed codes of videos, with their ids, to one file.
     python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
     python search.py encode --checkpoint last.pth --features a.h5 b.h5 --out codes.npz
     python search.py encode --checkpoint last.pth --features database.h5 --shard 3/8 --out codes_3.h5
+    python search.py encode --checkpoint last.pth --videos clips/ --out codes.h5
 
 --shard 3/8 encodes the third of eight shares, to the same bits as all at once; `index --codes` takes the files of all.
 """
@@ -38,6 +39,7 @@ QUERY = """Prints, or writes, the nearest items of every query: query, rank, id 
 
     python search.py query --index videos.index --config configs/S5VH/act.py --features query.h5
     python search.py query --index videos.index --codes query_codes.h5 --topk 100 --out results.csv
+    python search.py query --index videos.index --checkpoint last.pth --videos clip.mp4
 
 Items at one distance come in the order in which they were put into the index.
 """
@@ -80,9 +82,16 @@ def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
 
 def _add_encode(parser: ConfigParser) -> None:
     _add_encoder(parser)
-    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 or .npy files, seen as one")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 or .npy files, seen as one")
+    _add_videos(which)
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
     parser.add_argument("--shard", type=_share, metavar="I/N", help="encode the I-th of N shares of the videos only")
+
+
+def _add_videos(group) -> None:
+    group.add_argument("--videos", nargs="+", metavar="PATH",
+                       help="video files or folders; features are made as those of the checkpoint were")
 
 
 def _add_encoder(parser: ConfigParser) -> None:
@@ -133,6 +142,7 @@ def _add_query(parser: ConfigParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--features", nargs="+", metavar="FILE", help="files of queries, encoded as --config says")
     which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
+    _add_videos(which)
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
     parser.add_argument("--within", metavar="FILE", help="text file of ids, one per line: search these items only")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")

@@ -1,7 +1,9 @@
 """What extraction keeps: each finished video at once, and in the end one HDF5 file. N items, T frames, F features."""
 
+import importlib.util
 import json
 import os
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import make_folder, whole_file
 
+FAILED, MOST_FAILED = 100, 25  # exit status: FAILED and the number of videos, at most MOST_FAILED
 ENDINGS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".flv", ".ogv", ".wmv",
            ".asf", ".gif", ".3gp", ".h264", ".hevc", ".ivf", ".mxf", ".y4m"}
 
@@ -24,8 +27,9 @@ def videos_in(named: Sequence[str | os.PathLike]) -> dict[str, Path]:
     name.
 
     Raises:
-        UserError: nothing is there, no video is found, or two have one id.
+        UserError: nothing is there, no video is found, two have one id, or PyAV is not installed.
     """
+    require_decoder()
     found: dict[str, Path] = {}
     for place in map(Path, named):
         if not place.exists():
@@ -59,6 +63,20 @@ def labels_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]] | None:
         return None
     place = {name: number for number, name in enumerate(classes)}
     return np.array([place[str(folder)] for folder in folders]), classes
+
+
+def close_with_failures(failed: int, total: int) -> None:
+    """Ends the program with the exit status that says how many of `total` videos failed; goes on where none did."""
+    if failed:
+        print(f"{failed} of {total} videos failed", file=sys.stderr)
+        raise SystemExit(FAILED + min(MOST_FAILED, failed))
+
+
+def require_decoder() -> None:
+    """Raises UserError where PyAV is not installed."""
+    if importlib.util.find_spec("av") is None:
+        raise UserError("the package av, which reads videos, is not installed. Install it with `pip install -r "
+                        "requirements-videos.txt`.")
 
 
 class Finished:
