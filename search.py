@@ -9,6 +9,7 @@
     python search.py compact --index videos.index
     python search.py convert --codes codes.h5 --out codes.csv
     python search.py export --codes codes.h5 --to pgvector postgresql:///videos --table codes
+    python search.py serve  --index videos.index --videos clips/
 
 `search.py COMMAND --help` tells the options of a command.
 """
@@ -45,11 +46,12 @@ from utils.config.arguments import command_line
 from utils.errors import UserError
 
 RECALL_AT = 100
+CLIP_SECONDS = 20.0  # that decoding a clip for the page may take
 
 
 def main() -> None:
     commands = {"encode": encode, "index": build_or_add, "remove": remove, "compact": compact, "query": query,
-                "convert": convert, "export": export_codes}
+                "convert": convert, "export": export_codes, "serve": serve}
     arguments = search_parser(__doc__, commands).parse_args()
     arguments.run(arguments)
 
@@ -210,6 +212,52 @@ def export_codes(arguments: argparse.Namespace) -> None:
     more = "--to", engine, "WHERE", "--table", arguments.name, "--upsert"  # where it is may hold a password
     close_with([f"{arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits"],
                _command_line("export", "--codes", "FILE", *more))
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """A page to search in."""
+    from dataset.extraction.store import videos_in
+    try:
+        import uvicorn
+
+        from inference.server.app import make_app
+    except ImportError as error:
+        raise UserError(f"the package {error.name}, which the page needs, is not installed. Install it with `pip "
+                        "install -r requirements-videos.txt`.") from error
+    from inference.server.gallery import Gallery
+
+    if is_mapped_index(arguments.index):
+        raise UserError(f"{arguments.index}: a mapped index has no page yet. Make one without --mapped.")
+    index = load_index(arguments.index)
+    gallery = Gallery(index, videos_in(arguments.videos) if arguments.videos else {}, _clip_encoder(arguments, index))
+    local = "127.0.0.1", "localhost", "[::1]", arguments.host
+    hosts = ["*"] if arguments.host in ("0.0.0.0", "::") else list(dict.fromkeys(local))
+    print(f"http://{arguments.host}:{arguments.port} shows {len(index)} items; Ctrl-C ends it", flush=True)
+    uvicorn.run(make_app(gallery, most_bytes=arguments.most_mb << 20, hosts=hosts), host=arguments.host,
+                port=arguments.port, log_level="warning", server_header=False, limit_concurrency=512)
+
+
+def _clip_encoder(arguments: argparse.Namespace, index: Index):
+    """What gives the codes of a clip, or why it cannot; None where the index does not tell of a model that is here."""
+    path = arguments.checkpoint or index.about.made_from.get("checkpoint")
+    if path is None or not (arguments.checkpoint or Path(str(path)).is_file()):
+        return None
+    from vh.hasher import load_hasher
+
+    hasher = load_hasher(str(path), device=arguments.gpu)
+    check_model(hasher.fingerprint, hasher.source, index.about, any_model=arguments.any_model)
+    if not hasher.extraction:
+        return None
+
+    def encode(clip: Path) -> tuple[CodeSet | None, str]:
+        why: list[str] = []
+        try:
+            return hasher.encode_videos([clip], failed=lambda _, told: why.append(told), seconds=CLIP_SECONDS), ""
+        except UserError:
+            if not why:
+                raise
+            return None, why[0]
+    return encode
 
 
 class Encoder:

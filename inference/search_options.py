@@ -64,6 +64,15 @@ collection in parts. `search.py remove --from` takes items out.
 """
 
 
+SERVE = """Shows a page to search in: items and their videos, what is nearest to one, or to a clip of one's own.
+
+    python search.py serve --index videos.index --videos clips/
+
+The page, http://127.0.0.1:8000 unless told otherwise, needs no network; /docs describes its interface for programs. A
+clip is encoded by the checkpoint that made the index, or by --checkpoint. Only videos below --videos are ever shown.
+"""
+
+
 def search_parser(about: str | None, run: Mapping[str, Callable[[argparse.Namespace], object]]) -> ConfigParser:
     """The parser, whose arguments have as `run` what `run` names for their command; `about` it says of itself."""
     parser = ConfigParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -149,6 +158,17 @@ def _add_query(parser: ConfigParser) -> None:
     _add_any_model(parser)
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
+    parser.add_argument("--videos", nargs="+", default=[], metavar="PATH", help="the videos, as they were encoded")
+    parser.add_argument("--checkpoint", metavar="FILE", help="what encodes clips (default: what made the index)")
+    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu (default: the first GPU, else the CPU)")
+    parser.add_argument("--host", default="127.0.0.1", help="who may call: this machine alone (default: %(default)s)")
+    parser.add_argument("--port", type=_count, default=8000, help="(default: %(default)s)")
+    parser.add_argument("--most-mb", type=_count, default=64, metavar="N", help="of a clip (default: %(default)s)")
+    _add_any_model(parser)
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--codes", required=True, metavar="FILE", help="a file of search.py encode, or an index")
     _add_ids(parser, "to convert (default: all)", required=False)
@@ -188,4 +208,4 @@ def _count(text: str) -> int:
 COMMANDS: Mapping[str, tuple[str, Callable[[ConfigParser], None]]] = {
     "encode": (ENCODE, _add_encode), "index": (INDEX, _add_index), "remove": (REMOVE, _add_remove),
     "compact": (COMPACT, _add_compact), "query": (QUERY, _add_query), "convert": (CONVERT, _add_convert),
-    "export": (EXPORT, _add_export)}
+    "export": (EXPORT, _add_export), "serve": (SERVE, _add_serve)}

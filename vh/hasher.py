@@ -113,7 +113,7 @@ class Hasher:
 
     def encode_videos(self, videos: str | os.PathLike | Sequence[str | os.PathLike], *,
                       failed: Callable[[str, str], object] | None = None,
-                      progress: Callable[[int], object] | None = None) -> Codes:
+                      progress: Callable[[int], object] | None = None, seconds: float | None = None) -> Codes:
         """The codes of video files, or of all in a folder, from features made as those that the model was trained on.
 
         Their ids are paths from the folder, or names of files; with the seconds where a video has several windows.
@@ -121,6 +121,7 @@ class Hasher:
         Args:
             failed: called with the id of a video that cannot be read and why; None: the first such raises.
             progress: called with 1 after each video.
+            seconds: the most that decoding a video may take; a video is one item then, however long it is.
 
         Raises:
             UserError: the checkpoint does not say how its features were made, what made them is not here, or no video
@@ -130,7 +131,7 @@ class Hasher:
 
         found = videos_in([videos] if isinstance(videos, str | os.PathLike) else videos)
         names, parts = list(found), {}
-        for video in self._describe(list(found.values())):
+        for video in self._describe(list(found.values()), seconds):
             name = names[video.video]
             if video.failed and failed is None:
                 raise UserError(f"{found[name]}: {video.note}. Leave this video out, or repair it.")
@@ -149,8 +150,8 @@ class Hasher:
         return replace(codes[0], bits=np.concatenate([part.bits for part in codes]),
                        ids=np.concatenate([part.ids for part in codes]))
 
-    def _describe(self, paths: Sequence[Path]) -> "Iterator[Described]":
-        from dataset.extraction.pipeline import backbone_of, describe
+    def _describe(self, paths: Sequence[Path], seconds: float | None) -> "Iterator[Described]":
+        from dataset.extraction.pipeline import MOST_SECONDS, backbone_of, describe
 
         if not self.extraction:
             raise UserError(f"{self.source}: does not say how features are made of videos. Train on those of "
@@ -158,7 +159,9 @@ class Hasher:
         recipe = read_recipe(self.extraction, self.source)
         if self._backbone is None:
             self._backbone = backbone_of(recipe, self.device)
-        return describe(paths, recipe, self._backbone)
+        if seconds is not None:
+            recipe = replace(recipe, window=None)
+        return describe(paths, recipe, self._backbone, seconds=seconds or MOST_SECONDS)
 
     def encode_features(self, features: Features, ids: Sequence[str] | np.ndarray | None = None, *,
                         batch_size: int | None = None, source: str = "the codes",

@@ -69,8 +69,11 @@ def windows(seconds: float, window: float | None, stride: float | None) -> list[
 
 
 def read_clip(path: str | os.PathLike, num_frames: int, shape: Shape, window: float | None = None,
-              stride: float | None = None) -> Iterator[tuple[tuple[float, float], np.ndarray, str]]:
+              stride: float | None = None, part: tuple[float, float] | None = None
+              ) -> Iterator[tuple[tuple[float, float], np.ndarray, str]]:
     """For each window of a video (start, end), its frames, uint8 (T, S, S, 3), and a note, "" where none is due.
+
+    With `part`, of those seconds alone.
 
     The frames are spread evenly over the window's time: the one shown at the middle of each T-th of it. Videos that
     are to be shown rotated are turned upright.
@@ -82,7 +85,7 @@ def read_clip(path: str | os.PathLike, num_frames: int, shape: Shape, window: fl
         with _opened(path) as (file, stream):
             timeline = _timeline(file, stream)
         note = "a single frame" if len(timeline.times) == 1 else ""
-        for start, end in windows(timeline.seconds, window, stride):
+        for start, end in [part] if part else windows(timeline.seconds, window, stride):
             wanted = [_shown_at(timeline, start + (place + 0.5) / num_frames * (end - start))
                       for place in range(num_frames)]
             found = _decode(path, timeline, sorted(set(wanted)), shape)

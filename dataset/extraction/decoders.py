@@ -48,10 +48,13 @@ class Decoder:
         self._child: subprocess.Popen | None = None
 
     def read(self, path: str | os.PathLike, recipe: Recipe, *, described: bool,
-             use: Callable[[tuple[float, float], np.ndarray], object]) -> tuple[str, bool]:
-        """Calls `use` with each window's seconds and frames as they come; the note, and whether the video failed."""
+             use: Callable[[tuple[float, float], np.ndarray], object],
+             part: tuple[float, float] | None = None) -> tuple[str, bool]:
+        """Calls `use` with each window's seconds and frames as they come, or with those of the seconds of `part` alone;
+        the note, and whether the video failed."""
         request = {"path": os.path.abspath(path), "num_frames": recipe.num_frames, "size": recipe.size,
-                   "crop": recipe.crop, "window": recipe.window, "stride": recipe.stride, "hog": described}
+                   "crop": recipe.crop, "window": recipe.window, "stride": recipe.stride, "part": part,
+                   "hog": described}
         late = threading.Event()
         try:
             child = self._running()
@@ -115,8 +118,8 @@ class Decoder:
             self._child = None
 
 
-def decoded(paths: Sequence[str | os.PathLike], recipe: Recipe, *, described: bool,
-            num_processes: int) -> Iterator[Window | End]:
+def decoded(paths: Sequence[str | os.PathLike], recipe: Recipe, *, described: bool, num_processes: int,
+            seconds: float = MOST_SECONDS) -> Iterator[Window | End]:
     """The windows of all videos, as they are decoded; those of one video in order, and its End behind them.
 
     `num_processes` videos are read at once, and a few windows wait to be used, so memory is bounded.
@@ -149,7 +152,7 @@ def decoded(paths: Sequence[str | os.PathLike], recipe: Recipe, *, described: bo
         finally:
             decoder.close()
 
-    decoders = [Decoder() for _ in range(min(num_processes, len(paths)))]
+    decoders = [Decoder(seconds) for _ in range(min(num_processes, len(paths)))]
     threads = [threading.Thread(target=work, args=(decoder,), daemon=True) for decoder in decoders]
     for thread in threads:
         thread.start()

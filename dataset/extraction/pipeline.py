@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dataset.extraction.backbones import Backbone, open_backbone
-from dataset.extraction.decoders import End, Window, decoded
+from dataset.extraction.decoders import MOST_SECONDS, End, Window, decoded
 from dataset.extraction.recipe import Recipe
 from utils.cpus import available_cpus
 from utils.errors import UserError
@@ -44,13 +44,14 @@ def backbone_of(recipe: Recipe, device="cpu") -> Backbone:
     return backbone
 
 
-def describe(paths: Sequence, recipe: Recipe, backbone: Backbone, num_processes: int | None = None
-             ) -> Iterator[Described]:
-    """The features of every video, in the order in which they are ready."""
+def describe(paths: Sequence, recipe: Recipe, backbone: Backbone, num_processes: int | None = None,
+             seconds: float = MOST_SECONDS) -> Iterator[Described]:
+    """The features of every video, in the order in which they are ready; a window may take so many `seconds`."""
     videos: dict[int, Described] = defaultdict(lambda: Described(-1))
     waiting: list[Window | End] = []
     batch = max(1, FRAMES_PER_BATCH // recipe.num_frames)
-    for item in decoded(paths, recipe, described=backbone.described, num_processes=num_processes or available_cpus()):
+    for item in decoded(paths, recipe, described=backbone.described, num_processes=num_processes or available_cpus(),
+                        seconds=seconds):
         waiting.append(item)
         if backbone.described or sum(isinstance(one, Window) for one in waiting) >= batch:
             yield from _finished(waiting, videos, backbone)
