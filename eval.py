@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
+from dataset.extraction.recipe import check_same_extraction
 from dataset.labels import read_class_names
 from dataset.missing import DATA_KEYS, missing_files
 from dataset.protocol import on_other_data, open_retrieval, open_train
@@ -61,6 +63,8 @@ def main() -> None:
     own = chosen_checkpoint(trained)
     path = Path(arguments.checkpoint or own)
     checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
+    for split in (retrieval.database, retrieval.queries):
+        check_same_extraction(str(checkpoint.get(EXTRACTION, "")), split.extraction, ", ".join(split.paths), str(path))
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
     result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)

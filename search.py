@@ -9,6 +9,7 @@
     python search.py compact --index videos.index
     python search.py convert --codes codes.h5 --out codes.csv
     python search.py export --codes codes.h5 --to pgvector postgresql:///videos --table codes
+    python search.py serve  --index videos.index --videos clips/
 
 `search.py COMMAND --help` tells the options of a command.
 """
@@ -29,6 +30,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dataset.extraction.store import close_with_failures
 from inference import index_kinds
 from inference.code_file import check_format, read_codes, read_ids, write_codes
 from inference.code_set import CodeSet, check_comparable, check_model, row_ids
@@ -44,11 +46,12 @@ from utils.config.arguments import command_line
 from utils.errors import UserError
 
 RECALL_AT = 100
+CLIP_SECONDS = 20.0  # that decoding a clip for the page may take
 
 
 def main() -> None:
     commands = {"encode": encode, "index": build_or_add, "remove": remove, "compact": compact, "query": query,
-                "convert": convert, "export": export_codes}
+                "convert": convert, "export": export_codes, "serve": serve}
     arguments = search_parser(__doc__, commands).parse_args()
     arguments.run(arguments)
 
@@ -56,10 +59,13 @@ def main() -> None:
 def encode(arguments: argparse.Namespace) -> None:
     """Features to a file of codes."""
     check_format(arguments.out)
-    codes = Encoder(arguments).encode()
+    encoder = Encoder(arguments)
+    codes = encoder.encode()
     write_codes(arguments.out, codes)
     close_with([f"{arguments.out}, {len(codes)} codes of {codes.num_bits} bits"],
                shlex.join([*program("search"), "index", "--codes", arguments.out, "--out", "videos.index"]))
+    if encoder.num_failed:
+        close_with_failures(encoder.num_failed, encoder.num_failed + len(codes))
 
 
 def build_or_add(arguments: argparse.Namespace) -> None:
@@ -208,8 +214,54 @@ def export_codes(arguments: argparse.Namespace) -> None:
                _command_line("export", "--codes", "FILE", *more))
 
 
+def serve(arguments: argparse.Namespace) -> None:
+    """A page to search in."""
+    from dataset.extraction.store import videos_in
+    try:
+        import uvicorn
+
+        from inference.server.app import make_app
+    except ImportError as error:
+        raise UserError(f"the package {error.name}, which the page needs, is not installed. Install it with `pip "
+                        "install -r requirements-videos.txt`.") from error
+    from inference.server.gallery import Gallery
+
+    if is_mapped_index(arguments.index):
+        raise UserError(f"{arguments.index}: a mapped index has no page yet. Make one without --mapped.")
+    index = load_index(arguments.index)
+    gallery = Gallery(index, videos_in(arguments.videos) if arguments.videos else {}, _clip_encoder(arguments, index))
+    local = "127.0.0.1", "localhost", "[::1]", arguments.host
+    hosts = ["*"] if arguments.host in ("0.0.0.0", "::") else list(dict.fromkeys(local))
+    print(f"http://{arguments.host}:{arguments.port} shows {len(index)} items; Ctrl-C ends it", flush=True)
+    uvicorn.run(make_app(gallery, most_bytes=arguments.most_mb << 20, hosts=hosts), host=arguments.host,
+                port=arguments.port, log_level="warning", server_header=False, limit_concurrency=512)
+
+
+def _clip_encoder(arguments: argparse.Namespace, index: Index):
+    """What gives the codes of a clip, or why it cannot; None where the index does not tell of a model that is here."""
+    path = arguments.checkpoint or index.about.made_from.get("checkpoint")
+    if path is None or not (arguments.checkpoint or Path(str(path)).is_file()):
+        return None
+    from vh.hasher import load_hasher
+
+    hasher = load_hasher(str(path), device=arguments.gpu)
+    check_model(hasher.fingerprint, hasher.source, index.about, any_model=arguments.any_model)
+    if not hasher.extraction:
+        return None
+
+    def encode(clip: Path) -> tuple[CodeSet | None, str]:
+        why: list[str] = []
+        try:
+            return hasher.encode_videos([clip], failed=lambda _, told: why.append(told), seconds=CLIP_SECONDS), ""
+        except UserError:
+            if not why:
+                raise
+            return None, why[0]
+    return encode
+
+
 class Encoder:
-    """The model and the features that a command line names, checked, with the weights loaded."""
+    """The model and the features, or videos, that a command line names, checked, with the weights loaded."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         # here, since searching among codes needs neither a model nor torch
@@ -218,14 +270,18 @@ class Encoder:
         from vh.hasher import Hasher
 
         config = given_config(arguments)
-        self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
-                                      key=config.feat_key)
-        self.ids = self._read_ids(arguments.ids)
+        self.videos, self.num_failed = arguments.videos, 0
+        if self.videos and (arguments.ids or vars(arguments).get("shard")):
+            raise UserError("--videos: they have their paths as ids, and no shares. Leave --ids and --shard out.")
+        if not self.videos:
+            self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
+                                               key=config.feat_key)
+            self.source = ", ".join(self.features.paths)
+            self.ids = self._read_ids(arguments.ids) if arguments.ids else self.features.ids
         self.batch_size = arguments.batch
         path = Path(arguments.checkpoint or chosen_checkpoint(config))
         checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
         self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
-        self.source = ", ".join(self.features.paths)
         if share := vars(arguments).get("shard"):
             self._take(*share)
 
@@ -245,17 +301,25 @@ class Encoder:
     def encode(self, report_to=None) -> CodeSet:
         """The codes of all videos; the number of videos per second is printed."""
         started = time.perf_counter()
-        with tqdm(total=self.features.shape[0], desc="encoding", unit="videos", leave=False, disable=None) as bar:
-            codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
-                                                source=self.source, progress=bar.update)
+        total = None if self.videos else self.features.shape[0]
+        with tqdm(total=total, desc="encoding", unit="videos", leave=False, disable=None) as bar:
+            if self.videos:
+                codes = self.hasher.encode_videos(self.videos, failed=self._note, progress=bar.update)
+            else:
+                codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
+                                                    source=self.source, progress=bar.update)
         seconds = time.perf_counter() - started
         print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
               f"{self.hasher.device}", file=report_to)
         return codes
 
-    def _read_ids(self, path: str | None) -> list[str] | None:
-        ids = None if path is None else read_ids(path)
-        if ids is not None and len(ids) != len(self.features):
+    def _note(self, name: str, why: str) -> None:
+        self.num_failed += 1
+        _tell(f"{name}: {why}")
+
+    def _read_ids(self, path: str) -> list[str]:
+        ids = read_ids(path)
+        if len(ids) != len(self.features):
             raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
                             "order of the features.")
         return ids

@@ -106,6 +106,26 @@ class FeatureFile:
         """Goes on with the file as `again` has found it, of which the caller knows that it holds the same videos."""
         self._layout, self._files, self.stamp = again._layout, again._files, again.stamp
 
+    def attribute(self, name: str) -> str:
+        """The text of an attribute of the HDF5 file, "" where it has none."""
+        with _reading(self.path):
+            if not h5py.is_hdf5(self.path):
+                return ""
+            with h5py.File(self.path, "r") as file:
+                return str(file.attrs.get(name, ""))
+
+    def texts(self, key: str) -> list[str] | None:
+        """The text for each row in the array `key` of the HDF5 file, None where it has no such array."""
+        with _reading(self.path):
+            if not h5py.is_hdf5(self.path):
+                return None
+            with h5py.File(self.path, "r") as file:
+                if not isinstance(node := file.get(key), h5py.Dataset) or node.shape != self.shape[:1] or (
+                        h5py.check_string_dtype(node.dtype) is None):
+                    return None
+                check_sound(node, self.path)
+                return [text.decode("utf-8", "replace") for text in node[()]]
+
     def _stamp(self, files: Sequence[str]) -> list[tuple[int, int, int, int]]:
         """(inode, size, time of writing, of change; in ns) of each of `files`."""
         with _reading(self.path):

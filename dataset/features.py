@@ -7,12 +7,14 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from dataset.digests import SCHEME, Digest, kept_digest
+from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
 from dataset.feature_file import ChangedError, FeatureFile
 from utils.ahead import read_ahead
 from utils.errors import UserError
@@ -83,6 +85,26 @@ class VideoFeatures:
     def pictures(self) -> bool:
         """Whether the items are pictures."""
         return len(self.shape) == 4
+
+    @cached_property
+    def extraction(self) -> str:
+        """How the features were made of videos, as their files say, see `dataset.extraction.recipe`; "" where they do
+        not.
+
+        Raises:
+            UserError: the files say several things.
+        """
+        found = {file.attribute(EXTRACTION) for file in self._files}
+        if len(found) > 1:
+            raise UserError(f"{', '.join(self.paths)}: extracted from videos in several ways, so their features do not "
+                            "compare. Extract them all alike.")
+        return found.pop()
+
+    @property
+    def ids(self) -> list[str] | None:
+        """The names of the items where every file holds them, as `ids`, else None."""
+        found = [file.texts("ids") for file in self._files]
+        return None if None in found else [name for names in found for name in names or ()]
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -28,6 +28,7 @@ class Part:
 
     def __init__(self, features, start: int, stop: int) -> None:
         self._features, self._start, self._stop = features, start, stop
+        self.extraction: str = getattr(features, "extraction", "")
 
     @property
     def shape(self) -> tuple[int, ...]:

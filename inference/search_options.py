@@ -12,6 +12,7 @@ ENCODE = """Writes the packed codes of videos, with their ids, to one file.
     python search.py encode --config configs/S5VH/act.py --features database.h5 --ids database.txt --out codes.h5
     python search.py encode --checkpoint last.pth --features a.h5 b.h5 --out codes.npz
     python search.py encode --checkpoint last.pth --features database.h5 --shard 3/8 --out codes_3.h5
+    python search.py encode --checkpoint last.pth --videos clips/ --out codes.h5
 
 --shard 3/8 encodes the third of eight shares, to the same bits as all at once; `index --codes` takes the files of all.
 """
@@ -38,6 +39,7 @@ QUERY = """Prints, or writes, the nearest items of every query: query, rank, id 
 
     python search.py query --index videos.index --config configs/S5VH/act.py --features query.h5
     python search.py query --index videos.index --codes query_codes.h5 --topk 100 --out results.csv
+    python search.py query --index videos.index --checkpoint last.pth --videos clip.mp4
 
 Items at one distance come in the order in which they were put into the index.
 """
@@ -62,6 +64,15 @@ collection in parts. `search.py remove --from` takes items out.
 """
 
 
+SERVE = """Shows a page to search in: items and their videos, what is nearest to one, or to a clip of one's own.
+
+    python search.py serve --index videos.index --videos clips/
+
+The page, http://127.0.0.1:8000 unless told otherwise, needs no network; /docs describes its interface for programs. A
+clip is encoded by the checkpoint that made the index, or by --checkpoint. Only videos below --videos are ever shown.
+"""
+
+
 def search_parser(about: str | None, run: Mapping[str, Callable[[argparse.Namespace], object]]) -> ConfigParser:
     """The parser, whose arguments have as `run` what `run` names for their command; `about` it says of itself."""
     parser = ConfigParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -80,9 +91,16 @@ def _command(commands, name: str, text: str, run: Callable) -> ConfigParser:
 
 def _add_encode(parser: ConfigParser) -> None:
     _add_encoder(parser)
-    parser.add_argument("--features", nargs="+", required=True, metavar="FILE", help="HDF5 or .npy files, seen as one")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 or .npy files, seen as one")
+    _add_videos(which)
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
     parser.add_argument("--shard", type=_share, metavar="I/N", help="encode the I-th of N shares of the videos only")
+
+
+def _add_videos(group) -> None:
+    group.add_argument("--videos", nargs="+", metavar="PATH",
+                       help="video files or folders; features are made as those of the checkpoint were")
 
 
 def _add_encoder(parser: ConfigParser) -> None:
@@ -90,7 +108,8 @@ def _add_encoder(parser: ConfigParser) -> None:
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="weights; default: the run's own. Its config stands where none is named")
     parser.add_argument("--ids", metavar="FILE",
-                        help="text file with the id of each video, one per line; default: row numbers")
+                        help="text file with the id of each video, one per line; default: those in the file of "
+                        "features, else row numbers")
     parser.add_argument("--batch", type=_count, metavar="N", help="videos per step (default: test_batch_size)")
 
 
@@ -132,9 +151,21 @@ def _add_query(parser: ConfigParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--features", nargs="+", metavar="FILE", help="files of queries, encoded as --config says")
     which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
+    _add_videos(which)
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
     parser.add_argument("--within", metavar="FILE", help="text file of ids, one per line: search these items only")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
+    _add_any_model(parser)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--index", required=True, metavar="FILE", help="the index to search in")
+    parser.add_argument("--videos", nargs="+", default=[], metavar="PATH", help="the videos, as they were encoded")
+    parser.add_argument("--checkpoint", metavar="FILE", help="what encodes clips (default: what made the index)")
+    parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu (default: the first GPU, else the CPU)")
+    parser.add_argument("--host", default="127.0.0.1", help="who may call: this machine alone (default: %(default)s)")
+    parser.add_argument("--port", type=_count, default=8000, help="(default: %(default)s)")
+    parser.add_argument("--most-mb", type=_count, default=64, metavar="N", help="of a clip (default: %(default)s)")
     _add_any_model(parser)
 
 
@@ -177,4 +208,4 @@ def _count(text: str) -> int:
 COMMANDS: Mapping[str, tuple[str, Callable[[ConfigParser], None]]] = {
     "encode": (ENCODE, _add_encode), "index": (INDEX, _add_index), "remove": (REMOVE, _add_remove),
     "compact": (COMPACT, _add_compact), "query": (QUERY, _add_query), "convert": (CONVERT, _add_convert),
-    "export": (EXPORT, _add_export)}
+    "export": (EXPORT, _add_export), "serve": (SERVE, _add_serve)}

@@ -62,7 +62,7 @@ def test_paths_that_the_readme_names_exist():
         assert (ROOT / "".join(path)).exists(), path
 
 
-@pytest.mark.parametrize("script", ["preprocess.py", "train.py", "eval.py", "search.py", "reproduce.py"])
+@pytest.mark.parametrize("script", ["extract.py", "preprocess.py", "train.py", "eval.py", "search.py", "reproduce.py"])
 def test_help_is_short(script):
     words = ["encode"] if script == "search.py" else []
     assert succeed(script, *words, "--help").output.count("\n") < 60

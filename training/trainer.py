@@ -11,6 +11,7 @@ from tqdm import tqdm
 from artefacts.cache import check_split, load
 from artefacts.store import PREPROCESS
 from dataset.batches import Batch, epoch_order, iterate_epoch, num_batches
+from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
 from dataset.protocol import open_train, read_train_groups, read_train_labels
 from dataset.sources import open_source
 from dataset.views import EpochDraws
@@ -229,13 +230,18 @@ class Trainer:
             return self.evaluate(self.model.encode)
 
     def _state(self, epoch: int) -> dict:
-        state = {"model_state_dict": self.model.state_dict(), "epoch": epoch, "config": plain_settings(self.config),
-                 "features": self.features.fingerprint()}
+        state = {"model_state_dict": self.model.state_dict(), "epoch": epoch} | self._origin
         return state if self.optimizer is None else state | {"optimizer_state_dict": self.optimizer.state_dict()}
 
     def _shared_state(self, epoch: int) -> dict:
-        return {"model_state_dict": self.model.shared_state(), "epoch": epoch, "config": plain_settings(self.config),
-                "features": self.features.fingerprint()}
+        return {"model_state_dict": self.model.shared_state(), "epoch": epoch} | self._origin
+
+    @property
+    def _origin(self) -> dict:
+        """What made the weights: the settings, and the training features, with how these were made if they say so."""
+        extraction = self.features.extraction
+        return {"config": plain_settings(self.config), "features": self.features.fingerprint()} | (
+            {EXTRACTION: extraction} if extraction else {})
 
     def _restore(self, run: Run) -> tuple[float, int, bool]:
         """Loads the run's last checkpoint, if any; the best first metric so far, the evaluations since it, and

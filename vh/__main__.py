@@ -5,8 +5,8 @@
     vh train      --config mine.py                 a model
     vh search encode --checkpoint checkpoint/mine/S5VH_64bit/last.pth --features features.h5 --out codes.h5
 
-preprocess, train, eval, search and reproduce are the scripts of the same names, with their options; `vh COMMAND --help`
-tells them. The others are told below.
+extract, preprocess, train, eval, search and reproduce are the scripts of the same names, with their options;
+`vh COMMAND --help` tells them. The others are told below.
 """
 
 from utils.signals import end_in_one_line
@@ -23,7 +23,7 @@ from utils.cli import run_script
 from utils.errors import UserError
 from vh import ROOT, __version__
 
-SCRIPTS = "preprocess", "train", "eval", "search", "reproduce"
+SCRIPTS = "extract", "preprocess", "train", "eval", "search", "reproduce"
 
 
 def main() -> None:

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
+from dataset.extraction.recipe import check_same_extraction, read_recipe
 from inference.code_file import write_codes
 from inference.code_set import CodeSet, check_comparable, row_ids
 from inference.codes import binarize_up, pack, unpack
@@ -22,6 +25,10 @@ from utils.config import Config, load_config
 from utils.config.loading import read_dump
 from utils.config.values import run_ending
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from dataset.extraction.backbones import Backbone
+    from dataset.extraction.pipeline import Described
 
 
 class Codes(CodeSet):
@@ -65,6 +72,8 @@ class Hasher:
     def __init__(self, config: Config, checkpoint: Mapping[str, Any], source: str, device: torch.device):
         self.config, self.source, self.device = config, source, device
         self.epoch: int | None = checkpoint.get("epoch", -1) + 1 or None
+        self._backbone: Backbone | None = None
+        self.extraction = str(checkpoint.get(EXTRACTION, ""))  # how its features are made of videos, "" if unknown
         state = checkpoint["model_state_dict"]
         self.model = build_model(config)
         load_weights(self.model, state, source)
@@ -102,10 +111,67 @@ class Hasher:
         """
         return self.encode_features(_Items(items, self.item_shape), ids)
 
+    def encode_videos(self, videos: str | os.PathLike | Sequence[str | os.PathLike], *,
+                      failed: Callable[[str, str], object] | None = None,
+                      progress: Callable[[int], object] | None = None, seconds: float | None = None) -> Codes:
+        """The codes of video files, or of all in a folder, from features made as those that the model was trained on.
+
+        Their ids are paths from the folder, or names of files; with the seconds where a video has several windows.
+
+        Args:
+            failed: called with the id of a video that cannot be read and why; None: the first such raises.
+            progress: called with 1 after each video.
+            seconds: the most that decoding a video may take; a video is one item then, however long it is.
+
+        Raises:
+            UserError: the checkpoint does not say how its features were made, what made them is not here, or no video
+                can be read.
+        """
+        from dataset.extraction.store import item_id, videos_in
+
+        found = videos_in([videos] if isinstance(videos, str | os.PathLike) else videos)
+        names, parts = list(found), {}
+        for video in self._describe(list(found.values()), seconds):
+            name = names[video.video]
+            if video.failed and failed is None:
+                raise UserError(f"{found[name]}: {video.note}. Leave this video out, or repair it.")
+            if video.failed and failed is not None:
+                failed(name, video.note)
+            else:
+                items = _Items(np.stack([rows for _, rows in video.windows]), self.item_shape)
+                whole = len(video.windows) == 1
+                parts[video.video] = self.encode_features(items, [item_id(name, seconds, whole)
+                                                                  for seconds, _ in video.windows])
+            if progress is not None:
+                progress(1)
+        if not parts:
+            raise UserError(f"{self.source}: none of {len(names)} videos could be read. Name others.")
+        codes = [parts[number] for number in sorted(parts)]
+        return replace(codes[0], bits=np.concatenate([part.bits for part in codes]),
+                       ids=np.concatenate([part.ids for part in codes]))
+
+    def _describe(self, paths: Sequence[Path], seconds: float | None) -> "Iterator[Described]":
+        from dataset.extraction.pipeline import MOST_SECONDS, backbone_of, describe
+
+        if not self.extraction:
+            raise UserError(f"{self.source}: does not say how features are made of videos. Train on those of "
+                            "extract.py.")
+        recipe = read_recipe(self.extraction, self.source)
+        if self._backbone is None:
+            self._backbone = backbone_of(recipe, self.device)
+        if seconds is not None:
+            recipe = replace(recipe, window=None)
+        return describe(paths, recipe, self._backbone, seconds=seconds or MOST_SECONDS)
+
     def encode_features(self, features: Features, ids: Sequence[str] | np.ndarray | None = None, *,
                         batch_size: int | None = None, source: str = "the codes",
                         progress: Callable[[int], object] | None = None) -> Codes:
-        """The same of a `dataset.features.VideoFeatures`, which need not fit into memory."""
+        """The same of a `dataset.features.VideoFeatures`, which need not fit into memory.
+
+        Raises:
+            UserError: they were extracted from videos otherwise than those that the model was trained on.
+        """
+        check_same_extraction(self.extraction, getattr(features, EXTRACTION, ""), source, self.source)
         names = row_ids(features.shape[0]) if ids is None else np.array([str(name) for name in ids], object)
         if len(names) != features.shape[0]:
             raise UserError(f"{len(names)} ids for {features.shape[0]} items. Give one for each.")

@@ -1,0 +1,1 @@
+"""The page of `search.py serve`, and its interface for programs. `gallery` knows nothing of HTTP."""
