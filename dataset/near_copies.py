@@ -32,7 +32,7 @@ CLIPS = {"bigbuckbunny.mp4": ("f25b31f155970c46", 2, 3), "bikes.mp4": ("91028f9d
          "carphone_pristine.mp4": ("1c4add7838b07b4d", 1, 1)}
 _WIDEST = 640  # what a clip is scaled down to before it is cut
 _LIKE_NEW, _POOR = 18, 32  # of x264's constant rate factor
-Piece = tuple[np.ndarray, Sequence[float]]  # frames, uint8 (n, H, W, 3), and when each is shown, in frames
+Piece = tuple[np.ndarray, Sequence[int]]  # frames, uint8 (n, H, W, 3), and when each is shown, in frames
 
 
 def _smaller(frames: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def pieces_of(path: Path, rows: int, columns: int) -> Iterator[tuple[str, np.nda
     import av
 
     with av.open(str(path)) as file:
-        rate = file.streams.video[0].average_rate
+        rate = file.streams.video[0].average_rate or Fraction(25)
         frames = []
         for frame in file.decode(video=0):
             width = min(_WIDEST, frame.width)
