@@ -8,3 +8,6 @@
 _base_ = ['../_base_/dkph.py', '../_base_/neighbor_pairs_small.py', '../_base_/datasets/watch.py']
 
 num_epochs = 15
+lr = 3e-4  # as on digits
+schedule = 'StepLR'
+min_lr = 1e-4

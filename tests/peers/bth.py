@@ -22,7 +22,8 @@ def test_bth_encodes(bth):
     near(h, data["eval_pre_sign"])
     bth.check_codes(h, data["eval_code"])
     assert (coded.codes.numpy() == data["eval_code"])[abs(data["eval_pre_sign"]) >= 1e-5].all()
-    assert (model.encode(x).sign().numpy() == data["eval_code_sign"]).all()
+    sure = (abs(data["eval_pre_sign"]) >= 1e-5).all(axis=1)  # every frame's bit
+    assert (model.encode(x).sign().numpy() == data["eval_code_sign"])[sure].all()
 
 
 @torch.inference_mode()
