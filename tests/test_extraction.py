@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import extraction as benchmark
 from dataset.extraction import backbones, decoders, histograms, recipe, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
@@ -157,6 +158,12 @@ def test_a_bad_file_costs_a_line_and_the_run_goes_on(clips, tmp_path):
     none = run("extract.py", "--videos", clips / "bad/empty.mp4", "--out", tmp_path / "none.h5", "--model", "hog")
     assert none.code == 2
     assert "none of 1 videos" in none.errors
+
+
+def test_the_plain_loop_of_the_benchmark_finds_the_same(clips):
+    paths = [clips / "good/walk/a.mp4", clips / "good/walk/b.mkv"]
+    for plain, fast in zip(benchmark.loop(paths, 4), benchmark.ours(paths, 4, 2), strict=True):
+        np.testing.assert_allclose(plain, fast, atol=1e-3)
 
 
 def test_a_killed_run_goes_on_behind_what_is_done(clips, tmp_path):

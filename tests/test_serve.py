@@ -3,14 +3,18 @@
 import asyncio
 import json
 import queue
+import socket
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
+from benchmarks import serve as load
 from dataset.extraction.decoders import Decoder
 from dataset.extraction.recipe import Recipe
 from dataset.extraction.store import videos_in
@@ -187,6 +191,23 @@ def test_uploads_are_bounded_in_number_and_time(site, monkeypatch):
         asyncio.run(server._body(SimpleNamespace(stream=slow), 10))
     monkeypatch.setattr(site.gallery, "encode", None)
     assert site.client.post("/search", content=b"x", headers={"content-type": "video/mp4"}).status_code == 501
+
+
+def test_many_clients_over_http():
+    """The load test, small: a real server, whose every answer is that of the index."""
+    gallery = Gallery(load.index_of(200, 16), {}, None)
+    config = uvicorn.Config(server.make_app(gallery, most_bytes=1, hosts=[load.HOST]), port=0, log_level="error")
+    with socket.socket() as listening:
+        listening.bind((load.HOST, 0))
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, args=([listening],))
+        thread.start()
+        signs = load.random_signs(40, 16, seed=1)
+        load.wait_for(listening.getsockname()[1])
+        _, _, answers = load.ask(listening.getsockname()[1], signs, 4)
+        running.should_exit = True
+        thread.join()
+    assert answers == gallery.index.search(pack(signs), load.K)[1].tolist()
 
 
 def test_a_fault_tells_nothing(site, monkeypatch):
