@@ -53,7 +53,8 @@ def _table(results: list[Result]) -> str:
 def _published_as() -> dict[str, tuple[str, str]]:
     """Model -> the (method, backbone) that its rows answer to, in every profile; the last row is the model as it is."""
     return {row.model: row.published for name in ("methods", "backbones", "vhmt-tam", "shc")
-            for profile in tables.PROFILES for row in tables.in_profile(TABLES.load(name), profile).rows if row.published}
+            for profile in tables.PROFILES for row in tables.in_profile(TABLES.load(name), profile).rows
+            if row.published}
 
 
 def main() -> None:
