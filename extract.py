@@ -26,7 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.extraction.recipe import Recipe
-from dataset.extraction.store import Finished, close_with_failures, videos_in, write_features
+from dataset.extraction.store import Finished, close_with_failures, labels_of, videos_in, write_features
 from utils.cli import choose_device, close_with, run_script
 from utils.errors import UserError
 from utils.files.lock import lock_beside
@@ -75,8 +75,9 @@ def _close(arguments: argparse.Namespace, out: Path, finished: Finished, videos:
                         "others with --videos.")
     count = write_features(out, finished, [name for name in videos if name not in failed], recipe)
     finished.close(remove=True)
+    labels = ["--labels", str(out)] if labels_of([name for name in videos if name not in failed]) else []
     close_with([f"{out}, {count} items, {recipe.told}", *([f"{report}, {len(notes)} lines"] if notes else [])],
-               shlex.join(["vh", "init", str(out), "--out", "mine.py"]))
+               shlex.join(["vh", "init", str(out), *labels, "--out", "mine.py"]))
     close_with_failures(len(failed), len(videos))
 
 

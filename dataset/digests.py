@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.feature_file import FeatureFile
+from dataset.pictures import ItemFile
 from utils.errors import UserError
 from utils.files.cache import private_folder
 from utils.files.writing import whole_file
@@ -34,7 +34,7 @@ class Digest:
         """The next videos (n, T, F), float16 or float32."""
         self._sum.update(np.ascontiguousarray(block, self._kind).data.cast("B"))
 
-    def keep(self, files: Sequence[FeatureFile]) -> str:
+    def keep(self, files: Sequence[ItemFile]) -> str:
         """The digest, once all videos of `files` were told, and kept for later runs if these can be recognised."""
         found = SCHEME + self._sum.hexdigest()
         stamps = [mark for file in files for mark in file.stamp]
@@ -46,7 +46,7 @@ class Digest:
         return found
 
 
-def kept_digest(files: Sequence[FeatureFile]) -> str | None:
+def kept_digest(files: Sequence[ItemFile]) -> str | None:
     """The digest that an earlier run has kept of `files`, if they have the same inodes, sizes and times as then."""
     place = _place(files)
     if place is None:
@@ -60,7 +60,7 @@ def kept_digest(files: Sequence[FeatureFile]) -> str | None:
         return None
 
 
-def _place(files: Sequence[FeatureFile]) -> Path | None:
+def _place(files: Sequence[ItemFile]) -> Path | None:
     folder = private_folder("fingerprints")
     names = json.dumps([[str(Path(file.path).absolute()), file.key, file.shape, file.dtype.name] for file in files])
     return folder and folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.json"

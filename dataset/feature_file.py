@@ -32,7 +32,8 @@ class ChangedError(UserError):
 
 class FeatureFile:
     """The dataset `key` of the HDF5 file `path`, or the array of a .npy file: (N, T, F), of a dtype in
-    SUPPORTED_DTYPES, or pictures of uint8.
+    SUPPORTED_DTYPES, or pictures of uint8: (N, rows, columns, channels), or grey ones without their last axis, which
+    are read with it.
 
     `item_axes`: 2 of a video (T, F), 3 of a picture.
 
@@ -54,7 +55,8 @@ class FeatureFile:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._layout.shape
+        shape = self._layout.shape
+        return shape if len(shape) == 1 + self._item_axes else (*shape, 1)
 
     @property
     def dtype(self) -> np.dtype:
@@ -101,10 +103,6 @@ class FeatureFile:
     def reopened(self) -> "FeatureFile":
         """The same dataset as its file is now."""
         return FeatureFile(self.path, self.key, self.role, self._item_axes)
-
-    def accept(self, again: "FeatureFile") -> None:
-        """Goes on with the file as `again` has found it, of which the caller knows that it holds the same videos."""
-        self._layout, self._files, self.stamp = again._layout, again._files, again.stamp
 
     def attribute(self, name: str) -> str:
         """The text of an attribute of the HDF5 file, "" where it has none."""
@@ -162,9 +160,9 @@ class FeatureFile:
         if layout.dtype.name not in SUPPORTED_DTYPES:
             raise UserError(f"{self.path}: '{self.key}' has the type {layout.dtype}, which is not readable as "
                             "features. Store it as float32 or float16 (or uint8, read as value / 255).")
-        if len(layout.shape) != 1 + self._item_axes:
+        if len(layout.shape) not in {3, 1 + self._item_axes}:
             axes = ("3 axes, (videos, frames, features)" if self._item_axes == 2
-                    else "4 axes, (pictures, rows, columns, channels)")
+                    else "4 axes, (pictures, rows, columns, channels), or 3 of grey pictures")
             hint = (" One vector per video has no frames; give it two that are equal: np.repeat(x[:, None], 2, axis=1)."
                     if self._item_axes == 2 and len(layout.shape) == 2 else "")
             raise UserError(f"{self.path}: '{self.key}' is {layout.shape}; expected {axes}. "
@@ -220,6 +218,7 @@ class FeatureFile:
                 raw = dataset[int(unique[0]):int(unique[-1]) + 1]
             else:
                 raw = dataset[unique]
+        raw = raw.reshape(len(raw), *self.shape[1:])
         in_place = len(unique) == len(rows) and (np.diff(slots) == 1).all()
         block = out[slots[0]:slots[0] + len(slots)] if in_place else np.empty(raw.shape, out.dtype)
         widen(raw, block)

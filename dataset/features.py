@@ -1,4 +1,4 @@
-"""The items of one split: one or several HDF5 files seen as one array.
+"""The items of one split: one or several files seen as one array.
 
 N items, T frames, F features. An item is a video (T, F), or a picture (rows, columns, channels) of uint8.
 """
@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from dataset.digests import SCHEME, Digest, kept_digest
 from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
 from dataset.feature_file import ChangedError, FeatureFile
+from dataset.pictures import ItemFile, PictureList, is_list
 from utils.ahead import read_ahead
 from utils.errors import UserError
 
@@ -29,11 +30,11 @@ def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, ite
     """The features of one split, checked but not read.
 
     Args:
-        paths: one HDF5 file or several, whose videos follow each other in this order.
+        paths: one file or several, whose videos follow each other in this order: HDF5, .npy, or lists of pictures.
         item_shape: that the config expects: (T, F), or (rows, columns, channels) of pictures.
         role: "training", "database" or "query"; error messages name it.
         key: the dataset inside each file, (N, T, F); float16, float32, float64, or uint8 (pixels, read as
-            value / 255). Pictures are uint8 and stay so.
+            value / 255). Pictures are uint8 and stay so, grey ones may lack the last axis.
 
     Raises:
         UserError: a file is missing, unreadable, of another shape or type, or the split holds no video.
@@ -41,7 +42,8 @@ def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, ite
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths or ())
     if not listed:
         raise UserError(f"no file is named for the {role} features. Set their path in the config.")
-    files = [FeatureFile(path, key, role, len(item_shape)) for path in listed]
+    files = [PictureList(path, key, role, item_shape) if len(item_shape) == 3 and is_list(path)
+             else FeatureFile(path, key, role, len(item_shape)) for path in listed]
     _check_agreement(files)
     _check_shape(files[0], tuple(item_shape))
     if not any(file.shape[0] for file in files):
@@ -53,7 +55,7 @@ def open_features(paths: str | os.PathLike | Sequence[str | os.PathLike], *, ite
 class VideoFeatures:
     """N videos of T frames with F features, read as float32 on demand, or N pictures. Made by `open_features`."""
 
-    def __init__(self, files: Sequence[FeatureFile], role: str) -> None:
+    def __init__(self, files: Sequence[ItemFile], role: str) -> None:
         self.role = role
         self._files = list(files)
         self._starts = np.cumsum([0, *(file.shape[0] for file in self._files)])
@@ -158,7 +160,7 @@ class VideoFeatures:
                     file.read(*wanted)
                 except ChangedError:
                     self._refuse_other_content()
-                    file.read(*wanted)
+                    self._files[number].read(*wanted)
 
     def blocks(self, num_rows: int = 1024, dtype: DTypeLike | None = None, *,
                fingerprint: bool = False) -> Iterator[tuple[int, np.ndarray]]:
@@ -254,8 +256,7 @@ class VideoFeatures:
                 names = ", ".join(file.path for file in self._files if file.changed)
                 raise ChangedError(f"{names}: replaced or rewritten while in use, and not known to hold the same "
                                    f"{self.role} videos as before. Put the old file back, or start the command again.")
-            for file, found in zip(self._files, again._files, strict=True):
-                file.accept(found)
+            self._files = again._files
 
 
 def frame_layout(shape: Sequence[int]) -> tuple[int, int]:
@@ -268,7 +269,7 @@ def as_frames(items: np.ndarray) -> np.ndarray:
     return items if items.ndim == 3 else items.reshape(len(items), 1, -1) / np.float32(255)
 
 
-def _check_agreement(files: Sequence[FeatureFile]) -> None:
+def _check_agreement(files: Sequence[ItemFile]) -> None:
     first = files[0]
     for file in files[1:]:
         if file.shape[1:] != first.shape[1:] or file.dtype.name != first.dtype.name:
@@ -277,7 +278,7 @@ def _check_agreement(files: Sequence[FeatureFile]) -> None:
                             "same way.")
 
 
-def _check_shape(file: FeatureFile, item_shape: tuple[int, ...]) -> None:
+def _check_shape(file: ItemFile, item_shape: tuple[int, ...]) -> None:
     found = f"{file.path}: '{file.key}' is {file.shape};"
     if len(item_shape) == 3:
         if file.shape[1:] != item_shape:

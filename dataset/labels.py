@@ -1,4 +1,4 @@
-"""Multi-hot labels from .mat (v5, v7, v7.3), HDF5 and .npy files.
+"""Multi-hot labels from .mat (v5, v7, v7.3), HDF5 and .npy files, and from lists of pictures (.txt).
 
 MATLAB's v7.3 files are HDF5 and hold every array transposed; its sparse matrices are groups of compressed
 columns.
@@ -16,6 +16,7 @@ import numpy as np
 import scipy.io
 from scipy import sparse
 
+from dataset.pictures import is_list, of_list
 from utils.errors import UserError
 from utils.files.hdf5 import in_use, read_whole
 from utils.files.mat import check_types
@@ -114,6 +115,8 @@ def _variables(path: str, role: str) -> dict[str, Any]:
 def _format(path: str) -> str:
     if h5py.is_hdf5(path):
         return "hdf5"
+    if is_list(path):
+        return "list"
     with open(path, "rb") as file:
         return "npy" if file.read(6) == b"\x93NUMPY" else "mat"
 
@@ -154,7 +157,11 @@ def _read_sparse(group: h5py.Group, path: str) -> sparse.csc_matrix:
     return sparse.csc_matrix((values, rows, starts), shape=shape)
 
 
-_READERS = {"hdf5": _read_hdf5, "npy": _read_npy, "mat": _read_mat}
+def _read_list(path: str) -> dict[str, Any]:
+    return {"labels": of_list(path, "").labels}
+
+
+_READERS = {"hdf5": _read_hdf5, "npy": _read_npy, "mat": _read_mat, "list": _read_list}
 
 
 def _is_numeric(value) -> bool:

@@ -117,7 +117,8 @@ def write_clip(path: Path, piece: Piece, rate: Fraction, quality: int) -> None:
     frames, times = piece
     make_folder(path.parent)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
+        options = {"crf": str(quality), "preset": "veryfast", "x264-params": "asm=0"}  # its assembly varies by run
+        stream = file.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = (length // 2 * 2 for length in frames.shape[1:3])
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1

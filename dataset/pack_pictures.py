@@ -13,7 +13,6 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,86 +21,14 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from dataset.pictures import Listed, decoded, of_folders, of_list
 from utils.cli import run_script
 from utils.cpus import available_cpus
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _ROWS_PER_BLOCK = 256
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Pictures and what they show: `paths` N of them, `labels` uint8 (N, classes), `ids` what searches call them."""
-
-    paths: Sequence[Path]
-    labels: np.ndarray
-    ids: Sequence[str]
-
-
-def of_list(path: str | os.PathLike, root: str | os.PathLike) -> Listed:
-    """The pictures of a list file; paths in it are relative to `root`.
-
-    Raises:
-        UserError: the file cannot be read, or a line is no path with a label of as many numbers as the first has.
-    """
-    try:
-        lines = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: this list cannot be read ({error}). Correct --list.") from error
-    if not lines:
-        raise UserError(f"{path}: the list is empty. Name one with a picture on each line.")
-    width = len(lines[0])
-    for number, words in enumerate(lines, 1):
-        if len(words) != width or width < 3 or not set(words[1:]) <= {"0", "1"}:
-            raise UserError(f"{path}: line {number} is not a path and {max(2, width - 1)} numbers of 0 and 1. Write "
-                            "every line so.")
-    names = [words[0] for words in lines]
-    labels = np.array([words[1:] for words in lines]).astype(np.uint8)
-    return Listed([Path(root, name) for name in names], labels, names)
-
-
-def of_folders(root: str | os.PathLike) -> Listed:
-    """The pictures in the sub-folders of `root`, each a class.
-
-    Raises:
-        UserError: there are no two sub-folders with pictures.
-    """
-    found = [(folder, sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS))
-             for folder in sorted(Path(root).iterdir() if Path(root).is_dir() else ()) if folder.is_dir()]
-    found = [(folder, paths) for folder, paths in found if paths]
-    if len(found) < 2:
-        raise UserError(f"{root}: {len(found)} sub-folders with pictures are here, a class each; two are needed. Name "
-                        "the folder above them with --folders.")
-    classes = np.repeat(np.arange(len(found)), [len(paths) for _, paths in found])
-    paths = [path for _, listed in found for path in listed]
-    return Listed(paths, np.eye(len(found), dtype=np.uint8)[classes], [str(path.relative_to(root)) for path in paths])
-
-
-def decoded(path: Path, size: int, stretch: bool) -> np.ndarray:
-    """uint8 (size, size, 3).
-
-    Raises:
-        UserError: there is no picture at `path`, or it is damaged.
-    """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise UserError("the package pillow, which reads pictures, is not installed. Install it with `pip install -r "
-                        "requirements-pictures.txt`.") from error
-    try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-        if not stretch:
-            side = min(picture.size)
-            left, top = ((length - side) // 2 for length in picture.size)
-            picture = picture.crop((left, top, left + side, top + side))
-        return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-    except Exception as error:  # a damaged file makes a decoder raise nearly anything
-        raise UserError(f"{path}: this picture cannot be read ({' '.join(str(error).split())[:120]}). Replace it, or "
-                        "take it out of the list.") from error
 
 
 def pack(listed: Listed, out: str | os.PathLike, size: int, *, stretch: bool = False,

@@ -11,7 +11,7 @@ from dataset.features import VideoFeatures
 from dataset.protocol import Retrieval
 from inference.baselines import Codes, baseline_codes, baseline_table
 from inference.codes import binarize_up, ternary
-from inference.curves import DistanceCounts, average_precision, count_distances
+from inference.curves import DistanceCounts, average_precision, count_distances, radius_curve
 from inference.encode import encode_features
 from inference.intervals import LEVEL, NUM_RESAMPLES, SEED, map_intervals
 from inference.metrics import Evaluation, evaluate
@@ -89,14 +89,18 @@ def whole_rankings(query_codes: np.ndarray, database_codes: np.ndarray, retrieva
 
 
 def further_metrics(evaluation: Evaluation, counts: DistanceCounts) -> dict[str, Any]:
-    """What metrics.json holds beside `evaluation`: mAP over whole rankings, and confidence intervals.
+    """What metrics.json holds beside `evaluation`: mAP over whole rankings, precision and recall, confidence intervals.
 
-    `map_all`: {"expected": mAP@all}. `confidence`: `level`, `resamples`, `seed`, and the intervals as [low, high] under
-    `map_at` (by tie rule and k) and `map_all`.
+    `map_all`: {"expected": mAP@all}. `radius_curve`: `radius`, `precision` and `recall` of each radius within which any
+    pair lies, see `inference.curves.radius_curve`. `confidence`: `level`, `resamples`, `seed`, and the intervals as
+    [low, high] under `map_at` (by tie rule and k) and `map_all`.
     """
     whole = average_precision(counts)
     by_k, by_all = map_intervals(evaluation, whole)
+    curve = np.stack([counts.radii, *radius_curve(counts)])
+    curve = curve[:, np.isfinite(curve[1])]
     return {"map_all": {"expected": float(whole.mean())},
+            "radius_curve": dict(zip(("radius", "precision", "recall"), curve.tolist(), strict=True)),
             "confidence": {"level": LEVEL, "resamples": NUM_RESAMPLES, "seed": SEED,
                            "map_at": by_k, "map_all": {"expected": by_all}}}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import encode, graph_code, ranking, train_step
+from benchmarks import encode, graph_code, picture_loader, ranking, train_step
 from benchmarks.literal import Literal
 from benchmarks.side_by_side import parse, take_turns
 from tests.pipeline import ROOT, message_of
@@ -113,3 +113,13 @@ def test_lists_are_learned_anew_for_another_number_of_lists(monkeypatch, capsys)
     assert [len(state["centroids"]) for state in learned] == [3, 5, 5]
     assert learned[1]["centroids"] is learned[2]["centroids"]
     assert "ivf:nlist=5:nprobe=1: built" in capsys.readouterr().out
+
+
+def test_every_way_to_load_pictures_gives_the_same(tmp_path, capsys):
+    ways = picture_loader.make_ways(picture_loader.write_pictures(tmp_path, 9, 8), 8, num_workers=0)
+    picture_loader.compare(ways, torch.tensor([8, 0, 3]))
+    picture_loader.report(ways, 9, 4, 1)
+    assert [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()] == list(ways)
+    other = ways | {"another": lambda batches: iter([torch.zeros(3, 8, 8, 3, dtype=torch.uint8)])}
+    with pytest.raises(AssertionError):
+        picture_loader.compare(other, torch.tensor([8, 0, 3]))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import extraction as benchmark
 from dataset.extraction import backbones, decoders, histograms, recipe, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
@@ -107,6 +108,18 @@ def test_a_damaged_middle_fails_where_it_is_wanted(tmp_path):
         list(read_clip(path, 30, WHOLE))
 
 
+def test_texts_of_no_encoding_do_no_harm(tmp_path):
+    """The name of its encoder in bytes that are not UTF-8; and a codec that nobody knows."""
+    content = write_clip(tmp_path / "a.mp4", frames_of(2)).read_bytes()
+    assert b"Lavf" in content
+    (tmp_path / "a.mp4").write_bytes(content.replace(b"Lavf", b"\xff\xfe\xfdf"))
+    (_, found, _), = read_clip(tmp_path / "a.mp4", 2, WHOLE)
+    assert numbers(found) == [0, 1]
+    (tmp_path / "a.mp4").write_bytes(content.replace(b"avc1", b"zzzz"))
+    with pytest.raises(ClipError, match="codec that is not known"):
+        list(read_clip(tmp_path / "a.mp4", 2, WHOLE))
+
+
 def test_histograms_forget_brightness_and_contrast():
     rng = np.random.default_rng(0)
     frames = rng.integers(60, 160, (2, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
@@ -128,6 +141,7 @@ def test_from_folders_to_a_file(clips, tmp_path):
     out = tmp_path / "feats.h5"
     done = succeed("extract.py", "--videos", clips / "good", "--out", out, "--model", "hog", "--frames", 4)
     assert "3 items, 4 frames by hog" in done.output
+    assert f"vh init {out} --labels {out}" in done.output
     assert not (tmp_path / "report.csv").exists()
     with h5py.File(out) as file:
         ids = [text.decode() for text in file["ids"]]
@@ -157,6 +171,12 @@ def test_a_bad_file_costs_a_line_and_the_run_goes_on(clips, tmp_path):
     none = run("extract.py", "--videos", clips / "bad/empty.mp4", "--out", tmp_path / "none.h5", "--model", "hog")
     assert none.code == 2
     assert "none of 1 videos" in none.errors
+
+
+def test_the_plain_loop_of_the_benchmark_finds_the_same(clips):
+    paths = [clips / "good/walk/a.mp4", clips / "good/walk/b.mkv"]
+    for plain, fast in zip(benchmark.loop(paths, 4), benchmark.ours(paths, 4, 2), strict=True):
+        np.testing.assert_allclose(plain, fast, atol=1e-3)
 
 
 def test_a_killed_run_goes_on_behind_what_is_done(clips, tmp_path):

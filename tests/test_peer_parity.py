@@ -11,6 +11,7 @@ from torch import nn
 
 from artefacts.centers.measures import gilbert_varshamov
 from artefacts.centers.solver import sweep_apart
+from dataset.cifar10 import split_rows
 from inference.metrics import evaluate
 from Loss import center_bits_loss, pair_likelihood_loss, quantisation_loss, sign_loss
 from model.methods.mambahash.method import SIZES
@@ -132,6 +133,23 @@ def test_deephash_map():
                               map_at=[within], normaliser="hits", ties=["index"])
             found.append(result.map_at["index"][within])
         assert np.mean(found) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.skipif("deephash" not in FOUND, reason="no such folder")
+def test_deephash_splits_of_cifar10():
+    """Which of a class's pictures, in their order, are queries and which train, for every seed that is stored."""
+    classes = np.random.default_rng(0).permutation(np.arange(60000) % 10)
+    rank = np.empty(60000, int)
+    for label in range(10):
+        rank[classes == label] = np.arange(6000)
+    data = np.load(GOLDEN / "deephash/golden.npz")
+    seeds = [int(name.rpartition("_")[2]) for name in data.files if name.startswith("cifar_perm_")]
+    assert seeds
+    for seed in seeds:
+        wanted, rows = data[f"cifar_perm_{seed}"], split_rows(classes, "cifar10", seed)
+        for name, cut in (("query", slice(100)), ("train", slice(100, 600))):
+            assert (classes[rows[name]] == np.arange(10).repeat(cut.stop - (cut.start or 0))).all()
+            assert (rank[rows[name]].reshape(10, -1) == wanted[:, cut]).all()
 
 
 class MambaHash(nn.Module):

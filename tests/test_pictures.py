@@ -1,16 +1,28 @@
 """Pictures: packing them, the versions to learn from, backbones, and each method that hashes them."""
 
+import shutil
+import signal
+import sys
+import time
+
 import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from dataset import pictures
 from dataset.batches import AllRows, Batch
 from dataset.digit_pictures import write_digit_pictures
-from dataset.pack_pictures import decoded, of_folders, of_list, pack
+from dataset.features import open_features
+from dataset.labels import read_labels
+from dataset.missing import DATA_KEYS
+from dataset.pack_pictures import pack
+from dataset.pictures import decoded, of_folders, of_list
+from model.methods.shc.similarity import CLASS_SIMILARITY
 from model.nets.backbones import normalised, torchvision_names
 from model.nets.picture_hashing import PictureHashing
+from tests.forked import Script
 from tests.pipeline import ROOT, checkpoint_tensors, message_of, run, succeed
 from training.run import read_metrics
 from utils.config import load_config
@@ -33,6 +45,14 @@ method = 'csq'
 """
 
 
+def write_list(folder):
+    """A list of the pictures in the sub-folders of `folder`, there."""
+    listed = of_folders(folder)
+    lines = [f"{name} {' '.join(map(str, label))}\n" for name, label in zip(listed.ids, listed.labels, strict=True)]
+    (folder / "list.txt").write_text("".join(lines))
+    return folder / "list.txt"
+
+
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
     """Pictures whose bright corner is their class, packed from folders, and a config."""
@@ -46,6 +66,7 @@ def squares(tmp_path_factory):
                 row, column = 5 * (label // 2), 5 * (label % 2)
                 picture[row:row + 5, column:column + 5] += 150
                 Image.fromarray(picture).save(folder / split / f"class{label}/{number:02d}.png")
+        write_list(folder / split)
         succeed("dataset/pack_pictures.py", "--folders", folder / split, "--size", 10, "--out",
                 folder / f"data/{split}.h5")
     (folder / "config.py").write_text(CONFIG.format(root=ROOT, folder=folder))
@@ -53,9 +74,7 @@ def squares(tmp_path_factory):
 
 
 def test_a_list_packs_as_its_folders(squares, tmp_path):
-    listed = of_folders(squares / "train")
-    lines = [f"{name} {' '.join(map(str, label))}" for name, label in zip(listed.ids, listed.labels, strict=True)]
-    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "train.txt").write_text((squares / "train/list.txt").read_text())
     pack(of_list(tmp_path / "train.txt", squares / "train"), tmp_path / "train.h5", 10)
     with h5py.File(tmp_path / "train.h5") as ours, h5py.File(squares / "data/train.h5") as theirs:
         for key in ("feats", "labels", "ids"):
@@ -85,6 +104,92 @@ def test_bad_pictures_and_lists_end_in_one_line(squares, tmp_path):
         assert (done.code, done.errors.count("error: ")) == (2, 1), done.errors
     assert not list(tmp_path.glob("*.h5*"))
     assert "0 sub-folders" in message_of(lambda: of_folders(tmp_path / "nowhere"))
+
+
+def lists_for(squares):
+    """Settings by which a run reads the list files in place of the packed ones."""
+    train, base, query = (squares / split / "list.txt" for split in ("train", "base", "query"))
+    return (f"train_feat_path={train}", f"train_label_path={train}", f"test_feat_path={base}", f"label_path={base}",
+            f"query_feat_path={query}", f"query_label_path={query}")
+
+
+def test_a_run_from_lists_is_that_from_packed_files(squares):
+    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", "num_epochs=2", "batch_source=file"]
+    succeed("preprocess.py", *settings)
+    succeed("train.py", *settings, "run_name=packed")
+    assert "up to date, reused" in succeed("preprocess.py", *settings, *lists_for(squares)).output
+    succeed("train.py", *settings, "run_name=listed", *lists_for(squares))
+    tensors = [checkpoint_tensors(squares / f"checkpoint/squares/CSQ_8bit_{run}/last.pth")
+               for run in ("packed", "listed")]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items())
+    maps = [[{name: value for name, value in row.items() if "mAP" in name} for row in
+             read_metrics(squares / f"logs/squares/CSQ_8bit_{run}")] for run in ("packed", "listed")]
+    assert maps[0] == maps[1] != [{}, {}]
+
+
+def test_a_list_is_an_array_of_pictures(squares, monkeypatch):
+    packed, listed = (open_features(squares / path, item_shape=[10, 10, 3], role="training")
+                      for path in ("data/train.h5", "train/list.txt"))
+    index = np.array([40, 3, 3, 0, 47])
+    np.testing.assert_array_equal(listed.rows(index), packed.rows(index))
+    monkeypatch.setattr(pictures, "_ALONE", 5)  # so that several threads decode
+    np.testing.assert_array_equal(listed.load(), packed.load())
+    assert listed.fingerprint() == packed.fingerprint()
+    labels = [read_labels(squares / path, 48) for path in ("data/train.h5", "train/list.txt")]
+    np.testing.assert_array_equal(*labels)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_bad_pictures_of_a_list_are_named_in_one_line(squares, tmp_path, several, monkeypatch):
+    monkeypatch.setattr(pictures, "_ALONE", 2 if several else 64)
+    shutil.copytree(squares / "train", tmp_path / "train")
+    path, picture = tmp_path / "train/list.txt", tmp_path / "train/class1/03.png"
+    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", f"train_feat_path={path}"]
+    whole = picture.read_bytes()
+    for content, message in ((whole[:len(whole) // 2], "cannot be read"), (None, "is not there")):
+        picture.write_bytes(content) if content else picture.unlink()
+        done = run("train.py", *settings, "--dry-run")
+        assert (done.code, done.errors.count("\n")) == (2, 1), done.errors
+        assert str(picture) in done.errors
+        assert message in done.errors
+    assert "item_shape = [10, 10, 1]" in message_of(
+        lambda: open_features(squares / "train/list.txt", item_shape=[10, 10, 1], role="training"))
+
+
+def test_a_picture_that_is_replaced_in_use_is_refused_unless_it_is_the_same(squares, tmp_path):
+    shutil.copytree(squares / "train", tmp_path / "train")
+    listed = open_features(tmp_path / "train/list.txt", item_shape=[10, 10, 3], role="training")
+    first, picture = listed.fingerprint(), tmp_path / "train/class0/00.png"
+    shutil.copy(squares / "train/class0/00.png", tmp_path / "copy.png")
+    (tmp_path / "copy.png").replace(picture)
+    listed.rows([0])
+    shutil.copy(squares / "train/class1/00.png", tmp_path / "copy.png")
+    (tmp_path / "copy.png").replace(picture)
+    assert "replaced or rewritten while in use" in message_of(lambda: listed.rows([0]))
+    assert open_features(listed.paths, item_shape=[10, 10, 3], role="training").fingerprint() != first
+
+
+@pytest.mark.parametrize("chunks", [None, (4, 5, 10)])
+def test_grey_pictures_need_no_channel_axis(squares, tmp_path, chunks):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 10, 10), np.uint8)
+    with h5py.File(tmp_path / "grey.h5", "w") as file:
+        file.create_dataset("images", data=grey, chunks=chunks)
+        file["labels"] = np.eye(4, dtype=np.uint8)[np.arange(40) % 4]
+    features = open_features(tmp_path / "grey.h5", item_shape=[10, 10, 1], role="training", key="images")
+    np.testing.assert_array_equal(features.load(), grey[..., None])
+    np.testing.assert_array_equal(features.rows([7, 2, 9]), grey[[7, 2, 9]][..., None])
+    assert "item_shape = [10, 10, 1]" in message_of(
+        lambda: open_features(tmp_path / "grey.h5", item_shape=[10, 10, 3], role="training", key="images"))
+    if chunks is None:
+        paths = [f"{name}={tmp_path}/grey.h5" for name in DATA_KEYS]
+        settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", "feat_key=images",
+                    "item_shape=[10, 10, 1]", f"home_root={tmp_path}/", "num_epochs=1", *paths]
+        succeed("preprocess.py", *settings)
+        succeed("train.py", *settings)
+        config = load_config(squares / "config.py", {"item_shape": "[10, 10, 1]"})
+        model, items = PictureHashing(config).eval(), torch.from_numpy(grey[:4, ..., None])
+        torch.testing.assert_close(model.encode(items), model.encode(items.repeat(1, 1, 1, 3)))
 
 
 def test_versions_are_crops_mirrored_and_coloured_as_drawn(squares):
@@ -131,6 +236,67 @@ def test_weights_of_torchvision_fit(squares, tmp_path, backbone, layers, convolu
     assert all((value == 2).all() for value in loaded.state_dict().values())
     other = {"backbone": "resnet34", "backbone_weights": str(tmp_path / "resnet.pth")}
     assert "weights" in message_of(lambda: PictureHashing(load_config(squares / "config.py", other), num_videos=1))
+
+
+def test_resizing_is_that_of_pillow_within_rounding(squares):
+    items = torch.randint(0, 256, (2, 10, 10, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for size in (6, 10, 23):
+        model = PictureHashing(load_config(squares / "config.py", {"resize": str(size), "crop": "6"}))
+        found = model.resized(items)
+        wanted = np.stack([np.asarray(Image.fromarray(item.numpy()).resize((size, size), Image.Resampling.BILINEAR))
+                           for item in items])
+        assert np.abs(found.numpy().astype(int) - wanted).max() <= 1
+        assert (found.numpy() == wanted).mean() > 0.75  # Pillow rounds between its two passes
+    assert model.versions(Batch(torch.arange(2), items, uniforms=torch.zeros(2, 1, 5))).shape == (2, 3, 6, 6)
+    top = (23 - 6) // 2
+    middle = model.eval().resized(items)[:, top:top + 6, top:top + 6]
+    torch.testing.assert_close(model.encode(items), model.hash(model.backbone(normalised(middle))))
+    config = load_config(squares / "config.py", {"resize": "23", "crop": "25"})
+    assert config.crop == 25  # with its padding of 1
+    assert "crop = 26" in message_of(lambda: load_config(squares / "config.py", {"resize": "23", "crop": "26"}))
+
+
+def test_every_setting_of_the_classifier_shapes_the_similarity(squares):
+    config = load_config(squares / "config.py", {"method": "shc"})
+    settings = CLASS_SIMILARITY.settings(config)
+    training = {"batch_size", "optimizer_name", "schedule", "weight_decay", "grad_clip", "amp"}
+    assert {key.name for key in PictureHashing.KEYS} | training <= settings.keys()
+    for name, value in (("flip", "False"), ("backbone_weights", "a/b.pth"), ("weight_decay", "0.5")):
+        other = load_config(squares / "config.py", {"method": "shc", name: value})
+        assert CLASS_SIMILARITY.settings(other) != settings
+    moved = load_config(squares / "config.py", {"method": "shc", "backbone_weights": "elsewhere/b.pth"})
+    weights = load_config(squares / "config.py", {"method": "shc", "backbone_weights": "a/b.pth"})
+    assert CLASS_SIMILARITY.settings(moved) == CLASS_SIMILARITY.settings(weights)
+
+
+def killed_when(path, *command):
+    """Runs a script as a process of its own and kills it once there is a file at `path`."""
+    process = Script([sys.executable, ROOT / command[0], *command[1:]])
+    while process.poll() is None and not path.exists():
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_shc_killed_in_its_first_or_third_stage_goes_on_to_the_same_bits(squares):
+    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", "method=shc", "model_name=killed",
+                "similarity_epochs=8", "num_epochs=8"]
+    whole, cut = (squares / name for name in ("whole", "cut"))
+    succeed("preprocess.py", *settings, f"artefact_root={whole}")
+    killed_when(cut / "class_similarity.h5.run/last.pth", "preprocess.py", *settings, f"artefact_root={cut}")
+    assert not list(cut.glob("*.h5"))
+    assert "resuming after epoch" in succeed("preprocess.py", *settings, f"artefact_root={cut}").output
+    for name in ("class_similarity.h5", "class_centers_8.h5"):
+        with h5py.File(whole / name) as one, h5py.File(cut / name) as other:
+            assert (one["matrix"][:] == other["matrix"][:]).all()
+    settings.append(f"artefact_root={cut}")
+    paths = [squares / f"checkpoint/squares/killed_8bit_{name}/last.pth" for name in ("whole", "cut")]
+    succeed("train.py", *settings, "run_name=whole")
+    killed_when(paths[1], "train.py", *settings, "run_name=cut")
+    assert "resuming after epoch" in succeed("train.py", *settings, "run_name=cut", "--resume").output
+    once, parts = map(checkpoint_tensors, paths)
+    assert once.keys() == parts.keys()
+    assert all(torch.equal(value, parts[name]) for name, value in once.items())
 
 
 class Stopped(Exception):

@@ -129,7 +129,7 @@ def test_metrics_json_keeps_what_it_held(project):
     metrics = json.loads((project.logs / "metrics.json").read_text())
     assert list(metrics) == ["map_at", "precision_at", "recall_at", "normaliser", "num_queries", "num_database",
                              "num_bits", "num_without_relevant", "queries_are_database", "include_self", "gmap",
-                             "rss_map", "details", "map_all", "confidence"]
+                             "rss_map", "details", "map_all", "radius_curve", "confidence"]
     assert metrics["details"].keys() == {"model_name", "dataset", "checkpoint", "epoch", "unfinished", "extended_from",
                                         "config_sha256", "codes", "baselines"}
 

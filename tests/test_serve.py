@@ -3,14 +3,22 @@
 import asyncio
 import json
 import queue
+import re
+import shutil
+import socket
+import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
+from benchmarks import serve as load
 from dataset.extraction.decoders import Decoder
 from dataset.extraction.recipe import Recipe
 from dataset.extraction.store import videos_in
@@ -21,6 +29,7 @@ from inference.server import app as server
 from inference.server.gallery import Gallery
 from tests.clips import frames_of, write_clip
 from tests.pipeline import run
+from tests.test_report_page import FLAGS
 
 BITS = 12
 EVIL = "run/<script>alert(1)</script>.mp4"
@@ -187,6 +196,48 @@ def test_uploads_are_bounded_in_number_and_time(site, monkeypatch):
         asyncio.run(server._body(SimpleNamespace(stream=slow), 10))
     monkeypatch.setattr(site.gallery, "encode", None)
     assert site.client.post("/search", content=b"x", headers={"content-type": "video/mp4"}).status_code == 501
+
+
+@contextmanager
+def served(gallery):
+    """The port of a real server, which ends with the block."""
+    config = uvicorn.Config(server.make_app(gallery, most_bytes=1, hosts=[load.HOST]), port=0, log_level="error")
+    with socket.socket() as listening:
+        listening.bind((load.HOST, 0))
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, args=([listening],))
+        thread.start()
+        load.wait_for(listening.getsockname()[1])
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+def test_many_clients_over_http():
+    """The load test, small: every answer is that of the index."""
+    gallery, signs = Gallery(load.index_of(200, 16), {}, None), load.random_signs(40, 16, seed=1)
+    with served(gallery) as port:
+        _, _, answers = load.ask(port, signs, 4)
+    assert answers == gallery.index.search(pack(signs), load.K)[1].tolist()
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
+def test_the_page_in_a_browser(site, tmp_path):
+    """A search by the item that the address names: its results in order, the markup in ids shown as text."""
+    with served(site.gallery) as port:
+        shown = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile",
+                                f"http://{load.HOST}:{port}/#run%2Fa.mp4"], capture_output=True, text=True, timeout=120)
+    page = shown.stdout
+    said = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+    assert all("404" in line for line in said)  # of the clip that cannot be shown
+    assert "5 results for run/a.mp4" in page
+    assert "6 items, 12 bits" in page
+    assert re.findall(r"<strong>d (\d+)</strong>", page) == ["1", "2", "3", "4", "5"]
+    assert "run/&lt;script&gt;alert(1)&lt;/script&gt;.mp4" in page
+    assert "<script>alert" not in page
+    assert page.count('aria-label="1 of 12 bits differ"') == 1
 
 
 def test_a_fault_tells_nothing(site, monkeypatch):

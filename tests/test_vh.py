@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -15,6 +16,10 @@ import pytest
 import torch
 
 import vh
+from inference.curves import count_distances, radius_curve
+from inference.evaluation import further_metrics
+from inference.metrics import evaluate
+from inference.report import write_results
 from tests.pipeline import ROOT, make_project, message_of, run, succeed
 from training.checkpoints import read_checkpoint, write_checkpoint
 from utils.config import load_config
@@ -240,7 +245,8 @@ def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys):
                                        "expected/mAP@5": row / 10}) + "\n")
     (elsewhere / "logs/one/metrics.json").write_text(json.dumps({
         "map_at": {"expected": {"5": 0.25}}, "gmap": {"expected": 0.125}, "num_bits": 8, "normaliser": "k",
-        "details": {"dataset": "tiny"}}))
+        "details": {"dataset": "tiny"}, "radius_curve": {"radius": [1.0, 8.0], "precision": [0.5, 0.25],
+                                                         "recall": [0.2, 1.0]}}))
     assert own_command(monkeypatch, "compare", "logs/one", "logs/two/", "--out", "c.html") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "dataset", "bits", "AP", "divided", "by", "epochs", "mAP@5", "GmAP", "minutes",
@@ -248,14 +254,37 @@ def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys):
     assert lines[1].split() == ["one", "tiny", "8", "k", "3", "0.2500", "0.1250", "1.5000"]
     assert lines[2].split() == ["two", "-", "-", "-", "3", "-", "-", "1.5000"]
     page = xml.fromstring(Path("c.html").read_text(encoding="utf-8"))
-    assert [node.find("h3").text for node in page.iter("figure")] == ["Loss: total", "mAP@5"]
-    assert all({"one", "two"} == {"".join(item.itertext()) for item in node.iter("li")} for node in page.iter("figure"))
+    assert [node.find("h3").text for node in page.iter("figure")] == [
+        "Loss: total", "mAP@5", "Precision and recall by Hamming radius"]
+    shown = [["".join(item.itertext()) for item in node.iter("li")] for node in page.iter("figure")]
+    assert shown == [["one", "two"], ["one", "two"], []]  # of one curve there is no legend
     for folders, words in ((["logs"], "no run here"), (["logs/one", "logs/one"], "named twice")):
         assert own_command(monkeypatch, "compare", *folders) == 2
         assert words in capsys.readouterr().err
-    (elsewhere / "logs/two/metrics.json").write_text('{"map_at": 1}')
-    assert own_command(monkeypatch, "compare", "logs/two") == 2
-    assert "not what eval.py writes" in capsys.readouterr().err
+    curve = {"recall": [0.1], "precision": []}
+    for damaged in ({"map_at": 1}, {"map_at": {"expected": {}}, "gmap": {"expected": 0.1}, "radius_curve": curve}):
+        (elsewhere / "logs/two/metrics.json").write_text(json.dumps(damaged))
+        assert own_command(monkeypatch, "compare", "logs/two") == 2
+        assert "not what eval.py writes" in capsys.readouterr().err
+
+
+def test_curves_of_evaluated_runs_share_a_chart(trained, elsewhere, monkeypatch, capsys):
+    """Drawn from what eval.py writes, which is the curve of the report."""
+    folder = elsewhere / "logs/evaluated"
+    folder.mkdir(parents=True)
+    codes = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (30, 4))
+    labels = np.eye(3, dtype=np.uint8)[np.arange(30) % 3]
+    counts = count_distances(codes[:5], codes, labels[:5], labels)
+    found = evaluate(codes[:5], codes, labels[:5], labels, map_at=[5])
+    write_results(folder, found, further=further_metrics(found, counts), about="", details={"dataset": "tiny"})
+    curve = json.loads((folder / "metrics.json").read_text())["radius_curve"]
+    np.testing.assert_allclose([curve["precision"], curve["recall"]], radius_curve(counts))
+    assert curve["radius"] == [0, 1, 2, 3, 4]
+    shutil.copytree(folder, elsewhere / "logs/again")
+    assert own_command(monkeypatch, "compare", "logs/evaluated", "logs/again", "--out", "c.html") == 0
+    page = xml.fromstring(Path("c.html").read_text(encoding="utf-8"))
+    assert [["".join(item.itertext()) for item in node.iter("li")] for node in page.iter("figure")] == [
+        ["evaluated", "again"]]
 
 
 def test_the_api_does_not_import_torch_before_it_is_used():

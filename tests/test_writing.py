@@ -32,8 +32,7 @@ run_script(lambda: {action})
 """
 
 
-@pytest.mark.parametrize("kilobytes", [4, 16])
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(("writer", "kilobytes"), [*((writer, 4) for writer in WRITERS), ("features", 16)])
 def test_hdf5_on_a_full_disk_ends_in_one_line(tmp_path, writer, kilobytes):
     """Its library alone ends in a segmentation fault, as the program does."""
     path = tmp_path / "a"

@@ -95,7 +95,7 @@ def test_every_number_of_states(states):
 
 
 @pytest.mark.parametrize("num_reversed", [0, 1, 3])
-@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("length", [2])
 def test_reversed_rows(length, num_reversed):
     check_scan(make_inputs(length), num_reversed=num_reversed)
 
@@ -214,12 +214,12 @@ def check_conv(inputs, **options):
 
 
 @pytest.mark.parametrize("num_reversed", [0, 1, 3])
-@pytest.mark.parametrize("length", [1, 2, 7, 9])
+@pytest.mark.parametrize("length", [1, 9])
 def test_conv(length, num_reversed):
     check_conv(conv_inputs(length), num_reversed=num_reversed)
 
 
-@pytest.mark.parametrize("taps", [1, 2, 3, 5])
+@pytest.mark.parametrize("taps", [1, 2, 5])
 def test_conv_of_every_width(taps):
     check_conv(conv_inputs(9, taps=taps, rows=2), num_reversed=1)
 

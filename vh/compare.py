@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from inference.figures import Axes, Line, figure, line_chart, series_names, tag
 from inference.page.document import html_page
 from inference.page.table import number, table
@@ -79,7 +81,7 @@ def _alike(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def _charts(runs: Mapping[str, Mapping[str, Any]]) -> list:
-    """The loss, and every mAP@K that was recorded, of all runs on common axes; six runs to a chart."""
+    """The loss, every mAP@K that was recorded, precision over recall, of all runs on common axes; six to a chart."""
     names = dict.fromkeys(name for run in runs.values() for row in run["epochs"] for name in row
                           if name == "loss/total" or name.startswith("expected/mAP@"))
     charts = []
@@ -88,7 +90,23 @@ def _charts(runs: Mapping[str, Mapping[str, Any]]) -> list:
                  if (points := [(row["epoch"], row[name]) for row in found["epochs"] if name in row])]
         title = "Loss: total" if name == "loss/total" else name.removeprefix("expected/")
         caption = "Mean over the epoch." if name == "loss/total" else "Ties in expectation."
-        for start in range(0, len(lines), MOST_LINES):
-            part = lines[start:start + MOST_LINES]
-            charts.append(figure(title, caption, line_chart(part, Axes("epoch", title)), names=series_names(part)))
-    return charts
+        charts += _figures(title, caption, lines, Axes("epoch", title))
+    lines = [_precision_recall(run, found["result"]["radius_curve"]) for run, found in runs.items()
+             if "radius_curve" in found["result"]]
+    return charts + _figures("Precision and recall by Hamming radius", "A point per radius, over all pairs of a query "
+                             "and an item.", lines, Axes("recall", "precision", x_range=(0, 1)))
+
+
+def _precision_recall(run: str, curve: Mapping[str, Any]) -> Line:
+    try:
+        recall, precision = np.array([curve["recall"], curve["precision"]], float)
+        if not len(recall) or not np.isfinite([recall, precision]).all():
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{run}: its metrics.json is not what eval.py writes. Make it anew with eval.py.") from None
+    return Line(run, recall, precision)
+
+
+def _figures(title: str, caption: str, lines: Sequence[Line], axes: Axes) -> list:
+    parts = [lines[start:start + MOST_LINES] for start in range(0, len(lines), MOST_LINES)]
+    return [figure(title, caption, line_chart(part, axes), names=series_names(part)) for part in parts]

@@ -103,11 +103,13 @@ def read_clip(path: str | os.PathLike, num_frames: int, shape: Shape, window: fl
 def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
     """The file and its first video stream. Of the formats, none that names further files or addresses is read."""
     limits = {"max_pixels": str(MOST_PIXELS)}
-    with av.open(f"file:{os.fspath(path)}", options=limits | {"format_whitelist": FORMATS,
-                                                            "protocol_whitelist": "file"}) as file:
+    options = limits | {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    with av.open(f"file:{os.fspath(path)}", options=options, metadata_errors="replace") as file:
         if not file.streams.video:
             raise ClipError("no video stream")
         stream = file.streams.video[0]
+        if stream.codec_context is None:
+            raise ClipError("a codec that is not known")
         stream.codec_context.options = limits
         stream.thread_type = "NONE"  # a process for each file keeps the processors busy
         _check_size(stream.codec_context)

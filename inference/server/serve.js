@@ -100,7 +100,9 @@ async function search(again) {
 
 const asked = () => ({ k: Number(at("count").value) || 12, label: at("label").value });
 
+// The address names the item that was searched with, so that it can be kept or sent.
 function searchBy(item) {
+  history.replaceState(null, "", `#${encodeURIComponent(item.id)}`);
   search(async () => {
     const body = JSON.stringify({ id: item.id, ...asked() });
     showResults(await ask("/search", { method: "POST", headers: { "content-type": "application/json" }, body }), item.id, item);
@@ -130,6 +132,7 @@ async function list(start) {
 
 function listAll() {
   repeat = null;
+  history.replaceState(null, "", location.pathname);
   at("query").replaceChildren();
   list(0).catch((error) => tell(error.message, true));
 }
@@ -140,6 +143,7 @@ async function begin() {
   at("drop").hidden = !found.uploads;
   at("file").dataset.most = found.most_bytes;
   at("label").append(...found.labels.map((label) => make("option", { value: label, textContent: label })));
+  if (location.hash) searchBy(await ask(`/items/${location.hash.slice(1)}`));
 }
 
 at("list").addEventListener("click", listAll);

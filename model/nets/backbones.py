@@ -103,7 +103,7 @@ def _resnet(config) -> Any:
 
 def _vit(config) -> Any:
     library = _transformers()
-    return library.ViTModel(library.ViTConfig(image_size=config.crop or config.item_shape[0],
+    return library.ViTModel(library.ViTConfig(image_size=config.crop or config.resize or config.item_shape[0],
                                               attn_implementation="eager"))
 
 

@@ -28,6 +28,8 @@ class PictureHashing(HashingMethod):
     """
 
     KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("resize", "int", None, "rows and columns that pictures are brought to, before any crop; None: as they are",
+            AT_LEAST_1, shapes_codes=True),
         Key("crop", "int", None, "rows and columns that are cut from a picture, anywhere in training, else from its "
             "middle; None: all", AT_LEAST_1, shapes_codes=True),
         Key("crop_padding", "int", 0, "black rows and columns around a picture that is cropped in training",
@@ -57,8 +59,9 @@ class PictureHashing(HashingMethod):
     def check(cls, config) -> str | None:
         if complaint := backbones.check(config):
             return complaint
-        if config.crop and config.crop > min(config.item_shape[:2]) + 2 * config.crop_padding:
-            return f"crop = {config.crop} is more than the pictures have, {config.item_shape[:2]}. Set it to fewer."
+        size = [config.resize] * 2 if config.resize else config.item_shape[:2]
+        if config.crop and config.crop > min(size) + 2 * config.crop_padding:
+            return f"crop = {config.crop} is more than the pictures have, {size}. Set it to fewer."
         return None
 
     def draws(self) -> Draws:
@@ -66,11 +69,18 @@ class PictureHashing(HashingMethod):
 
     def encode(self, items: Tensor) -> Tensor:
         """Real codes (B, K) of pictures (B, rows, columns, 3) uint8."""
-        size = self.config.crop
+        items, size = self.resized(items), self.config.crop
         if size and size < min(items.shape[1:3]):
             top, left = ((length - size) // 2 for length in items.shape[1:3])
             items = items[:, top:top + size, left:left + size]
         return self.hash(self.backbone(normalised(items)))
+
+    def resized(self, items: Tensor) -> Tensor:
+        """(B, `resize`, `resize`, channels) uint8 from pictures of any rows and columns, where `resize` is set."""
+        if not self.config.resize:
+            return items
+        x = F.interpolate(items.permute(0, 3, 1, 2).float(), [self.config.resize] * 2, mode="bilinear", antialias=True)
+        return x.round().to(torch.uint8).permute(0, 2, 3, 1)
 
     def codes(self, batch) -> Tensor:
         """Real codes (B, K) float32 of a training batch, each picture in the version that its draws say."""
@@ -82,9 +92,9 @@ class PictureHashing(HashingMethod):
 
     def versions(self, batch) -> Tensor:
         """(B, 3, rows, columns) float32: cropped, flipped and coloured by `batch.uniforms` (B, 1, 5)."""
-        config, draws = self.config, batch.uniforms[:, 0]
-        items = F.pad(batch.items, (0, 0, *(config.crop_padding,) * 4)) if config.crop_padding else batch.items
-        size = [config.crop, config.crop] if config.crop else batch.items.shape[1:3]
+        config, draws, items = self.config, batch.uniforms[:, 0], self.resized(batch.items)
+        size = [config.crop, config.crop] if config.crop else items.shape[1:3]
+        items = F.pad(items, (0, 0, *(config.crop_padding,) * 4)) if config.crop_padding else items
         rows, columns = (_places(draws[:, i], items.shape[1 + i], size[i]) for i in range(2))
         if config.flip:
             columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)

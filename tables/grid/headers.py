@@ -1,4 +1,4 @@
-"""Writes what is published into the headers of configs that have not run here, from tables/published.csv.
+"""Writes what is published into the headers of configs that have not run here, from tables/published*.csv.
 
     python -m tables.grid.headers
 
@@ -25,15 +25,20 @@ def with_published(text: str, model: str, dataset: str) -> str:
 
 
 def published_part(model: str, dataset: str) -> str:
-    """What a header says of a config's published mAP@k: of the first source of published.csv that has any."""
+    """What a header says of a config's published mAP@k: of the first source that has any."""
     published = _published_as().get(model)
     known = [result for result in published_results()
              if (result.method, result.backbone) == published and result.dataset == dataset]
-    results = [result for result in known if result.source == known[0].source]
+    results = [result for result in known if _paper(result) == _paper(known[0])]
     if not results:
         return "# Not run here. tables/published.csv has nothing of it.\n"
     more = ", which differs from other sources (tables/published.csv)" if len(known) > len(results) else ""
-    return f"# Not run here. Published mAP@k, {results[0].source}{more}:\n" + _table(results)
+    return f"# Not run here. Published mAP@k, {_paper(results[0])}{more}:\n" + _table(results)
+
+
+def _paper(result: Result) -> str:
+    """The source of a result, without the number of a table that is one of several for the metrics of one run."""
+    return re.sub(r" Table \d+$", "", result.source)
 
 
 def _table(results: list[Result]) -> str:
@@ -47,8 +52,9 @@ def _table(results: list[Result]) -> str:
 
 def _published_as() -> dict[str, tuple[str, str]]:
     """Model -> the (method, backbone) that its rows answer to, in every profile; the last row is the model as it is."""
-    return {row.model: row.published for name in ("methods", "backbones", "vhmt-tam") for profile in tables.PROFILES
-            for row in tables.in_profile(TABLES.load(name), profile).rows if row.published}
+    return {row.model: row.published for name in ("methods", "backbones", "vhmt-tam", "shc")
+            for profile in tables.PROFILES for row in tables.in_profile(TABLES.load(name), profile).rows
+            if row.published}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What others published of a row: tables/published.csv, each source by itself.
+"""What others published of a row: tables/published.csv of videos and published_images.csv, each source by itself.
 
 tables/sources.csv says what each divides AP by. Their rankings break ties by whatever order a sort leaves,
 so that ours by index are the nearest. README, logs and figures of one paper differ and are never merged.
@@ -14,7 +14,8 @@ from tables.grid.cells import Cell
 
 PUBLISHED = "published"  # the status of such a record, and what stands before its metrics
 DIFFERENCE = "difference"  # before a metric: ours minus the published value
-_OURS = {"GmAP (root sum of squares)": "rss_mAP"}  # names of the file that are not ours
+FILES = "published.csv", "published_images.csv"
+_OURS = {"GmAP (root sum of squares)": "rss_mAP"}  # names of the files that are not ours; mAP@all is at N
 _RSS_AT = [5, 20, 40, 60, 80, 100]  # the K of VHMT's eq. 29
 
 
@@ -37,10 +38,13 @@ class Result(NamedTuple):
 
 @cache
 def published_results() -> tuple[Result, ...]:
-    """Every line of published.csv, in its order."""
-    with open(Path(__file__).parents[1] / "published.csv", encoding="utf-8", newline="") as file:
-        return tuple(Result(line["method"], line["backbone"], line["dataset"], int(line["bits"]), line["metric"],
-                            float(line["value"]), line["source"]) for line in csv.DictReader(file))
+    """Every line of the files, in their order."""
+    found: list[Result] = []
+    for name in FILES:
+        with open(Path(__file__).parents[1] / name, encoding="utf-8", newline="") as file:
+            found += [Result(line["method"], line["backbone"], line["dataset"], int(line["bits"]), line["metric"],
+                             float(line["value"]), line["source"]) for line in csv.DictReader(file)]
+    return tuple(found)
 
 
 @cache
@@ -66,10 +70,11 @@ def published_records(cell: Cell, ours: Mapping[str, float], dataset: str = "") 
         return []
     method, backbone = cell.row.published
     dataset = dataset or cell.dataset
+    whole = f"mAP@{config.test_num_sample}"
     metrics = {f"mAP@{k}" for k in config.map_at} | ({"rss_mAP"} if config.map_at == _RSS_AT else set())
     records: dict[str, dict[str, Any]] = {}
     for result in published_results():
-        metric = _OURS.get(result.metric, result.metric)
+        metric = whole if result.metric == "mAP@all" else _OURS.get(result.metric, result.metric)
         if (result.method, result.dataset, result.bits) != (method, dataset, cell.bits) or metric not in metrics:
             continue
         if result.normaliser != config.ap_normaliser or result.backbone not in (backbone, ""):  # "": it names none

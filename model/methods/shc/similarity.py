@@ -3,7 +3,9 @@
 Letters: N training pictures, C classes.
 """
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,8 +64,14 @@ class ClassSimilarity(Artefact):
         Key("class_similarity_path", "path", None, "similarity of the classes", file="class_similarity.h5", free=True),
     )
     shaped_by = ("similarity_rule", "similarity_epochs", "similarity_lr", "backbone", "backbone_width",
-                 "small_pictures", "batch_size", "preprocess_seed")
+                 "small_pictures", "resize", "crop", "crop_padding", "flip", "jitter", "batch_size", "optimizer_name",
+                 "schedule", "weight_decay", "grad_clip", "amp", "preprocess_seed")
     uses_labels = True
+
+    def settings(self, config) -> dict[str, Any]:
+        """Of weights to start from it is the file's name that counts, as folders differ between machines."""
+        weights = config.backbone_weights
+        return super().settings(config) | {"backbone_weights": weights and os.path.basename(os.path.normpath(weights))}
 
     def arrays(self, config, split) -> dict[str, Array]:
         return {"matrix": Array((None, None), finite)}

@@ -1,0 +1,6 @@
+# CSQ on CIFAR-10.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/resnet34.py', '../_base_/datasets/cifar10.py']
+
+method = 'csq'
+model_name = 'CSQ'

@@ -1,0 +1,6 @@
+# CSQ on ImageNet-100.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/resnet34.py', '../_base_/datasets/imagenet.py']
+
+method = 'csq'
+model_name = 'CSQ'

@@ -1,0 +1,10 @@
+# CSQ on NABirds-B.
+# Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
+#     bits  @100 @1000  @all
+#       16 0.296 0.228 0.139
+#       32 0.431 0.356 0.246
+#       64 0.498 0.430 0.324
+_base_ = ['../_base_/pictures.py', '../_base_/resnet34.py', '../_base_/datasets/nabirds_b.py']
+
+method = 'csq'
+model_name = 'CSQ'

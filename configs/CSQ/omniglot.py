@@ -1,0 +1,6 @@
+# CSQ on Omniglot (docs/pictures.md).
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/datasets/omniglot.py']
+
+method = 'csq'
+model_name = 'CSQ'

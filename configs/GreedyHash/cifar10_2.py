@@ -1,0 +1,6 @@
+# GreedyHash on CIFAR-10, all 50,000 training pictures.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = '../CSQ/cifar10_2.py'
+
+method = 'greedy_hash'
+model_name = 'GreedyHash'

@@ -1,0 +1,6 @@
+# HashNet on CIFAR-10.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = '../CSQ/cifar10.py'
+
+method = 'hashnet'
+model_name = 'HashNet'

@@ -1,0 +1,6 @@
+# HashNet on ImageNet-100.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = '../CSQ/imagenet.py'
+
+method = 'hashnet'
+model_name = 'HashNet'

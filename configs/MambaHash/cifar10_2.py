@@ -1,0 +1,3 @@
+# MambaHash on CIFAR-10, all 50,000 training pictures.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/mambahash.py', '../_base_/datasets/cifar10_2.py']

@@ -1,0 +1,8 @@
+# MambaHash on CIFAR-10's test pictures (docs/pictures.md).
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/datasets/cifar10_images.py']
+
+method = 'mambahash'
+model_name = 'MambaHash'
+mamba_size = 'tiny'
+lr = 2e-4

@@ -1,0 +1,3 @@
+# MambaHash on MS-COCO.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/mambahash.py', '../_base_/datasets/coco.py']

@@ -1,0 +1,6 @@
+# OrthoHash on ImageNet-100.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = '../CSQ/imagenet.py'
+
+method = 'ortho_hash'
+model_name = 'OrthoHash'

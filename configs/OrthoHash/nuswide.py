@@ -1,0 +1,6 @@
+# OrthoHash on NUS-WIDE.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = '../CSQ/nuswide.py'
+
+method = 'ortho_hash'
+model_name = 'OrthoHash'

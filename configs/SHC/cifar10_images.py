@@ -1,0 +1,8 @@
+# SHC on CIFAR-10's test pictures (docs/pictures.md).
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/pictures.py', '../_base_/datasets/cifar10_images.py']
+
+method = 'shc'
+model_name = 'SHC'
+similarity_epochs = 10
+similarity_lr = 1e-3

@@ -1,0 +1,3 @@
+# SHC on NUS-WIDE.
+# Not run here. tables/published.csv has nothing of it.
+_base_ = ['../_base_/shc.py', '../_base_/datasets/nuswide.py']
