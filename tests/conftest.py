@@ -8,8 +8,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the scripts that tests
 import torch
 
 torch.set_num_threads(1)  # the tests' tensors are small; two threads spinning on a busy machine only wait
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it to what it runs in the background
+# What a shell, or nohup, has the tests ignore would be ignored by the scripts that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

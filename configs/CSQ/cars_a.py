@@ -1,4 +1,7 @@
-# CSQ on Stanford Cars-A.
+# CSQ on Stanford Cars-A:
+#     python preprocess.py --config configs/CSQ/cars_a.py
+#     python train.py --config configs/CSQ/cars_a.py
+#     python eval.py --config configs/CSQ/cars_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.540 0.520 0.509

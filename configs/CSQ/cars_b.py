@@ -1,4 +1,7 @@
-# CSQ on Stanford Cars-B.
+# CSQ on Stanford Cars-B:
+#     python preprocess.py --config configs/CSQ/cars_b.py
+#     python train.py --config configs/CSQ/cars_b.py
+#     python eval.py --config configs/CSQ/cars_b.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.322 0.241 0.178

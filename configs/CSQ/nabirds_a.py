@@ -1,4 +1,7 @@
-# CSQ on NABirds-A.
+# CSQ on NABirds-A:
+#     python preprocess.py --config configs/CSQ/nabirds_a.py
+#     python train.py --config configs/CSQ/nabirds_a.py
+#     python eval.py --config configs/CSQ/nabirds_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.454 0.443 0.431

@@ -1,4 +1,7 @@
-# CSQ on NABirds-B.
+# CSQ on NABirds-B:
+#     python preprocess.py --config configs/CSQ/nabirds_b.py
+#     python train.py --config configs/CSQ/nabirds_b.py
+#     python eval.py --config configs/CSQ/nabirds_b.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.296 0.228 0.139

@@ -1,4 +1,7 @@
-# HashNet on ImageNet-100.
+# HashNet on ImageNet-100:
+#     python preprocess.py --config configs/HashNet/imagenet.py
+#     python train.py --config configs/HashNet/imagenet.py
+#     python eval.py --config configs/HashNet/imagenet.py
 # Not run here. tables/published.csv has nothing of it.
 _base_ = '../CSQ/imagenet.py'
 

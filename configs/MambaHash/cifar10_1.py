@@ -1,3 +1,6 @@
-# MambaHash on CIFAR-10, training pictures in the database.
+# MambaHash on CIFAR-10, training pictures in the database:
+#     python preprocess.py --config configs/MambaHash/cifar10_1.py
+#     python train.py --config configs/MambaHash/cifar10_1.py
+#     python eval.py --config configs/MambaHash/cifar10_1.py
 # Not run here. tables/published.csv has nothing of it.
 _base_ = ['../_base_/mambahash.py', '../_base_/datasets/cifar10_1.py']

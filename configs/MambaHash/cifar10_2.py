@@ -1,3 +1,6 @@
-# MambaHash on CIFAR-10, all 50,000 training pictures.
+# MambaHash on CIFAR-10, all 50,000 training pictures:
+#     python preprocess.py --config configs/MambaHash/cifar10_2.py
+#     python train.py --config configs/MambaHash/cifar10_2.py
+#     python eval.py --config configs/MambaHash/cifar10_2.py
 # Not run here. tables/published.csv has nothing of it.
 _base_ = ['../_base_/mambahash.py', '../_base_/datasets/cifar10_2.py']

@@ -1,4 +1,7 @@
-# OrthoHash on Stanford Cars-A.
+# OrthoHash on Stanford Cars-A:
+#     python preprocess.py --config configs/OrthoHash/cars_a.py
+#     python train.py --config configs/OrthoHash/cars_a.py
+#     python eval.py --config configs/OrthoHash/cars_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.482 0.433 0.422

@@ -1,4 +1,7 @@
-# OrthoHash on Stanford Cars-B.
+# OrthoHash on Stanford Cars-B:
+#     python preprocess.py --config configs/OrthoHash/cars_b.py
+#     python train.py --config configs/OrthoHash/cars_b.py
+#     python eval.py --config configs/OrthoHash/cars_b.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.276 0.191 0.157

@@ -1,4 +1,7 @@
-# OrthoHash on ImageNet-100.
+# OrthoHash on ImageNet-100:
+#     python preprocess.py --config configs/OrthoHash/imagenet.py
+#     python train.py --config configs/OrthoHash/imagenet.py
+#     python eval.py --config configs/OrthoHash/imagenet.py
 # Not run here. tables/published.csv has nothing of it.
 _base_ = '../CSQ/imagenet.py'
 

@@ -1,4 +1,7 @@
-# OrthoHash on NABirds-A.
+# OrthoHash on NABirds-A:
+#     python preprocess.py --config configs/OrthoHash/nabirds_a.py
+#     python train.py --config configs/OrthoHash/nabirds_a.py
+#     python eval.py --config configs/OrthoHash/nabirds_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.458 0.421 0.412

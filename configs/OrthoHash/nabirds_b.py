@@ -1,4 +1,7 @@
-# OrthoHash on NABirds-B.
+# OrthoHash on NABirds-B:
+#     python preprocess.py --config configs/OrthoHash/nabirds_b.py
+#     python train.py --config configs/OrthoHash/nabirds_b.py
+#     python eval.py --config configs/OrthoHash/nabirds_b.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.272 0.186 0.140

@@ -1,4 +1,7 @@
-# SHC on Stanford Cars-A.
+# SHC on Stanford Cars-A:
+#     python preprocess.py --config configs/SHC/cars_a.py
+#     python train.py --config configs/SHC/cars_a.py
+#     python eval.py --config configs/SHC/cars_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.667 0.652 0.643

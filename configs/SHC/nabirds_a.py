@@ -1,4 +1,7 @@
-# SHC on NABirds-A.
+# SHC on NABirds-A:
+#     python preprocess.py --config configs/SHC/nabirds_a.py
+#     python train.py --config configs/SHC/nabirds_a.py
+#     python eval.py --config configs/SHC/nabirds_a.py
 # Not run here. Published mAP@k, SHC paper (arXiv 2507.08404v1):
 #     bits  @100 @1000  @all
 #       16 0.499 0.488 0.475
