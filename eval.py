@@ -27,7 +27,7 @@ from dataset.extraction.recipe import ATTRIBUTE as EXTRACTION
 from dataset.extraction.recipe import check_same_extraction
 from dataset.labels import read_class_names
 from dataset.missing import DATA_KEYS, missing_files
-from dataset.protocol import on_other_data, open_retrieval, open_train
+from dataset.protocol import Retrieval, on_other_data, open_retrieval, open_train
 from inference.evaluation import (
     RetrievalResult,
     evaluate_baselines,
@@ -62,9 +62,7 @@ def main() -> None:
                                    retrieval.database_labels.shape[1])
     own = chosen_checkpoint(trained)
     path = Path(arguments.checkpoint or own)
-    checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
-    for split in (retrieval.database, retrieval.queries):
-        check_same_extraction(str(checkpoint.get(EXTRACTION, "")), split.extraction, ", ".join(split.paths), str(path))
+    checkpoint = _read(path, retrieval, command_line("train", arguments) if arguments.config else "")
     model = build_model(config)
     load_weights(model, checkpoint["model_state_dict"], str(path))
     result = evaluate_retrieval(model.to(device).encode, retrieval, config, device)
@@ -110,6 +108,14 @@ def _print(config, result: RetrievalResult, rows: list[dict], path: Path) -> Non
              evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
     log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
+
+
+def _read(path: Path, retrieval: Retrieval, train: str) -> dict:
+    """The checkpoint at `path`, whose training features were made as those that are evaluated; `train` makes one."""
+    checkpoint = read_checkpoint(path, train)
+    for split in (retrieval.database, retrieval.queries):
+        check_same_extraction(str(checkpoint.get(EXTRACTION, "")), split.extraction, ", ".join(split.paths), str(path))
+    return checkpoint
 
 
 def _own_rows(name: str, evaluation: Evaluation, further: dict) -> list[dict]:

@@ -22,18 +22,14 @@ if __name__ == "__main__":  # the imports take a moment
 import argparse
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from dataset.extraction.store import close_with_failures
 from inference import index_kinds
 from inference.code_file import check_format, read_codes, read_ids, write_codes
-from inference.code_set import CodeSet, check_comparable, check_model, row_ids
+from inference.code_set import CodeSet, check_comparable, check_model
 from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
@@ -41,12 +37,10 @@ from inference.recall import compare_with_exact
 from inference.search_options import search_parser
 from inference.segments.index import MappedIndex
 from inference.segments.manifest import is_mapped_index
-from utils.cli import choose_device, close_with, program, run_script
-from utils.config.arguments import command_line
+from utils.cli import close_with, program, run_script
 from utils.errors import UserError
 
 RECALL_AT = 100
-CLIP_SECONDS = 20.0  # that decoding a clip for the page may take
 
 
 def main() -> None:
@@ -59,6 +53,8 @@ def main() -> None:
 def encode(arguments: argparse.Namespace) -> None:
     """Features to a file of codes."""
     check_format(arguments.out)
+    from vh.encoding import Encoder  # here, since searching among codes needs neither a model nor torch
+
     encoder = Encoder(arguments)
     codes = encoder.encode()
     write_codes(arguments.out, codes)
@@ -178,6 +174,8 @@ def query(arguments: argparse.Namespace) -> None:
     if arguments.codes:
         queries = read_codes(arguments.codes)
     else:
+        from vh.encoding import Encoder
+
         encoder = Encoder(arguments)
         check_model(encoder.hasher.fingerprint, encoder.hasher.source, index.about, any_model=arguments.any_model)
         queries = encoder.encode(sys.stderr)
@@ -225,104 +223,17 @@ def serve(arguments: argparse.Namespace) -> None:
         raise UserError(f"the package {error.name}, which the page needs, is not installed. Install it with `pip "
                         "install -r requirements-videos.txt`.") from error
     from inference.server.gallery import Gallery
+    from vh.encoding import clip_encoder
 
     if is_mapped_index(arguments.index):
         raise UserError(f"{arguments.index}: a mapped index has no page yet. Make one without --mapped.")
     index = load_index(arguments.index)
-    gallery = Gallery(index, videos_in(arguments.videos) if arguments.videos else {}, _clip_encoder(arguments, index))
+    gallery = Gallery(index, videos_in(arguments.videos) if arguments.videos else {}, clip_encoder(arguments, index))
     local = "127.0.0.1", "localhost", "[::1]", arguments.host
     hosts = ["*"] if arguments.host in ("0.0.0.0", "::") else list(dict.fromkeys(local))
     print(f"http://{arguments.host}:{arguments.port} shows {len(index)} items; Ctrl-C ends it", flush=True)
     uvicorn.run(make_app(gallery, most_bytes=arguments.most_mb << 20, hosts=hosts), host=arguments.host,
                 port=arguments.port, log_level="warning", server_header=False, limit_concurrency=512)
-
-
-def _clip_encoder(arguments: argparse.Namespace, index: Index):
-    """What gives the codes of a clip, or why it cannot; None where the index does not tell of a model that is here."""
-    path = arguments.checkpoint or index.about.made_from.get("checkpoint")
-    if path is None or not (arguments.checkpoint or Path(str(path)).is_file()):
-        return None
-    from vh.hasher import load_hasher
-
-    hasher = load_hasher(str(path), device=arguments.gpu)
-    check_model(hasher.fingerprint, hasher.source, index.about, any_model=arguments.any_model)
-    if not hasher.extraction:
-        return None
-
-    def encode(clip: Path) -> tuple[CodeSet | None, str]:
-        why: list[str] = []
-        try:
-            return hasher.encode_videos([clip], failed=lambda _, told: why.append(told), seconds=CLIP_SECONDS), ""
-        except UserError:
-            if not why:
-                raise
-            return None, why[0]
-    return encode
-
-
-class Encoder:
-    """The model and the features, or videos, that a command line names, checked, with the weights loaded."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        # here, since searching among codes needs neither a model nor torch
-        from dataset.features import open_features
-        from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
-        from vh.hasher import Hasher
-
-        config = given_config(arguments)
-        self.videos, self.num_failed = arguments.videos, 0
-        if self.videos and (arguments.ids or vars(arguments).get("shard")):
-            raise UserError("--videos: they have their paths as ids, and no shares. Leave --ids and --shard out.")
-        if not self.videos:
-            self.features: Any = open_features(arguments.features, item_shape=config.item_shape, role="named",
-                                               key=config.feat_key)
-            self.source = ", ".join(self.features.paths)
-            self.ids = self._read_ids(arguments.ids) if arguments.ids else self.features.ids
-        self.batch_size = arguments.batch
-        path = Path(arguments.checkpoint or chosen_checkpoint(config))
-        checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
-        self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
-        if share := vars(arguments).get("shard"):
-            self._take(*share)
-
-    def _take(self, number: int, count: int) -> None:
-        """Leaves of the videos the share `number` of `count`."""
-        from inference.encode import Part, items_at_once, shard
-
-        config, num_videos = self.hasher.config, len(self.features)
-        at_once = min(self.batch_size or config.test_batch_size, items_at_once(config.item_shape, self.hasher.device))
-        try:
-            start, stop = shard(num_videos, at_once, number, count)
-        except ValueError as error:
-            raise UserError(f"--shard {number}/{count}: {error}. Name fewer shares, or a smaller --batch.") from error
-        self.ids = (row_ids(num_videos).tolist() if self.ids is None else self.ids)[start:stop]
-        self.features = Part(self.features, start, stop)
-
-    def encode(self, report_to=None) -> CodeSet:
-        """The codes of all videos; the number of videos per second is printed."""
-        started = time.perf_counter()
-        total = None if self.videos else self.features.shape[0]
-        with tqdm(total=total, desc="encoding", unit="videos", leave=False, disable=None) as bar:
-            if self.videos:
-                codes = self.hasher.encode_videos(self.videos, failed=self._note, progress=bar.update)
-            else:
-                codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
-                                                    source=self.source, progress=bar.update)
-        seconds = time.perf_counter() - started
-        print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
-              f"{self.hasher.device}", file=report_to)
-        return codes
-
-    def _note(self, name: str, why: str) -> None:
-        self.num_failed += 1
-        _tell(f"{name}: {why}")
-
-    def _read_ids(self, path: str) -> list[str]:
-        ids = read_ids(path)
-        if len(ids) != len(self.features):
-            raise UserError(f"{path}: {len(ids)} ids for {len(self.features)} videos. Give one line per video, in the "
-                            "order of the features.")
-        return ids
 
 
 def _tell(line: str) -> None:

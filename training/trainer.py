@@ -122,7 +122,7 @@ class Trainer:
         log.info(epoch_line(row, 1))
         run.record(row)
         if self.model.training_only:
-            run.save(self._shared_state(0), MODEL)
+            run.save(self._saved(self.model.shared_state(), 0), MODEL)
         run.save(self._state(0) | {"best": row.get(self._first_metric, 0.0), "stale": 0, "finished": True})
 
     def _fitted(self) -> dict[str, torch.Tensor]:
@@ -144,13 +144,13 @@ class Trainer:
                 improved = row[self._first_metric] > best
                 best, stale = max(best, row[self._first_metric]), 0 if improved else stale + 1
                 if improved and config.select == "best_on_test":
-                    run.save(self._shared_state(epoch), BEST)
+                    run.save(self._saved(self.model.shared_state(), epoch), BEST)
             left = (time.perf_counter() - started) / (epoch + 1 - run.first_epoch) * (config.num_epochs - epoch - 1)
             log.info(epoch_line(row, config.num_epochs, left))
             run.record(row)
             stopping = bool(config.early_stop) and stale >= config.early_stop
             if (last or stopping) and self.model.training_only:
-                run.save(self._shared_state(epoch), MODEL)
+                run.save(self._saved(self.model.shared_state(), epoch), MODEL)
             if last or stopping or (epoch + 1) % config.save_every == 0:
                 run.save(self._state(epoch) | {"best": best, "stale": stale, "finished": last or stopping})
             if stopping:
@@ -230,18 +230,13 @@ class Trainer:
             return self.evaluate(self.model.encode)
 
     def _state(self, epoch: int) -> dict:
-        state = {"model_state_dict": self.model.state_dict(), "epoch": epoch} | self._origin
+        state = self._saved(self.model.state_dict(), epoch)
         return state if self.optimizer is None else state | {"optimizer_state_dict": self.optimizer.state_dict()}
 
-    def _shared_state(self, epoch: int) -> dict:
-        return {"model_state_dict": self.model.shared_state(), "epoch": epoch} | self._origin
-
-    @property
-    def _origin(self) -> dict:
-        """What made the weights: the settings, and the training features, with how these were made if they say so."""
-        extraction = self.features.extraction
-        return {"config": plain_settings(self.config), "features": self.features.fingerprint()} | (
-            {EXTRACTION: extraction} if extraction else {})
+    def _saved(self, weights: dict, epoch: int) -> dict:
+        """Weights with what made them: settings, training features, and how these were made if they say so."""
+        return {"model_state_dict": weights, "epoch": epoch, "config": plain_settings(self.config),
+                "features": self.features.fingerprint()} | ({EXTRACTION: e} if (e := self.features.extraction) else {})
 
     def _restore(self, run: Run) -> tuple[float, int, bool]:
         """Loads the run's last checkpoint, if any; the best first metric so far, the evaluations since it, and

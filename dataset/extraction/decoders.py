@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,29 +123,19 @@ def decoded(paths: Sequence[str | os.PathLike], recipe: Recipe, *, described: bo
 
     `num_processes` videos are read at once, and a few windows wait to be used, so memory is bounded.
     """
-    ready: queue.Queue[Window | End] = queue.Queue(4 * num_processes)
-    todo, stop = iter(range(len(paths))), threading.Event()
-    take = threading.Lock()
-
-    def put(item: Window | End) -> None:
-        while not stop.is_set():
-            with suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return
-        raise EOFError
-
-    def give(number: int, seconds: tuple[float, float], frames: np.ndarray) -> None:
-        put(Window(number, seconds, frames))
+    ready, take = _Ready(4 * num_processes), threading.Lock()
+    todo = iter(range(len(paths)))
 
     def work(decoder: Decoder) -> None:
         try:
-            while not stop.is_set():
+            while not ready.stop.is_set():
                 with take:
                     number = next(todo, None)
                 if number is None:
                     return
-                note, failed = decoder.read(paths[number], recipe, described=described, use=partial(give, number))
-                put(End(number, note, failed))
+                note, failed = decoder.read(paths[number], recipe, described=described, use=lambda seconds, frames: (
+                    ready.put(Window(number, seconds, frames))))  # noqa: B023 - used before the next number
+                ready.put(End(number, note, failed))
         except EOFError:
             pass
         finally:
@@ -162,8 +151,23 @@ def decoded(paths: Sequence[str | os.PathLike], recipe: Recipe, *, described: bo
                 yield item
             yield item
     finally:
-        stop.set()
+        ready.stop.set()
         for decoder in decoders:
             decoder.kill()
         for thread in threads:
             thread.join()
+
+
+class _Ready(queue.Queue):
+    """A queue whose `put` raises EOFError once nobody takes from it any more: `stop` is set."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.stop = threading.Event()
+
+    def put(self, item: Window | End, *_: object) -> None:  # type: ignore[override]
+        while not self.stop.is_set():
+            with suppress(queue.Full):
+                super().put(item, timeout=0.1)
+                return
+        raise EOFError
