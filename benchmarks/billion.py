@@ -80,8 +80,7 @@ def measure(path: Path, num_items: int, num_queries: int, k: int, num_checked: i
 def plant(queries: np.ndarray, num_items: int) -> dict[int, tuple[int, np.uint64]]:
     """By item: the query's row and the code, which differs from it in 0 to PLANTED - 1 bits."""
     draws = np.random.default_rng(1)
-    places = draws.choice(num_items, (len(queries), PLANTED), replace=False, shuffle=True) if num_items < 10**6 else (
-        draws.permutation(len(queries) * PLANTED).reshape(-1, PLANTED) * (num_items // (len(queries) * PLANTED)))
+    places = draws.choice(num_items, (len(queries), PLANTED), replace=False)
     planted = {}
     for row, items in enumerate(places):
         for flips, item in enumerate(items):

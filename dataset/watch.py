@@ -11,7 +11,6 @@ N windows, T frames, F features.
 
 import argparse
 import hashlib
-import importlib.util
 import io
 import os
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.labels import one_hot_file
+from dataset.packaged import within_package
 from utils.cli import run_script
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
@@ -42,12 +42,8 @@ def find_recordings() -> Path:
     Raises:
         UserError: the package is not installed, or comes without the file.
     """
-    spec = importlib.util.find_spec("seglearn")
-    folders = spec.submodule_search_locations if spec is not None else None
-    for folder in folders or ():
-        path = Path(folder) / "data" / "watch_dataset.npy"
-        if path.is_file():
-            return path
+    if path := within_package("seglearn", "data", "watch_dataset.npy"):
+        return path
     raise UserError(f"watch_dataset.npy: the package seglearn, which brings it, is not installed. Install it with "
                     f"{INSTALL}, or name the file with --file.")
 

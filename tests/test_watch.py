@@ -1,6 +1,7 @@
 """The smartwatch exercises: windows by hand, people apart, and no unknown pickle opened."""
 
 import hashlib
+import importlib.util
 import pickle
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_the_command(source, tmp_path, capsys):
     assert "2 training windows, 1 queries, 7 exercises" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(watch.importlib.util.find_spec("seglearn") is None, reason="the package seglearn is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("seglearn") is None, reason="the package seglearn is not installed")
 def test_the_real_recordings():
     """1,620 windows of seven people to train on, 749 of three to ask with."""
     splits = watch.make_splits(watch.read_recordings(watch.find_recordings()))

@@ -5,24 +5,12 @@
 # The paper has nothing on this set.
 # Measured at 16 bits, one seed (reproduce.py --table methods --datasets digits --bits 16 --seeds 1), ties in expectation: mAP@5 .0406,
 # before any training .0093; S5VH, in as many epochs, .0565 and .0095.
-_base_ = ['../_base_/autossvh.py', '../_base_/datasets/digits.py']
+_base_ = ['../_base_/autossvh.py', '../_base_/masked_small.py', '../_base_/datasets/digits.py']
 
-nbits = 16
-hidden_size = 128
-decoder_size = 96
-encoder_depth = 2
-encoder_heads = 4
-decoder_depth = 1
-batch_size = 64
 num_epochs = 25
 warm_up_epoch = 8
-eval_every = 10
 prototype_clusters = [40, 60, 90]
-schedule = 'CosineAnnealingLR'  # 25 epochs are too few for the paper's steps
-lr = 1e-3
-min_lr = 1e-5
 # Pixels lie in [0, 1] and are mostly black: their squared errors are some thirty times smaller than those of
 # CNN features, and the other losses are weighed down to match.
 alpha = 0.05
 prototype_weight = 0.0005
-tau_plus = 0.05

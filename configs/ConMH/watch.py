@@ -6,18 +6,6 @@
 # The paper has nothing on this set.
 # Measured at 16 bits, one seed (reproduce.py --table methods --datasets watch --bits 16 --seeds 1), ties in expectation: mAP@5 .5913,
 # before any training .3419; S5VH, in as many epochs, .5689 and .3567.
-_base_ = ['../_base_/conmh.py', '../_base_/datasets/watch.py']
+_base_ = ['../_base_/conmh.py', '../_base_/masked_small.py', '../_base_/datasets/watch.py']
 
-nbits = 16
-hidden_size = 128
-decoder_size = 96
-encoder_depth = 2
-encoder_heads = 4
-decoder_depth = 1
-batch_size = 64
 num_epochs = 15
-eval_every = 10
-schedule = 'CosineAnnealingLR'  # 15 epochs are too few for the paper's steps
-lr = 1e-3
-min_lr = 1e-5
-tau_plus = 0.05

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.code_set import CodeSet, check_comparable, refuse_unknown
+from inference.code_set import CodeSet, check_comparable, check_queries, refuse_unknown, twice
 from inference.nearest_codes import words
 from inference.ranking import top_k
 from inference.segments.ids import Consecutive, Ids, concatenate, ids_of, keys_of
@@ -110,12 +110,10 @@ class MappedIndex:
 
     def remove(self, ids: Collection[str]) -> None:
         """Takes items out. Raises UserError where one is not here; nothing is removed then."""
-        here, given = self._manifest, list(dict.fromkeys(ids))
-        found = self._find(here.segments, given)
-        refuse_unknown(given, [given[at] for which, _ in found for at in which], str(here.folder))
-        generation = here.generation + 1
-        self._swap(here.next([segment.without(items, generation) if len(items) else segment
-                              for segment, (_, items) in zip(here.segments, found, strict=True)], here.named))
+        here, number = self._manifest, self._manifest.generation + 1  # that of the state which `_swap` makes
+        segments = tuple(segment.without(items, number) if len(items) else segment
+                         for segment, items in zip(here.segments, self._find(ids), strict=True))
+        self._swap(replace(here, segments=segments))
 
     def compact(self) -> None:
         """Writes what is left of segments with removed items, and of small ones side by side, into new segments."""
@@ -131,7 +129,7 @@ class MappedIndex:
             if segment:
                 (kept if whole else waiting).append(segment)
         if kept != list(here.segments):
-            self._swap(here.next(kept, named))
+            self._swap(replace(here, segments=tuple(kept), named=named))
 
     def search(self, bits: np.ndarray, k: int, within: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """As `inference.index.Index.search`, exactly.
@@ -140,11 +138,9 @@ class MappedIndex:
             within: ids; only these items are searched. Unknown ones are refused.
         """
         here, asked = self._manifest.segments, None
-        if k < 1:
-            raise ValueError(f"k is at least 1, not {k}.")
+        bits = check_queries(bits, self._manifest.num_bits, k)
         if within is not None:
-            given = list(dict.fromkeys(within))
-            asked = [items for _, items in self._find_all(given)]
+            asked = self._find(within)
         total = len(self) if asked is None else sum(map(len, asked))
         found = [self._search(words(bits[start:start + QUERIES_AT_ONCE]).view(np.uint8), min(k, total), asked)
                  for start in range(0, len(bits), QUERIES_AT_ONCE)]
@@ -180,7 +176,7 @@ class MappedIndex:
         for start in range(0, len(codes), MOST_ITEMS):
             stop, named = min(start + MOST_ITEMS, len(codes)), named + 1
             segments.append(write_segment(now.folder, f"{named:08d}", codes[start:stop], ids.part(start, stop)))
-        return now.next(segments, named)
+        return replace(now, segments=tuple(segments), named=named)
 
     def _merged(self, parts: Sequence[Segment], named: int) -> tuple[list[Segment], int]:
         parts = [part for part in parts if part.num_live]
@@ -191,22 +187,15 @@ class MappedIndex:
         ids = concatenate([part.ids.kept(rows) for part, rows in zip(parts, live, strict=True)])
         return [write_segment(self._manifest.folder, f"{named + 1:08d}", codes, ids)], named + 1
 
-    def _find_all(self, given: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        found = self._find(self._manifest.segments, given)
-        refuse_unknown(given, [given[at] for which, _ in found for at in which], str(self._manifest.folder))
-        return found
-
-    @staticmethod
-    def _find(segments: Sequence[Segment], given: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each segment: which of the ids `given` it has, and their items there, ascending."""
+    def _find(self, ids: Iterable[str]) -> list[np.ndarray]:
+        """Of each segment the items `ids`, ascending. Raises UserError where one is not here."""
+        given = list(dict.fromkeys(ids))
         keys = keys_of(given)
         order = keys.argsort(kind="stable")
-        keys, texts, found = keys[order], np.array(given, object)[order], []
-        for segment in segments:
-            which, items = segment.find(keys, texts)
-            ascending = items.argsort()
-            found.append((order[which[ascending]], items[ascending]))
-        return found
+        keys, texts = keys[order], np.array(given, object)[order]
+        found = [segment.find(keys, texts) for segment in self._manifest.segments]
+        refuse_unknown(given, [texts[at] for which, _ in found for at in which], str(self._manifest.folder))
+        return [np.sort(items) for _, items in found]
 
     def _search(self, queries: np.ndarray, k: int,
                 asked: list[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -261,8 +250,7 @@ def _refuse_known(segments: Sequence[Segment], ids: Ids, source: str, here: str)
     texts = _Lazy(ids, order)
     for at in np.flatnonzero(keys[1:] == keys[:-1]).tolist():
         if texts[at] == texts[at + 1]:
-            raise UserError(f"{source}: the id '{texts[at]}' occurs twice. Give every item an id of its own "
-                            "(search.py encode --ids).")
+            raise twice(source, texts[at])
     for segment in segments:
         which, _ = segment.find(keys, texts)
         if len(which):

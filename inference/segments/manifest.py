@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,6 @@ class Manifest:
     generation: int = 0
     named: int = 0
     segments: tuple[Segment, ...] = ()
-
-    def next(self, segments: Sequence[Segment], named: int) -> "Manifest":
-        """The state that follows, once `swap_in` has written it."""
-        return replace(self, segments=tuple(segments), generation=self.generation + 1, named=named)
 
     def swap_in(self) -> None:
         """Makes this the state of the folder. Readers of another state keep theirs.
