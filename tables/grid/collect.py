@@ -25,16 +25,32 @@ def with_tables(text: str, documents: list[str], source: str) -> str:
     Raises:
         UserError: `text`, called `source`, lacks a mark.
     """
+    _, old, _ = _parted(text, source)
+    there = re.split(r"^(?=### )", old, flags=re.MULTILINE)
+    parts = [re.sub(r"\A# ", "### ", document.strip()) for document in [*there, *documents]]
+    newest = {_name(part): part for part in parts if part.startswith("### ")}
+    tables = "".join(f"{newest[name]}\n\n" for name in sorted(newest))
+    return between_marks(text, tables.replace("\n\n\n", "\n\n"), source)
+
+
+def between_marks(text: str, tables: str, source: str) -> str:
+    """`text` with `tables` in place of what stands between its marks.
+
+    Raises:
+        UserError: `text`, called `source`, lacks a mark.
+    """
+    before, _, after = _parted(text, source)
+    return before + BEGIN + tables + END + after
+
+
+def _parted(text: str, source: str) -> tuple[str, str, str]:
+    """What stands before, between and after the marks."""
     before, begin, rest = text.partition(BEGIN)
     old, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"{source}: the lines {BEGIN.strip()} and {END.strip()} are not there. Add them where the "
                         "tables should stand.")
-    there = re.split(r"^(?=### )", old, flags=re.MULTILINE)
-    parts = [re.sub(r"\A# ", "### ", document.strip()) for document in [*there, *documents]]
-    newest = {_name(part): part for part in parts if part.startswith("### ")}
-    tables = "".join(f"{newest[name]}\n\n" for name in sorted(newest))
-    return before + begin + tables.replace("\n\n\n", "\n\n") + end + after
+    return before, old, after
 
 
 def _name(table: str) -> str:

@@ -11,7 +11,7 @@ from utils.errors import UserError
 
 SHARED = "set"  # the column that has the overrides of --set: records under others do not stand in one table
 _TEXTS = {"dataset", "model", "status", "source", "config", "overrides", SHARED}
-_WHOLE = {"bits", "seed", "encoder_params", "all_params"}
+_WHOLE = {"bits", "seed", "epochs", "encoder_params", "all_params"}
 
 
 def merged(path: Path, records: Sequence[Record], shared: str) -> tuple[list[Record], int]:
@@ -25,8 +25,8 @@ def merged(path: Path, records: Sequence[Record], shared: str) -> tuple[list[Rec
     """
     new = [{**record, SHARED: shared} for record in records]
     replaced = set(map(_identity, new))
-    kept = [record for record in _read(path) if record.get(SHARED) == shared and _identity(record) not in replaced
-            and record["status"] in (DONE, PUBLISHED)]
+    kept = [record for record in read_records(path) if record.get(SHARED) == shared
+            and _identity(record) not in replaced and record["status"] in (DONE, PUBLISHED)]
     both = [*kept, *new]
     datasets, models = ([*dict.fromkeys(record[key] for record in both)] for key in ("dataset", "model"))
     both.sort(key=lambda record: (datasets.index(record["dataset"]), record["bits"], models.index(record["model"]),
@@ -38,7 +38,7 @@ def _identity(record: Record) -> tuple:
     return tuple(record.get(key) for key in ("dataset", "bits", "model", "seed", "source"))
 
 
-def _read(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Record]:
     """The records in a file of `tables.grid.report.write_csv`; none where there is no file."""
     if not path.exists():
         return []

@@ -66,7 +66,8 @@ def cell_record(cell: Cell, untrained: Mapping[str, Any] | None, times: Times | 
             record[f"GmAP{ending}"], record[f"rss_mAP{ending}"] = metrics["gmap"][ties], metrics["rss_map"][ties]
     if untrained is not None:
         record |= {"untrained": untrained[f"mAP@{cell.config.map_at[0]}"],
-                   "encoder_params": untrained["encoder_params"], "all_params": untrained["all_params"]}
+                   "encoder_params": untrained["encoder_params"], "all_params": untrained["all_params"],
+                   "epochs": cell.config.num_epochs}
     if times is not None:
         record |= {"step_ms": times.step, "step_ratio": times.step_ratio, "encode_ms": times.encode,
                    "encode_ratio": times.encode_ratio}
