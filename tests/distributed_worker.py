@@ -1,4 +1,4 @@
-"""What `test_distributed.py` has torchrun start in each of three processes, with a config and a folder as arguments.
+"""What `test_distributed.py` runs in each of three processes, with a config and a folder as arguments.
 
 The folder gets what each process saw, by rank. Then the last process fails, while the others wait for it.
 """

@@ -14,9 +14,10 @@ SHALLOW = ["LSH, means", "PCA sign, means", "SH, means", "ITQ, means", "ITQ, 5 s
 
 def test_the_demo(tmp_path):
     """The scripts that `make demo` runs, with a narrow model and one epoch."""
-    write_digits(str(tmp_path / "digits"))
+    write_digits(str(tmp_path / "digits"), train_per_class=8, test_per_class=2)
     settings = ["--config", DIGITS, "--gpu", "cpu", "--set", f"data_root={tmp_path}/digits", f"home_root={tmp_path}",
-                "hidden_size=32", "decoder_size=16", "nclusters=20", "num_epochs=1", "warm_up_epoch=0", "eval_every=0"]
+                "hidden_size=32", "decoder_size=16", "nclusters=20", "num_epochs=1", "warm_up_epoch=0", "eval_every=0",
+                "train_num_sample=480", "test_num_sample=480", "query_num_sample=120"]
     assert "written" in succeed("preprocess.py", *settings).output
     assert "reused" in succeed("preprocess.py", *settings).output
     assert "epoch 1/1" in succeed("train.py", *settings, "--resume").output

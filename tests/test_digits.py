@@ -51,9 +51,10 @@ def digest_of(folder):
 
 
 def test_two_writes_give_the_same_bytes(folder, tmp_path):
-    assert digits.write_digits(tmp_path / "again")
-    assert sorted(os.listdir(folder)) == NAMES
-    assert digest_of(tmp_path / "again") == digest_of(folder)
+    for name in ("once", "again"):
+        assert digits.write_digits(tmp_path / name, train_per_class=3, test_per_class=1)
+    assert sorted(os.listdir(folder)) == sorted(os.listdir(tmp_path / "once")) == NAMES
+    assert digest_of(tmp_path / "again") == digest_of(tmp_path / "once")
 
 
 @pytest.mark.parametrize("split", digits.SPLITS)

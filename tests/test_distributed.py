@@ -54,10 +54,10 @@ def assert_weights_of(project, run_name, trainer):
 
 
 @pytest.fixture(scope="module")
-def three(project):
-    """What `distributed_worker` printed in three processes, as `ended`, and what each saw, as `seen`."""
-    three = torchrun(3, "-m", worker.__name__, project.config, project.folder)
-    assert "the last process has failed" in three.stderr, three.stderr
+def three(project, tmp_path_factory):
+    """How `distributed_worker` ended in three processes, and what each saw, as `seen`."""
+    three = run_side_by_side(3, tmp_path_factory.mktemp("three"), worker.__file__, project.config, project.folder)
+    assert "the last process has failed" in three.output, three.output
     three.seen = [torch.load(project.folder / f"{rank}.pt") for rank in range(3)]
     return three
 
@@ -115,11 +115,11 @@ def test_gathered_losses_and_gradients_are_those_of_one_process(three, place):
 
 
 def test_one_process_speaks_and_one_tells_the_error(three):
-    assert three.stdout == "process 0 speaks\n"
-    assert three.stderr.count("error: the last process has failed.\n") == 1
-    assert [line for line in three.stderr.splitlines() if "error: " in line] == ["error: the last process has failed."]
-    assert "exitcode  : 2" in three.stderr
-    assert "RuntimeError" not in three.stderr  # the others, whose partner is gone, keep quiet
+    assert three.output.count("process 0 speaks\n") == three.output.count("speaks") == 1
+    assert [line for line in three.output.splitlines() if "error: " in line] == ["error: the last process has failed."]
+    assert three.codes[2] == 2
+    assert all(three.codes)
+    assert "Error" not in three.output  # the others, whose partner is gone, keep quiet
 
 
 def test_a_run_goes_on_in_another_number_of_processes(project, three, whole, tmp_path):
