@@ -4,6 +4,7 @@ import signal
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the scripts that tests start; read at torch's import
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of a hundred scripts would compile the project anew
 
 import torch
 
