@@ -32,6 +32,7 @@ from inference.code_file import check_format, read_codes, read_ids, write_codes
 from inference.code_set import CodeSet, check_comparable, check_model
 from inference.export import delete, export
 from inference.index import Index, load_index, sole_writer
+from inference.labelled import ids_labelled
 from inference.outputs import RESULTS, codes_csv, ending_of, results_csv, write_for_others, write_results
 from inference.recall import compare_with_exact
 from inference.search_options import search_parser
@@ -171,6 +172,10 @@ def query(arguments: argparse.Namespace) -> None:
     mapped = is_mapped_index(arguments.index)
     index: Index | MappedIndex = MappedIndex.load(arguments.index) if mapped else load_index(arguments.index)
     within = read_ids(arguments.within) if arguments.within else None
+    if arguments.labels and not arguments.label:
+        raise UserError(f"--labels {arguments.labels}: says which items have a label. Name some with --label.")
+    if arguments.label:
+        within = ids_labelled(index, arguments.label, arguments.labels)
     if arguments.codes:
         queries = read_codes(arguments.codes)
     else:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import h5py
@@ -87,6 +87,15 @@ class Index:
         """
         self.codes = self.codes.without(ids)
         self._structure.replace(self.codes.bits)
+
+    def known(self, ids: Iterable[str]) -> list[str]:
+        """Those of `ids` that are here."""
+        here = set(self.codes.ids)
+        return [item for item in ids if item in here]
+
+    def below(self, folder: str) -> list[str]:
+        """The ids that begin with `folder`, in the order that they have here."""
+        return [item for item in self.codes.ids if item.startswith(folder)]
 
     def search(self, bits: np.ndarray, k: int, within: Collection[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Ids (Q, min(k, N)) of str and distances, uint16 of the same shape, of the nearest codes found.

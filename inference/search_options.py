@@ -40,8 +40,10 @@ QUERY = """Prints, or writes, the nearest items of every query: query, rank, id 
     python search.py query --index videos.index --config configs/S5VH/act.py --features query.h5
     python search.py query --index videos.index --codes query_codes.h5 --topk 100 --out results.csv
     python search.py query --index videos.index --checkpoint last.pth --videos clip.mp4
+    python search.py query --index videos.index --codes query_codes.h5 --label walk run
 
-Items at one distance come in the order in which they were put into the index.
+Items at one distance come in the order in which they were put into the index. The label of an item is the first folder
+of its id, as of walk/clip.mp4, or what a file says of it that --labels names.
 """
 CONVERT = """Prints codes as bit strings, or writes them for other programs.
 
@@ -153,7 +155,10 @@ def _add_query(parser: ConfigParser) -> None:
     which.add_argument("--codes", metavar="FILE", help="a file of query codes; no model is built")
     _add_videos(which)
     parser.add_argument("--topk", type=_count, default=10, metavar="K", help="items per query (default: 10)")
-    parser.add_argument("--within", metavar="FILE", help="text file of ids, one per line: search these items only")
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--within", metavar="FILE", help="text file of ids, one per line: search these items only")
+    some.add_argument("--label", nargs="+", metavar="LABEL", help="search the items of these labels only, see above")
+    parser.add_argument("--labels", metavar="FILE", help="CSV file of the labels, columns id and label")
     parser.add_argument("--out", metavar="FILE", help="results, .csv or .npz; default: CSV on standard output")
     _add_any_model(parser)
 

@@ -16,7 +16,7 @@ from inference.code_set import CodeSet
 from inference.index import Index
 from inference.segments import index as mapped
 from inference.segments import segment
-from inference.segments.ids import Consecutive, Numbers, Texts, concatenate, ids_of, key_of
+from inference.segments.ids import Consecutive, Numbers, Texts, concatenate, ids_of, key_of, keys_of
 from inference.segments.index import MappedIndex
 from tests.pipeline import message_of, run, succeed
 
@@ -117,8 +117,40 @@ def test_ids_take_the_least_room(given, form):
     assert both.part(1, len(given) + 3).texts(np.arange(len(given) + 2)) == [*given, "9", "y", "1", "2"][1:-1]
 
 
+def slow_key(item):
+    """The key of an id by its definition."""
+    if item.isascii() and item.isdecimal() and str(int(item)) == item and int(item) < 2**63:
+        return int(item)
+    terms = ((byte + 1) * 0x9E3779B97F4A7C15**place
+             for place, byte in enumerate(item.encode("utf-8", "surrogatepass"), 1))
+    return sum(terms) % 2**64 | 2**63
+
+
+@given(st.lists(st.one_of(st.text(max_size=5), st.sampled_from(NAMES), st.integers(0, 2**65).map(str)), max_size=9))
+@settings(max_examples=20, deadline=None)
+def test_keys_are_those_of_each_id(ids):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inference.segments.ids._TEXTS_AT_ONCE", 2)
+        assert keys_of(ids).tolist() == [slow_key(item) for item in ids]
+    assert [key_of(item) for item in ids] == [slow_key(item) for item in ids]
+
+
+def test_numbers_are_looked_up_without_a_text_for_each(tmp_path, monkeypatch):
+    """What searching few queries within many items costs depends on it."""
+    ids = np.random.default_rng(0).permutation(10**6)[:500]
+    path = made(tmp_path / "i", codes_of(ids[:300].astype(str).tolist()), codes_of(sorted(map(str, ids[300:]))))
+    index, asked = MappedIndex.load(path), []
+    texts = Numbers.texts
+    monkeypatch.setattr(Numbers, "texts", lambda self, items: asked.extend(items) or texts(self, items))
+    found, _ = index.search(codes_of(["q"]).bits, 3, [*map(str, ids[::2]), str(ids[0])])
+    assert found.shape == (1, 3)
+    assert len(asked) == 3
+    assert "'1000000' is not among" in message_of(lambda: index.search(codes_of(["q"]).bits, 3, ["1000000"]))
+
+
 def test_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("inference.segments.ids.key_of", lambda item: 2**63 + len(item))
+    monkeypatch.setattr("inference.segments.ids._hashes",
+                        lambda texts: 2**63 + np.diff(texts.ends, prepend=np.uint64(0)))
     path = made(tmp_path / "i", codes_of(["ab", "cd", "x"]), codes_of(["ef"]))
     with MappedIndex.writing(path, print) as index:
         assert "'cd' is in" in message_of(lambda: index.add([codes_of(["gh", "cd"])]))
@@ -169,7 +201,7 @@ def test_numbers_need_no_file(tmp_path):
     (lambda path: (path / "manifest.json").write_text("[]"), "manifest.json: damaged"),
     (lambda path: (path / "00000001.order").write_bytes(b"\xff" * 12), "00000001.order: damaged"),
     (lambda path: forge(path, num_bits=24), "does not fit its checksum"),
-    (lambda path: forge(path, format=2), "format 2"),
+    (lambda path: forge(path, format=1), "format 1"),
 ])
 def test_a_damaged_index_is_refused_in_a_line(path, damage, words):
     damage(path)
@@ -218,6 +250,50 @@ def test_commands(tmp_path, monkeypatch):
     run("search.py", "index", "--codes", "one.h5", "broken.h5", "--out", "new", "--mapped")
     assert not (tmp_path / "new").exists()
     assert sorted(file.name for file in tmp_path.glob(".*")) == []
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A mapped index and a flat one of the same items, and a file of labels."""
+    folder = tmp_path_factory.mktemp("labelled")
+    codes = codes_of(["walk/a", "run/b", "walk/é", "walker/c", "walk", "7", "walk/gone", "run/d", "8"])
+    made(folder / "mapped.index", codes, codes_of(["walk/late"]))
+    Index(codes.joined(codes_of(["walk/late"]))).save(folder / "flat.index")
+    for name in ("mapped.index", "flat.index"):
+        succeed("search.py", "remove", "--index", folder / name, "--ids", "walk/gone")
+    (folder / "labels.csv").write_text('label,id\ncats,7\n"cats, old",8\ncats,walk/gone\ncats,walk/é\ndogs,no\n'
+                                       "cats,7\ndogs,walk\n", encoding="utf-8")
+    write_codes(folder / "queries.h5", codes_of(["q"]))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["mapped.index", "flat.index"])
+@pytest.mark.parametrize(("words", "ids"), [
+    (["--label", "walk"], ["walk/a", "walk/é", "walk/late"]),
+    (["--label", "run", "walker"], ["run/b", "walker/c", "run/d"]),
+    (["--label", "cats", "--labels", "labels.csv"], ["walk/é", "7"]),
+    (["--label", "cats, old", "dogs", "--labels", "labels.csv"], ["walk", "8"])])
+def test_a_label_names_the_items_to_search(labelled, monkeypatch, name, words, ids):
+    monkeypatch.chdir(labelled)
+    found = succeed("search.py", "query", "--index", name, "--codes", "queries.h5", *words).output
+    assert sorted(line.split(",")[2] for line in found.splitlines()[1:]) == sorted(ids)
+    (labelled / "ids.txt").write_text("\n".join(ids), encoding="utf-8")
+    same = succeed("search.py", "query", "--index", name, "--codes", "queries.h5", "--within", "ids.txt")
+    assert found == same.output
+
+
+@pytest.mark.parametrize(("words", "line"), [
+    (["--label", "jump"], "no item has the label 'jump'"),
+    (["--label", "walk", "jump", "--labels", "labels.csv"], "labels.csv calls 'walk'"),
+    (["--label", "cats", "--labels", "none.csv"], "none.csv: cannot be read"),
+    (["--label", "cats", "--labels", "queries.h5"], "queries.h5: no table of labels"),
+    (["--label", "cats", "--labels", "ids.txt"], "begins with a line id,label"),
+    (["--labels", "labels.csv"], "Name some with --label"), (["--label", "x", "--within", "y"], "not allowed with")])
+def test_labels_that_say_nothing_are_refused(labelled, monkeypatch, words, line):
+    monkeypatch.chdir(labelled)
+    (labelled / "ids.txt").write_text("a\nb\n")
+    refused = run("search.py", "query", "--index", "mapped.index", "--codes", "queries.h5", *words)
+    assert (refused.code, line in refused.errors) == (2, True), refused.errors
 
 
 def test_a_changed_byte_is_found(path):

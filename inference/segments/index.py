@@ -11,7 +11,7 @@ import numpy as np
 from inference.code_set import CodeSet, check_comparable, check_queries, refuse_unknown, twice
 from inference.nearest_codes import words
 from inference.ranking import top_k
-from inference.segments.ids import Consecutive, Ids, concatenate, ids_of, keys_of
+from inference.segments.ids import Consecutive, Ids, Texts, concatenate, ids_of
 from inference.segments.manifest import Manifest, is_mapped_index, read_manifest
 from inference.segments.segment import MOST_ITEMS, Segment, write_segment
 from utils.errors import UserError
@@ -150,6 +150,16 @@ class MappedIndex:
         items, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return _texts(here, items), distances.astype(np.uint16)
 
+    def known(self, ids: Iterable[str]) -> list[str]:
+        """Those of `ids` that are here."""
+        given = list(ids)
+        return [given[at] for at in np.flatnonzero(~self._look_up(given)[1])]
+
+    def below(self, folder: str) -> list[str]:
+        """The ids that begin with `folder`, in the order that they have here."""
+        return [item for segment in self._manifest.segments if isinstance(segment.ids, Texts)
+                for item in segment.ids.texts(np.flatnonzero(segment.ids.begin_with(folder) & segment.live()))]
+
     @property
     def codes(self) -> CodeSet:
         """All that is left here, read into memory."""
@@ -189,13 +199,22 @@ class MappedIndex:
 
     def _find(self, ids: Iterable[str]) -> list[np.ndarray]:
         """Of each segment the items `ids`, ascending. Raises UserError where one is not here."""
-        given = list(dict.fromkeys(ids))
-        keys = keys_of(given)
-        order = keys.argsort(kind="stable")
-        keys, texts = keys[order], np.array(given, object)[order]
-        found = [segment.find(keys, texts) for segment in self._manifest.segments]
-        refuse_unknown(given, [texts[at] for which, _ in found for at in which], str(self._manifest.folder))
-        return [np.sort(items) for _, items in found]
+        given = list(ids)
+        found, unknown = self._look_up(given)
+        refuse_unknown([given[at] for at in np.flatnonzero(unknown)], (), str(self._manifest.folder))
+        return found
+
+    def _look_up(self, given: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Of each segment the items `given`, ascending; and which of them are not here, bool."""
+        ids, unknown = ids_of(given), np.ones(len(given), bool)
+        keys = ids.keys()
+        order = keys.argsort()
+        keys = keys[order]
+        found = [segment.find(keys, ids, order) for segment in self._manifest.segments]
+        for which, _ in found:
+            unknown[order[which]] = False
+        items = [np.sort(items) for _, items in found]
+        return [part[np.diff(part, prepend=-1) > 0] for part in items], unknown  # each once
 
     def _search(self, queries: np.ndarray, k: int,
                 asked: list[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -247,14 +266,14 @@ def _refuse_known(segments: Sequence[Segment], ids: Ids, source: str, here: str)
     keys = ids.keys()
     order = keys.argsort(kind="stable")
     keys = keys[order]
-    texts = _Lazy(ids, order)
     for at in np.flatnonzero(keys[1:] == keys[:-1]).tolist():
-        if texts[at] == texts[at + 1]:
-            raise twice(source, texts[at])
+        first, second = ids.texts(order[at:at + 2])
+        if first == second:
+            raise twice(source, first)
     for segment in segments:
-        which, _ = segment.find(keys, texts)
+        which, _ = segment.find(keys, ids, order)
         if len(which):
-            _refuse(texts[which[0]], source, here)
+            _refuse(ids.texts(order[which[:1]])[0], source, here)
 
 
 def _refuse_met(segments: Sequence[Segment], ids: Consecutive, source: str, here: str) -> None:
@@ -263,23 +282,12 @@ def _refuse_met(segments: Sequence[Segment], ids: Consecutive, source: str, here
         low, high = max(segment.lowest, ids.first), min(segment.highest, last)
         if low > high:
             continue
-        keys = np.arange(low, high + 1, dtype=np.uint64)
-        which, _ = segment.find(keys, np.empty(0, object))  # these keys are ids by themselves
+        met = Consecutive(low, high - low + 1)
+        which, _ = segment.find(met.keys(), met, np.arange(len(met)))
         if len(which):
-            _refuse(str(keys[which[0]]), source, here)
+            _refuse(met.texts(which[:1])[0], source, here)
 
 
 def _refuse(item: str, source: str, here: str) -> None:
     raise UserError(f"{source}: '{item}' is in {here} already. Name the items apart (search.py encode --ids), or "
                     "remove the old ones first.")
-
-
-class _Lazy:
-    """The texts of ids in another order, made when asked for."""
-
-    def __init__(self, ids: Ids, order: np.ndarray) -> None:
-        self._ids, self._order = ids, order
-
-    def __getitem__(self, at: int) -> str:
-        return self._ids.texts(self._order[at:at + 1])[0]
-

@@ -14,7 +14,7 @@ from utils.errors import UserError
 from utils.files.writing import write_text
 
 NAME = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _TRIES = 20  # to map files that a writer may just have replaced
 
 

@@ -68,12 +68,11 @@ class Segment:
     def num_live(self) -> int:
         return self.count - len(self.removed)
 
-    def find(self, keys: np.ndarray, texts: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Where ids are among the items that are left: (which of the asked ids, its item), both int64.
+    def find(self, keys: np.ndarray, ids: Ids, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the asked `ids` are among the items that are left: (which place in `keys`, its item), both int64.
 
         Args:
-            keys: of the asked ids, uint64, ascending. texts: the same ids, told by their place; only those whose key
-                is a hash are looked at.
+            keys: those of `ids`, uint64, ascending. order: whose they are.
         """
         part = slice(int(np.searchsorted(keys, np.uint64(self.lowest), "left")),
                      int(np.searchsorted(keys, np.uint64(self.highest), "right")))
@@ -86,9 +85,12 @@ class Segment:
                             "Bring the file back, or make the index anew.")
         which = which + part.start
         same = keys[which] < np.uint64(NUMBERS_BELOW)
-        for at in np.flatnonzero(~same):
-            same[at] = self.ids.texts(items[at:at + 1])[0] == texts[which[at]]
-        same &= ~np.isin(items, self.removed)
+        if len(hashed := np.flatnonzero(~same)):
+            assert isinstance(self.ids, Texts)  # others have numbers alone
+            assert isinstance(ids, Texts)
+            same[hashed] = self.ids.equal(items[hashed], ids, order[which[hashed]])
+        if len(self.removed):
+            same &= ~np.isin(items, self.removed)
         return which[same], items[same]
 
     def _candidates(self, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,10 +99,13 @@ class Segment:
             return np.arange(len(asked)), (asked - np.uint64(self.first)).astype(np.int64)
         keys = self.arrays.get("keys", self.arrays.get("ids"))
         assert keys is not None
-        start, stop = np.searchsorted(keys, asked, "left"), np.searchsorted(keys, asked, "right")
-        equal = stop - start
-        which = np.repeat(np.arange(len(asked)), equal)
-        places = np.arange(len(which)) - np.repeat(equal.cumsum() - equal, equal) + start[which]
+        found, which, places = [], np.arange(len(asked)), np.searchsorted(keys, asked, "left")
+        while len(which):  # once, and once more for each hash that one id has had before another
+            equal = keys[np.minimum(places, len(keys) - 1)] == asked[which]
+            which, places = which[equal & (places < len(keys))], places[equal & (places < len(keys))]
+            found.append((which, places))
+            places = places + 1
+        which, places = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return which, (self.arrays["order"][places].astype(np.int64) if "order" in self.arrays else places)
 
     def live(self) -> np.ndarray:
