@@ -3,11 +3,13 @@
     python extract.py --videos clips/ --out data/mine/feats.h5
     python extract.py --videos clips/ --out data/mine/feats.h5 --model hog --frames 25
     python extract.py --videos long.mp4 --out data/mine/long.h5 --window 10 --stride 5
+    python extract.py --videos clips/ --out data/mine/feats_3.h5 --shard 3/8
 
 --model: efficientnet-lite0 (1,280 features, weights in a package), hog (768, no weights), or an image model of
 transformers: a folder, or a name in the cache. Where every video lies in a sub-folder of --videos, these are the
 classes. Stopped, also by kill -9, it goes on behind the videos that are done. A video that cannot be read costs a line
 of report.csv beside the features, and the exit status is then 100 and the number of such videos, 125 at most.
+--shard 3/8 takes the third of eight shares; the files of all, named one behind the other, are that of all at once.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -20,14 +22,14 @@ import csv
 import io
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from dataset.extraction.recipe import Recipe
 from dataset.extraction.store import Finished, close_with_failures, labels_of, videos_in, write_features
-from utils.cli import choose_device, close_with, run_script
+from utils.cli import choose_device, close_with, run_script, share
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import write_text
@@ -40,7 +42,8 @@ def main() -> None:
         raise UserError(f"--out {out}: features are HDF5. Name a file that ends in .h5.")
     if out.exists() and not arguments.replace:
         raise UserError(f"{out}: exists already. Overwrite it with --replace, or name another with --out.")
-    videos = videos_in(arguments.videos)
+    everyone = videos_in(arguments.videos)
+    videos = _share_of(everyone, *arguments.shard)
     from dataset.extraction.pipeline import describe, open_backbone, recipe_of  # torch takes a moment
 
     backbone = open_backbone(arguments.model, choose_device(arguments.gpu))
@@ -59,13 +62,22 @@ def main() -> None:
                 if not video.failed:
                     finished.add(name, videos[name], video.windows)
                 bar.update()
-        _close(arguments, out, finished, videos, notes, recipe)
+        among = list(everyone) if len(videos) < len(everyone) else []
+        _close(out, finished, videos, notes, recipe, among)
 
 
-def _close(arguments: argparse.Namespace, out: Path, finished: Finished, videos: Mapping[str, Path],
-           notes: Mapping[str, tuple[str, str]], recipe: Recipe) -> None:
-    """Writes what comes out in the end; the exit status says how many videos failed."""
-    report = out.with_name("report.csv")
+def _share_of(videos: Mapping[str, Path], number: int, count: int) -> Mapping[str, Path]:
+    """The share `number` of `count`: consecutive, as even as can be."""
+    if count > len(videos):
+        raise UserError(f"--shard {number}/{count}: there are {len(videos)} videos. Name no more shares than that.")
+    names = list(videos)[len(videos) * (number - 1) // count:len(videos) * number // count]
+    return {name: videos[name] for name in names}
+
+
+def _close(out: Path, finished: Finished, videos: Mapping[str, Path], notes: Mapping[str, tuple[str, str]],
+           recipe: Recipe, among: Sequence[str]) -> None:
+    """Writes what comes out in the end; the exit status says how many videos failed. `among`: those of all shares."""
+    report = out.with_name(f"{out.stem}.report.csv" if among else "report.csv")
     failed = [name for name, (kind, _) in notes.items() if kind == "failed"]
     if notes:
         write_text(report, _csv(notes))
@@ -73,9 +85,10 @@ def _close(arguments: argparse.Namespace, out: Path, finished: Finished, videos:
         finished.close(remove=True)
         raise UserError(f"{out}: not written, none of {len(videos)} videos could be read; {report} says why. Name "
                         "others with --videos.")
-    count = write_features(out, finished, [name for name in videos if name not in failed], recipe)
+    done = [name for name in videos if name not in failed]
+    count = write_features(out, finished, done, recipe, among)
     finished.close(remove=True)
-    labels = ["--labels", str(out)] if labels_of([name for name in videos if name not in failed]) else []
+    labels = ["--labels", str(out)] if labels_of(done, among) else []
     close_with([f"{out}, {count} items, {recipe.told}", *([f"{report}, {len(notes)} lines"] if notes else [])],
                shlex.join(["vh", "init", str(out), *labels, "--out", "mine.py"]))
     close_with_failures(len(failed), len(videos))
@@ -102,6 +115,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stride", type=_positive(float), metavar="SECONDS",
                         help="from one window to the next (default: its length)")
     parser.add_argument("--workers", type=_positive(int), metavar="N", help="videos at once (default: one per CPU)")
+    parser.add_argument("--shard", type=share, default=(1, 1), metavar="I/N",
+                        help="the I-th of N shares of the videos only")
     parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu (default: the first GPU, else the CPU)")
     parser.add_argument("--replace", action="store_true", help="overwrite what is at --out")
     return parser.parse_args()

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from inference import index_kinds
+from utils.cli import share
 from utils.config.arguments import ConfigParser, add_config_arguments
 from utils.registry import EXPORTS, INDEX_KINDS
 
@@ -97,7 +98,7 @@ def _add_encode(parser: ConfigParser) -> None:
     which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 or .npy files, seen as one")
     _add_videos(which)
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
-    parser.add_argument("--shard", type=_share, metavar="I/N", help="encode the I-th of N shares of the videos only")
+    parser.add_argument("--shard", type=share, metavar="I/N", help="encode the I-th of N shares of the videos only")
 
 
 def _add_videos(group) -> None:
@@ -195,13 +196,6 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--any-model", action="store_true", help="let codes of different models meet")
-
-
-def _share(text: str) -> tuple[int, int]:
-    number, slash, count = text.partition("/")
-    if not slash or not 1 <= _count(number) <= _count(count):
-        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, as 3/8, not '{text}'")
-    return int(number), int(count)
 
 
 def _count(text: str) -> int:

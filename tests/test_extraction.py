@@ -16,6 +16,7 @@ from dataset.extraction import backbones, decoders, histograms, recipe, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
 from dataset.features import open_features
+from dataset.labels import read_labels
 from tests.clips import STEP, frames_of, rotated, write_clip
 from tests.pipeline import ROOT, message_of, run, succeed
 from utils.errors import UserError
@@ -155,6 +156,29 @@ def test_from_folders_to_a_file(clips, tmp_path):
     assert recipe.read_recipe(features.extraction, "x") == recipe.Recipe("hog", "", 64, False, 4)
     assert list(tmp_path.iterdir()) == [out]
     assert "exists already" in run("extract.py", "--videos", clips, "--out", out).errors
+
+
+def test_the_files_of_all_shares_are_that_of_all_at_once(clips, tmp_path):
+    """Also their labels, although a share has one class only."""
+    common = "extract.py", "--videos", clips / "good", "--model", "hog", "--frames", 2, "--workers", 1
+    succeed(*common, "--out", tmp_path / "whole.h5")
+    shares = [tmp_path / f"{number}.h5" for number in (1, 2)]
+    for number, path in enumerate(shares, 1):
+        assert f"--labels {path}" in succeed(*common, "--out", path, "--shard", f"{number}/2").output
+    whole, parts = (open_features(paths, item_shape=(2, 768), role="training")
+                    for paths in (tmp_path / "whole.h5", shares))
+    assert parts.ids == whole.ids
+    np.testing.assert_array_equal(parts.rows(np.arange(3)), whole.rows(np.arange(3)))
+    labels, expected = (read_labels(paths, 3) for paths in (shares, tmp_path / "whole.h5"))
+    np.testing.assert_array_equal(labels, expected)
+    for share, line in (("4/4", "there are 3 videos"), ("0/2", "expected I/N"), ("2", "expected I/N")):
+        refused = run(*common, "--out", tmp_path / "x.h5", "--shard", share)
+        assert (refused.code, line in refused.errors) == (2, True)
+    (tmp_path / "videos").mkdir()
+    for name in "ab":
+        (tmp_path / f"videos/{name}.mp4").write_bytes((clips / "bad/one.mp4").read_bytes())
+    succeed("extract.py", "--videos", tmp_path / "videos", *common[3:], "--out", tmp_path / "x.h5", "--shard", "2/2")
+    assert "b.mp4,note" in (tmp_path / "x.report.csv").read_text()  # of each share its own
 
 
 def test_a_bad_file_costs_a_line_and_the_run_goes_on(clips, tmp_path):

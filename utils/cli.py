@@ -1,5 +1,6 @@
 """How the scripts begin and end: the device, and errors told in one line."""
 
+import argparse
 import errno
 import os
 import shlex
@@ -86,6 +87,14 @@ def program(script: str) -> list[str]:
     if whole and len(before) > 2 and before[-1] == Path(sys.argv[0]).stem:
         return ["python", "-m", "vh", script] if before[-3] == "-m" or before[-2].endswith(".py") else ["vh", script]
     return ["python", os.path.join(os.path.dirname(sys.argv[0]), f"{script}.py")]
+
+
+def share(text: str) -> tuple[int, int]:
+    """I and N of `--shard I/N`. Raises argparse.ArgumentTypeError where it is none."""
+    number, _, count = text.partition("/")
+    if not number.isdecimal() or not count.isdecimal() or not 1 <= int(number) <= int(count):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, as 3/8, not '{text}'")
+    return int(number), int(count)
 
 
 def choose_device(gpu: str | int | None) -> "torch.device":

@@ -54,15 +54,17 @@ def item_id(name: str, seconds: tuple[float, float], whole: bool) -> str:
     return name if whole else f"{name}#t={seconds[0]:g},{seconds[1]:g}"
 
 
-def labels_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]] | None:
+def labels_of(names: Sequence[str], among: Sequence[str] = ()) -> tuple[np.ndarray, list[str]] | None:
     """Class ids (N,) and the names of the classes where every id begins with a folder and there are several, else None.
+
+    `among`: ids whose folders are classes too, those of all shares say.
     """
-    folders = [name.partition("/")[0] if "/" in name else None for name in names]
-    classes = sorted({folder for folder in folders if folder is not None})
-    if None in folders or len(classes) < 2:
+    folders = [name.partition("/")[0] if "/" in name else "" for name in (*names, *among)]
+    classes = sorted(set(folders))
+    if "" in classes or len(classes) < 2:
         return None
     place = {name: number for number, name in enumerate(classes)}
-    return np.array([place[str(folder)] for folder in folders]), classes
+    return np.array([place[folder] for folder in folders[:len(names)]]), classes
 
 
 def close_with_failures(failed: int, total: int) -> None:
@@ -165,11 +167,12 @@ class Finished:
         self._journal.flush()
 
 
-def write_features(out: str | os.PathLike, finished: Finished, names: Sequence[str], recipe: Recipe) -> int:
+def write_features(out: str | os.PathLike, finished: Finished, names: Sequence[str], recipe: Recipe,
+                   among: Sequence[str] = ()) -> int:
     """Writes the features of the videos `names` that are done to the HDF5 file `out`, whole or not at all; N.
 
     It holds `feats` float16 (N, T, F), `ids`, and where `labels_of` finds any `labels` one-hot (N, classes) and
-    `classes`, their names; the attribute `extraction` says how they were made.
+    `classes`, their names; the attribute `extraction` says how they were made. `among`: see `labels_of`.
 
     Raises:
         UserError: the operating system refused to write.
@@ -182,7 +185,7 @@ def write_features(out: str | os.PathLike, finished: Finished, names: Sequence[s
             feats[row] = rows
             ids.append(name)
         texts = {"ids": ids}
-        if (found := labels_of(ids)) is not None:
+        if (found := labels_of(ids, among)) is not None:
             file.create_dataset("labels", data=np.eye(len(found[1]), dtype=np.uint8)[found[0]])
             texts["classes"] = found[1]
         for key, values in texts.items():
