@@ -211,7 +211,7 @@ def export_codes(arguments: argparse.Namespace) -> None:
     codes = read_codes(arguments.codes)
     engine, where = arguments.to
     export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace,
-           upsert=arguments.upsert, any_model=arguments.any_model)
+           upsert=arguments.upsert, any_model=arguments.any_model, partitions=arguments.partitions)
     more = "--to", engine, "WHERE", "--table", arguments.name, "--upsert"  # where it is may hold a password
     close_with([f"{arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits"],
                _command_line("export", "--codes", "FILE", *more))

@@ -63,7 +63,8 @@ EXPORT = """Stores codes in a database server: PostgreSQL with pgvector, or Milv
 --index: none (exact) or hnsw for pgvector, flat (exact) or ivf for milvus; the first is the default. A table that is
 replaced stays until the new one is complete; a collection is dropped first. An index file can be exported as well.
 --upsert puts the codes into what is there, in place of those of the same ids: a table as a whole or not at all, a
-collection in parts. `search.py remove --from` takes items out.
+collection in parts. `search.py remove --from` takes items out. --partitions 8 makes a table of eight parts, each with
+an index of its own, that PostgreSQL searches as one.
 """
 
 
@@ -188,6 +189,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", "--collection", dest="name", required=True, metavar="NAME",
                         help="what to call it there; [schema.]table in PostgreSQL")
     parser.add_argument("--index", metavar="NAME", help="how the server searches, see above")
+    parser.add_argument("--partitions", type=_count, default=1, metavar="N", help="of a table of pgvector (default: 1)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--replace", action="store_true", help="discard a table or collection of this name")
     how.add_argument("--upsert", action="store_true", help="put them into it, in place of those of the same ids")

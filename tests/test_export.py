@@ -106,6 +106,32 @@ def nearest_rows(connection, table, num_bits, k):
     return find
 
 
+def test_milvus_knows_no_partitions():
+    assert "--partitions 2: Milvus parts" in message_of(
+        lambda: export(code_set(3, 16, 1), "milvus", "absent.db", "videos", partitions=2))
+
+
+def test_pgvector_shares_the_rows_out_to_partitions(postgres, connection):
+    codes, queries, more = code_set(700, 64, 1), code_set(6, 64, 2), code_set(30, 64, 3, first_id=690)
+    export(codes, "pgvector", postgres, "parted", index="hnsw", partitions=3)
+    shares = [connection.execute(f"SELECT count(*) FROM parted_{number}").fetchone()[0] for number in range(3)]
+    assert sum(shares) == 700
+    assert min(shares) > 150
+    connection.execute("SET enable_indexscan = off")
+    check_answers(nearest_rows(connection, "parted", 64, 30), codes, queries, 30)
+    connection.execute("SET enable_indexscan = on")
+    connection.execute("SET enable_seqscan = off")
+    plan = str(connection.execute(f"EXPLAIN SELECT id FROM parted ORDER BY code <~> B'{'0' * 64}' LIMIT 9").fetchall())
+    assert all(f"parted_{number}_code_idx" in plan for number in range(3))
+    export(more, "pgvector", postgres, "parted", upsert=True)
+    delete(codes.ids[:5].tolist(), "pgvector", postgres, "parted")
+    assert connection.execute("SELECT count(*) FROM parted").fetchone() == (715,)
+    assert "keeps its partitions" in message_of(
+        lambda: export(more, "pgvector", postgres, "parted", upsert=True, partitions=2))
+    export(more, "pgvector", postgres, "parted", replace=True)  # the partitions go with the table
+    assert connection.execute("SELECT to_regclass('parted_0')").fetchone() == (None,)
+
+
 @pytest.mark.parametrize("num_bits", [5, 16, 64, 130])
 def test_pgvector_finds_what_exact_search_finds(num_bits, postgres, connection):
     codes, queries = code_set(700, num_bits, 1), code_set(6, num_bits, 2)

@@ -24,11 +24,12 @@ class Engine(Protocol):
     INDEXES: ClassVar[Mapping[str, Any]]
     """The names of the search structures it offers, the default first."""
 
-    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
-        """Stores `codes` at the server `where` as the table or collection `name`, searched through `index`.
+    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool, partitions: int) -> None:
+        """Stores `codes` at the server `where` as the table or collection `name`, searched through `index`, in so many
+        `partitions`, 1 for none.
 
         Raises:
-            UserError: `name` is there and not to be replaced, or the server refuses.
+            UserError: `name` is there and not to be replaced, the server refuses, or knows no partitions.
             ImportError: a package of NEEDS is not installed.
         """
 
@@ -46,7 +47,7 @@ class Engine(Protocol):
 
 
 def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None = None, replace: bool = False,
-           upsert: bool = False, any_model: bool = False) -> None:
+           upsert: bool = False, any_model: bool = False, partitions: int = 1) -> None:
     """Stores `codes` by the engine `to`; see `Engine.store`. Without `index`, the engine's first.
 
     Args:
@@ -56,8 +57,9 @@ def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None 
         UserError: also where the engine, its index or a package it needs is missing, or an id occurs twice.
     """
     engine = EXPORTS.load(to)()
-    if upsert and index:
-        raise UserError(f"--index {index}: what is there keeps its index. Leave --index out, or --upsert.")
+    if upsert and (index or partitions > 1):
+        option, kept = (f"--index {index}", "index") if index else (f"--partitions {partitions}", "partitions")
+        raise UserError(f"{option}: what is there keeps its {kept}. Leave {option.split()[0]} out, or --upsert.")
     index = index or next(iter(engine.INDEXES))
     if index not in engine.INDEXES:
         raise UserError(f"--index {index}: {to} has {', '.join(engine.INDEXES)}.")
@@ -66,7 +68,7 @@ def export(codes: CodeSet, to: str, where: str, name: str, *, index: str | None 
         if upsert:
             engine.upsert(codes, where, name, lambda text: _check_described(codes, text, name, any_model))
         else:
-            engine.store(codes, where, name, index, replace=replace)
+            engine.store(codes, where, name, index, replace=replace, partitions=partitions)
 
 
 def delete(ids: Sequence[str], to: str, where: str, name: str) -> None:

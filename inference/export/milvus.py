@@ -26,10 +26,12 @@ class Engine:
     NEEDS: ClassVar = "'pymilvus>=2.5,<2.6' (and 'milvus-lite==2.5.1' 'setuptools<81' for a .db file)"
     INDEXES: ClassVar = {"flat": ("BIN_FLAT", {}), "ivf": ("BIN_IVF_FLAT", {"nlist": 1024})}
 
-    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
+    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool, partitions: int = 1) -> None:
         """Stores `codes`. Milvus has no transactions: a collection to replace is dropped before the new one is filled;
         one that could not be filled is dropped again. Until it is filled, an empty collection `name`_incomplete stands
         beside it, which is all that tells it from a whole one after a kill."""
+        if partitions > 1:
+            raise UserError(f"--partitions {partitions}: Milvus parts a collection by itself. Leave it out.")
         longest = max((len(item.encode()) for item in codes.ids), default=1)
         if longest > MAX_ID_BYTES:
             raise UserError(f"{codes.source}: an id of {longest} bytes; Milvus takes {MAX_ID_BYTES}. Shorten it.")

@@ -21,8 +21,12 @@ class Engine:
     NEEDS: ClassVar = "'psycopg[binary]'"
     INDEXES: ClassVar = {"none": None, "hnsw": "CREATE INDEX ON {table} USING hnsw (code bit_hamming_ops)"}
 
-    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool) -> None:
-        """Stores `codes` in one transaction: a table that is replaced stays until the new one is complete."""
+    def store(self, codes: CodeSet, where: str, name: str, index: str, *, replace: bool, partitions: int = 1) -> None:
+        """Stores `codes` in one transaction: a table that is replaced stays until the new one is complete.
+
+        Several `partitions`, called `name`_0 and so on, share the ids by their hash; each has an index of its own, and
+        the server searches them as one table.
+        """
         import psycopg
         from psycopg.sql import SQL, Identifier, Literal
 
@@ -33,8 +37,13 @@ class Engine:
                 if not replace:
                     raise UserError(f"{name}: this table exists already. Name another, or discard it with --replace.")
                 connection.execute(SQL("DROP TABLE {}").format(table))
-            connection.execute(SQL("CREATE TABLE {} (id text PRIMARY KEY, code bit({}) NOT NULL)")
-                               .format(table, Literal(codes.num_bits)))
+            by_hash = SQL("PARTITION BY HASH (id)" if partitions > 1 else "")
+            connection.execute(SQL("CREATE TABLE {} (id text PRIMARY KEY, code bit({}) NOT NULL) {}")
+                               .format(table, Literal(codes.num_bits), by_hash))
+            for number in range(partitions if partitions > 1 else 0):
+                part = Identifier(*f"{name}_{number}".split("."))
+                connection.execute(SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES WITH (MODULUS {}, REMAINDER {})")
+                                   .format(part, table, Literal(partitions), Literal(number)))
             connection.execute(SQL("COMMENT ON TABLE {} IS {}").format(table, Literal(describe(codes))))
             _copy(connection, SQL("COPY {} (id, code) FROM STDIN (FORMAT BINARY)").format(table), codes)
             if statement := self.INDEXES[index]:
