@@ -10,6 +10,7 @@ transformers: a folder, or a name in the cache. Where every video lies in a sub-
 classes. Stopped, also by kill -9, it goes on behind the videos that are done. A video that cannot be read costs a line
 of report.csv beside the features, and the exit status is then 100 and the number of such videos, 125 at most.
 --shard 3/8 takes the third of eight shares; the files of all, named one behind the other, are that of all at once.
+--ray has the machines of a Ray cluster read and describe the videos.
 """
 
 if __name__ == "__main__":  # the imports take a moment
@@ -33,6 +34,7 @@ from utils.cli import choose_device, close_with, run_script, share
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import write_text
+from utils.over_ray import add_ray_argument
 
 
 def main() -> None:
@@ -44,17 +46,21 @@ def main() -> None:
         raise UserError(f"{out}: exists already. Overwrite it with --replace, or name another with --out.")
     everyone = videos_in(arguments.videos)
     videos = _share_of(everyone, *arguments.shard)
-    from dataset.extraction.pipeline import describe, open_backbone, recipe_of  # torch takes a moment
+    from dataset.extraction import pipeline  # torch takes a moment
 
-    backbone = open_backbone(arguments.model, choose_device(arguments.gpu))
-    recipe = recipe_of(backbone, arguments.frames, arguments.window, arguments.stride)
+    backbone = pipeline.open_backbone(arguments.model, choose_device(arguments.gpu))
+    recipe = pipeline.recipe_of(backbone, arguments.frames, arguments.window, arguments.stride)
     with lock_beside(out, "Wait for it, or name another --out."):
         finished = Finished(out.with_name(f".{out.name}.parts"), recipe)
         todo = [name for name, path in videos.items() if not finished.has(name, path)]
         notes: dict[str, tuple[str, str]] = {}
         with tqdm(total=len(videos), initial=len(videos) - len(todo), unit="videos", desc=out.name,
                   disable=None) as bar:
-            for video in describe([videos[name] for name in todo], recipe, backbone, arguments.workers):
+            paths = [videos[name] for name in todo]
+            described = pipeline.describe_over_ray(
+                arguments.ray, paths, recipe, arguments.gpu, arguments.workers,
+            ) if arguments.ray else pipeline.describe(paths, recipe, backbone, arguments.workers)
+            for video in described:
                 name = todo[video.video]
                 if video.failed or video.note:
                     notes[name] = "failed" if video.failed else "note", video.note
@@ -115,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stride", type=_positive(float), metavar="SECONDS",
                         help="from one window to the next (default: its length)")
     parser.add_argument("--workers", type=_positive(int), metavar="N", help="videos at once (default: one per CPU)")
+    add_ray_argument(parser)
     parser.add_argument("--shard", type=share, default=(1, 1), metavar="I/N",
                         help="the I-th of N shares of the videos only")
     parser.add_argument("--gpu", metavar="N", help="a GPU's number, or cpu (default: the first GPU, else the CPU)")

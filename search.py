@@ -59,6 +59,7 @@ def encode(arguments: argparse.Namespace) -> None:
     encoder = Encoder(arguments)
     codes = encoder.encode()
     write_codes(arguments.out, codes)
+    encoder.close()
     close_with([f"{arguments.out}, {len(codes)} codes of {codes.num_bits} bits"],
                shlex.join([*program("search"), "index", "--codes", arguments.out, "--out", "videos.index"]))
     if encoder.num_failed:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from inference import index_kinds
 from utils.cli import share
 from utils.config.arguments import ConfigParser, add_config_arguments
+from utils.over_ray import add_ray_argument
 from utils.registry import EXPORTS, INDEX_KINDS
 
 ENCODE = """Writes the packed codes of videos, with their ids, to one file.
@@ -99,7 +100,9 @@ def _add_encode(parser: ConfigParser) -> None:
     which.add_argument("--features", nargs="+", metavar="FILE", help="HDF5 or .npy files, seen as one")
     _add_videos(which)
     parser.add_argument("--out", required=True, metavar="FILE", help="the file of codes, .h5 or .npz")
-    parser.add_argument("--shard", type=share, metavar="I/N", help="encode the I-th of N shares of the videos only")
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument("--shard", type=share, metavar="I/N", help="encode the I-th of N shares of the videos only")
+    add_ray_argument(many)
 
 
 def _add_videos(group) -> None:

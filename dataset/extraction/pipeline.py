@@ -1,18 +1,21 @@
 """Features of many videos, batch by batch across them. T frames, F features."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dataset.extraction.backbones import Backbone, open_backbone
 from dataset.extraction.decoders import MOST_SECONDS, End, Window, decoded
 from dataset.extraction.recipe import Recipe
+from utils.cli import choose_device
 from utils.cpus import available_cpus
 from utils.errors import UserError
+from utils.over_ray import over_ray
 
 FRAMES_PER_BATCH = 64
+VIDEOS_PER_SHARE = 16  # what a machine of a cluster that is lost has done in vain
 
 
 @dataclass
@@ -57,6 +60,21 @@ def describe(paths: Sequence, recipe: Recipe, backbone: Backbone, num_processes:
             yield from _finished(waiting, videos, backbone)
             waiting = []
     yield from _finished(waiting, videos, backbone)
+
+
+def describe_over_ray(address: str, paths: Sequence, recipe: Recipe, gpu: str | None,
+                      num_processes: int | None) -> Iterator[Described]:
+    """`describe` by the actors of a Ray cluster; see `utils.over_ray`. Each starts `num_processes` that decode."""
+    shares = [(start, tuple(paths[start:start + VIDEOS_PER_SHARE])) for start in range(0, len(paths), VIDEOS_PER_SHARE)]
+    for (start, _), found in over_ray(address, _describing, (recipe, gpu, num_processes or 1), shares, gpu=gpu):
+        for video in found:
+            yield replace(video, video=start + video.video)
+
+
+def _describing(given: tuple[Recipe, str | None, int]) -> Callable[[tuple[int, Sequence]], list[Described]]:
+    recipe, gpu, num_processes = given
+    backbone = backbone_of(recipe, choose_device(gpu))
+    return lambda share: list(describe(share[1], recipe, backbone, num_processes))
 
 
 def _finished(items: Sequence[Window | End], videos: dict[int, Described], backbone: Backbone) -> Iterator[Described]:
