@@ -14,6 +14,7 @@ from inference.code_file import read_codes, write_codes
 from inference.code_set import CodeSet
 from inference.ranking import top_k
 from tests.pipeline import make_project, run, succeed
+from utils.errors import UserError
 
 IDS = [f"video {i}, part" for i in range(30)]
 
@@ -258,6 +259,40 @@ def test_shares_without_ids_have_the_numbers_of_their_rows(trained, folder):
     succeed("search.py", "encode", *trained.config, "--features", trained.project.data / "database.h5", "--batch", 8,
             "--shard", "4/4", "--out", folder / "last.h5")
     assert read_codes(folder / "last.h5").ids.tolist() == [str(row) for row in range(24, 30)]
+
+
+def test_shares_of_a_cluster_are_kept_until_all_are_there(trained, folder, monkeypatch):
+    """A stopped run goes on behind its shares, unless the features are newer; the cluster is this process."""
+    done = []
+
+    def over_ray(address, make, given, shares, gpu):
+        work = make(given)
+        for share in shares:
+            if len(done) == 2:
+                raise UserError("stopped.")
+            done.append(share)
+            yield share, work(share)
+
+    monkeypatch.setattr("vh.encoding.over_ray", over_ray)
+    monkeypatch.setattr("vh.encoding.VIDEOS_PER_SHARE", 8)
+    features, out = trained.project.data / "database.h5", folder / "codes.h5"
+    words = "encode", *trained.config, "--features", features, "--ids", trained.ids, "--batch", 8, "--out", out
+    assert "stopped." in refused(*words, "--ray", "x")
+    assert not out.exists()
+    done.append((0, 0))
+    (folder / "codes.h5.shares/8_16.npz").write_bytes(b"cut")
+    succeed("search.py", *words, "--ray", "x")
+    assert done == [(0, 8), (8, 16), (0, 0), (8, 16), (16, 24), (24, 30)]
+    codes, whole = read_codes(out), read_codes(trained.database)
+    assert np.array_equal(codes.bits, whole.bits)
+    assert (codes.ids.tolist(), codes.made_from) == (whole.ids.tolist(), whole.made_from)
+    assert list(folder.iterdir()) == [out]
+    done.clear()
+    assert "stopped." in refused(*words, "--ray", "x")
+    features.touch()
+    done[:] = [(0, 0)] * 3
+    succeed("search.py", *words, "--ray", "x")
+    assert len(done) == 7
 
 
 @pytest.mark.parametrize("share", ["0/3", "4/3", "3", "a/b"])

@@ -1,6 +1,7 @@
 """Shares of work on the machines of a Ray cluster, each by an actor that holds what the work needs: `--ray ADDRESS`."""
 
 import argparse
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def _results(ray: Any, make: Make, given: Any, shares: Sequence[Share], use_gpus
     asked: dict[Any, tuple[Any, Share | None]] = {}  # by what will be its answer: the actor, and the share if any
 
     def begin() -> None:
-        actor = kind.remote(make, given)
+        actor = kind.remote(make, given, os.getcwd())
         asked[actor.prepare.remote()] = actor, None
 
     for _ in range(min(num_gpus or max(1, int(have.get("CPU", 0))), len(todo))):
@@ -94,11 +95,16 @@ def _results(ray: Any, make: Make, given: Any, shares: Sequence[Share], use_gpus
 
 
 class _Actor:
-    def __init__(self, make: Make, given: Any) -> None:
-        self._make, self._given = make, given
+    def __init__(self, make: Make, given: Any, folder: str) -> None:
+        self._make, self._given, self._folder = make, given, folder
 
     def prepare(self) -> None:
         """Apart from the start, so that what goes wrong in it is told as it is."""
+        try:
+            os.chdir(self._folder)  # that paths are relative to
+        except OSError as error:
+            raise UserError(f"{self._folder}: {error.strerror} on a machine of the cluster. All need the same "
+                            "folders.") from error
         self._work = self._make(self._given)
 
     def work(self, share: Any) -> Any:

@@ -112,7 +112,9 @@ class Encoder:
         found = {share: codes for share in shares if (codes := self._kept(share)) is not None}
         progress(sum(map(len, found.values())))
         if todo := [share for share in shares if share not in found]:
-            for share, codes in over_ray(self._address, _encoding, self._arguments, todo, gpu=self._arguments.gpu):
+            gpu = self._arguments.gpu
+            given = argparse.Namespace(**{**vars(self._arguments), "gpu": gpu if gpu == "cpu" else None})
+            for share, codes in over_ray(self._address, _encoding, given, todo, gpu=gpu):
                 write_codes(self._file(share), codes)
                 found[share] = codes
                 progress(len(codes))

@@ -66,7 +66,8 @@ def describe_over_ray(address: str, paths: Sequence, recipe: Recipe, gpu: str | 
                       num_processes: int | None) -> Iterator[Described]:
     """`describe` by the actors of a Ray cluster; see `utils.over_ray`. Each starts `num_processes` that decode."""
     shares = [(start, tuple(paths[start:start + VIDEOS_PER_SHARE])) for start in range(0, len(paths), VIDEOS_PER_SHARE)]
-    for (start, _), found in over_ray(address, _describing, (recipe, gpu, num_processes or 1), shares, gpu=gpu):
+    given = recipe, gpu if gpu == "cpu" else None, num_processes or 1  # each actor sees one GPU, its own
+    for (start, _), found in over_ray(address, _describing, given, shares, gpu=gpu):
         for video in found:
             yield replace(video, video=start + video.video)
 
