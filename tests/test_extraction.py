@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import av
 import h5py
 import numpy as np
 import pytest
@@ -135,6 +136,34 @@ def test_histograms_forget_brightness_and_contrast():
     assert histogram[:, 3, 0].min() > 0.1
     assert histogram[..., 1:8].max() == 0
     assert not histogram[:, [0, 1, 5, 6, 7]].any()
+
+
+def test_histograms_are_those_of_a_loop_over_pixels():
+    """Each pixel's gradient counts for the two nearest of nine directions, in its cell of 8 x 8 pixels."""
+    frame = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    grey = frame @ np.array([0.299, 0.587, 0.114]) / 255
+    down, right = np.gradient(grey)
+    cells = np.zeros((8, 8, 9))
+    for row, column in np.ndindex(64, 64):
+        place = np.arctan2(down[row, column], right[row, column]) % np.pi / np.pi * 9
+        for bin_, share in ((int(place), 1 - place % 1), (int(place) + 1, place % 1)):
+            cells[row // 8, column // 8, bin_ % 9] += share * np.hypot(down[row, column], right[row, column])
+    energy = np.pad((cells ** 2).sum(axis=2), 1, mode="edge")
+    norms = sum(np.sqrt(energy[y:y + 2, x:x + 2].sum()) * near for y, x in np.ndindex(9, 9)
+                for near in [np.pad(np.ones((2, 2)), ((y, 8 - y), (x, 8 - x)))[1:-1, 1:-1] / 4])
+    expected = (cells / (norms[..., None] + 0.1)).ravel()
+    expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(histograms.describe(frame[None])[0, :576], expected, atol=2e-6)
+
+
+def test_frames_are_scaled_as_each_alone(tmp_path):
+    """One scaler serves frames of several sizes in turn."""
+    for height in 48, 96, 48:
+        path = write_clip(tmp_path / f"{height}.mp4", frames_of(3, height=height))
+        (_, found, _), = read_clip(path, 3, WHOLE)
+        with av.open(str(path)) as file:
+            alone = [frame.reformat(32, 32, "rgb24", interpolation="AREA").to_ndarray() for frame in file.decode()]
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_from_folders_to_a_file(clips, tmp_path):

@@ -13,11 +13,13 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 MOST_PIXELS = 1 << 26  # of a frame, above 8K; what a header promises beyond is not decoded
 MOST_RATIO = 64  # of a frame's sides
 MOST_FRAMES = 1 << 20  # of a file: ten hours at 30 a second
 FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,ivf,m4v,mxf,yuv4mpegpipe"
+_SCALER = VideoReformatter()  # one for all, since each frame's own would set up its filters, and threads, anew
 
 
 class ClipError(ValueError):
@@ -210,6 +212,6 @@ def _pixels(frame, shape: Shape) -> np.ndarray:
     if shape.crop:
         short = min(frame.width, frame.height)
         width, height = (max(size, round(side * size / short)) for side in (frame.width, frame.height))
-    pixels = frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
+    pixels = _SCALER.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1).to_ndarray()
     left, top = (width - size) // 2, (height - size) // 2
     return np.rot90(pixels[top:top + size, left:left + size], round(frame.rotation / 90))
