@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import extraction as benchmark
-from dataset.extraction import backbones, decoders, histograms, recipe, store
+from dataset.extraction import backbones, decoders, histograms, recipe, shots, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
 from dataset.features import open_features
@@ -67,6 +67,46 @@ def test_windows_of_a_long_video(tmp_path):
     assert [numbers(frames) for _, frames, _ in found] == [[start * 5 + 2, start * 5 + 7] for start in range(5)]
     assert windows(0.9, 1.0, None) == [(0.0, 0.9)]
     assert windows(2.0, 1.0, None) == [(0.0, 1.0), (1.0, 2.0)]
+
+
+def scenes(*lengths: int) -> np.ndarray:
+    """Frames of scenes of so many frames, each of a pattern in colours of its own that brightens slowly, under the band
+    of `frames_of`."""
+    rng, frames = np.random.default_rng(3), frames_of(sum(lengths), height=96)
+    ends = np.cumsum(lengths)
+    for start, end in zip(ends - lengths, ends, strict=True):
+        pattern = (rng.integers(0, 60, (9, 8, 3)) + rng.integers(0, 160, 3)).repeat(8, 0).repeat(8, 1)
+        frames[start:end, 24:] = pattern + np.arange(end - start)[:, None, None, None]
+    return frames
+
+
+def test_shots_of_a_video(tmp_path):
+    """Each is an item, and a shot longer than a window several; a cut right behind another is none."""
+    path, spans = write_clip(tmp_path / "film.mp4", scenes(10, 9, 2, 11)), [(0, 1), (1, 1.9), (1.9, 3.2)]
+    found = list(read_clip(path, 2, WHOLE, by_shots=True))
+    assert [seconds for seconds, _, _ in found] == [pytest.approx(span) for span in spans]
+    assert [numbers(frames[:, :16]) for _, frames, _ in found] == [[2, 7], [12, 16], [22, 28]]
+    parts = [seconds for seconds, _, _ in read_clip(path, 2, WHOLE, window=0.5, by_shots=True)]
+    assert parts == [pytest.approx(span) for span in ((0, .5), (.5, 1), (1, 1.5), (1.9, 2.4), (2.4, 2.9))]
+    out = tmp_path / "film.h5"
+    succeed("extract.py", "--videos", path, "--out", out, "--model", "hog", "--frames", 2, "--shots")
+    with h5py.File(out) as file:
+        assert [text.decode() for text in file["ids"]] == [f"film.mp4#t={start},{end}" for start, end in spans]
+        assert recipe.read_recipe(file.attrs["extraction"], "x").shots
+    still = write_clip(tmp_path / "still.mp4", scenes(20))
+    assert [seconds for seconds, _, _ in read_clip(still, 2, WHOLE, by_shots=True)] == [(0, 2)]
+
+
+def test_a_difference_of_histograms_by_hand():
+    """From red 0 to 128 of half the pixels these leave the lowest level; where they are in the picture is no matter."""
+    one = np.zeros((shots.SIZE, shots.SIZE, 3), np.uint8)
+    two = one.copy()
+    two[:16, :, 0] = 128
+    before, after = shots._histograms(one), shots._histograms(two)
+    assert before.tolist() == [[1] + 7 * [0]] * 3
+    np.testing.assert_allclose(after[0], [0.5, 0, 0, 0.25, 0.25, 0, 0, 0])
+    assert list(shots.shots([(0.0, one), (1.0, two)], 2.0)) == [(0, 1), (1, 2)]
+    assert list(shots.shots([(0.0, one), (0.4, two), (1.0, two[::-1])], 2.0)) == [(0, 2)]
 
 
 def test_rotated_videos_are_turned_upright(tmp_path):
