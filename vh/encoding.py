@@ -14,6 +14,7 @@ from inference.code_file import read_ids
 from inference.code_set import CodeSet, check_model, row_ids
 from inference.encode import Part, items_at_once, shard
 from inference.index import Index
+from inference.segments.index import MappedIndex
 from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
 from utils.cli import choose_device
 from utils.config.arguments import command_line
@@ -24,7 +25,7 @@ CLIP_SECONDS = 20.0  # that decoding a clip for the page may take
 
 
 def clip_encoder(arguments: argparse.Namespace,
-                 index: Index) -> Callable[[Path], tuple[CodeSet | None, str]] | None:
+                 index: Index | MappedIndex) -> Callable[[Path], tuple[CodeSet | None, str]] | None:
     """What gives the codes of a clip, or why it cannot; None where the index does not tell of a model that is here."""
     path = arguments.checkpoint or index.about.made_from.get("checkpoint")
     if path is None or not (arguments.checkpoint or Path(str(path)).is_file()):

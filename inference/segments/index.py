@@ -150,6 +150,24 @@ class MappedIndex:
         items, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return _texts(here, items), distances.astype(np.uint16)
 
+    def code(self, item: str) -> np.ndarray | None:
+        """As `inference.index.Index.code`."""
+        keys, width = keys_of([item]), self.about.bits.shape[1]
+        for segment in self._manifest.segments:
+            _, items = segment.find(keys, [item])
+            if len(items):
+                return segment.rows(items)[:, :width]
+        return None
+
+    def names(self, start: int, count: int) -> list[str]:
+        """As `inference.index.Index.names`."""
+        found: list[str] = []
+        for segment in self._manifest.segments:
+            if start < segment.num_live and len(found) < count:
+                found += segment.ids.texts(np.flatnonzero(segment.live())[start:start + count - len(found)])
+            start = max(0, start - segment.num_live)
+        return found
+
     @property
     def codes(self) -> CodeSet:
         """All that is left here, read into memory."""
