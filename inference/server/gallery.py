@@ -38,6 +38,7 @@ class Gallery:
                  encode: Callable[[Path], tuple[CodeSet | None, str]] | None) -> None:
         self.index, self.encode, self._videos = index, encode, videos
         self.num_bits = index.about.num_bits
+        index.code("")  # what ids are looked up in is made now, once, and not by the first requests
         names = [] if isinstance(index, MappedIndex) else list(index.codes.ids)
         found = labels_of(names)
         self.labels: list[str] = [] if found is None else found[1]
