@@ -97,24 +97,25 @@ class Gallery:
         """The file of an item's video, one of those that were found at the start, whatever the id says."""
         return self._videos.get(name) or self._videos.get(name.rpartition("#t=")[0])
 
-    def strip(self, video: Path, seconds: tuple[float, float] | None = None) -> np.ndarray | None:
-        """Frames of a video, or of those seconds of it, side by side, uint8 (SIDE, NUM_FRAMES * SIDE, 3); None where
-        it cannot be read."""
-        found: list[np.ndarray] = []
-        decoder = self._decoders.get()
+    def strip(self, upload: Path) -> np.ndarray | None:
+        """Frames of a video from elsewhere side by side, uint8 (SIDE, NUM_FRAMES * SIDE, 3), None where it cannot be
+        read; by a process that reads no other video."""
+        decoder = Decoder(_SECONDS)
         try:
-            decoder.read(video, Recipe("", "", SIDE, True, NUM_FRAMES), described=False, part=seconds,
-                         use=lambda _, frames: found.append(frames))
+            return _strip(decoder, upload)
         finally:
-            self._decoders.put(decoder)
-        return np.concatenate(list(found[0]), axis=1) if found else None
+            decoder.close()
 
     def _film(self, name: str) -> bytes | None:
-        """A PNG file of the frames of an item's video; None where it cannot be read."""
+        """A PNG file of such frames of an item's video."""
         place = self.place(name)
         if place is None:
             return None
-        film = self.strip(place, None if place == self._videos.get(name) else _seconds(name))
+        decoder = self._decoders.get()
+        try:
+            film = _strip(decoder, place, None if place == self._videos.get(name) else _seconds(name))
+        finally:
+            self._decoders.put(decoder)
         return None if film is None else png_bytes(film)
 
     def _index(self, label: str) -> Index:
@@ -123,6 +124,13 @@ class Gallery:
             self._of_label[label] = Index(self.index.codes.only([
                 name for name, its in self._label_of.items() if its == number]))
         return self._of_label[label]
+
+
+def _strip(decoder: Decoder, video: Path, seconds: tuple[float, float] | None = None) -> np.ndarray | None:
+    found: list[np.ndarray] = []
+    decoder.read(video, Recipe("", "", SIDE, True, NUM_FRAMES), described=False, part=seconds,
+                 use=lambda _, frames: found.append(frames))
+    return np.concatenate(list(found[0]), axis=1) if found else None
 
 
 def _fragment(name: str) -> str:
