@@ -277,7 +277,8 @@ addEventListener("load", async () => {
   point("pointerleave");
   said.push(`played: ${moving(box)} ${button.textContent} ${box.className}`);
   box.querySelector("video").dispatchEvent(new Event("error"));
-  said.push(`no video: ${moving(box)} ${getComputedStyle(one(".moving")).animationName}`);
+  const { animationName, width, height } = getComputedStyle(one(".moving"));
+  said.push(`no video: ${moving(box)} ${animationName} ${width === height} ${parseInt(width) < box.clientWidth}`);
   box.click();
   said.push(`tapped: ${moving(box)} ${button.getAttribute("aria-label")}`);
   one("#label").value = "walk";
@@ -320,8 +321,8 @@ def test_the_page_in_a_browser(site, tmp_path):
     assert "<script>alert" not in page
     assert page.count('aria-label="1 of 12 bits differ"') == 1
     assert re.search("<title>(.*)</title>", driven.stdout)[1].split("; ") == [
-        "pointed at: VIDEO Play", "escape: still", "played: VIDEO Stop look plays playing", "no video: IMG frames",
-        "tapped: still Play walk/b.mp4", "walk: 3", "uploaded: 576 IMG"]
+        "pointed at: VIDEO Play", "escape: still", "played: VIDEO Stop look plays playing",
+        "no video: IMG frames true true", "tapped: still Play walk/b.mp4", "walk: 3", "uploaded: 576 IMG"]
 
 
 def test_a_fault_tells_nothing(site, monkeypatch):
