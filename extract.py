@@ -3,6 +3,7 @@
     python extract.py --videos clips/ --out data/mine/feats.h5
     python extract.py --videos clips/ --out data/mine/feats.h5 --model hog --frames 25
     python extract.py --videos long.mp4 --out data/mine/long.h5 --window 10 --stride 5
+    python extract.py --videos film.mp4 --out data/mine/film.h5 --shots
     python extract.py --videos clips/ --out data/mine/feats_3.h5 --shard 3/8
 
 --model: efficientnet-lite0 (1,280 features, weights in a package), hog (768, no weights), or an image model of
@@ -49,7 +50,7 @@ def main() -> None:
     from dataset.extraction import pipeline  # torch takes a moment
 
     backbone = pipeline.open_backbone(arguments.model, choose_device(arguments.gpu))
-    recipe = pipeline.recipe_of(backbone, arguments.frames, arguments.window, arguments.stride)
+    recipe = pipeline.recipe_of(backbone, arguments.frames, arguments.window, arguments.stride, arguments.shots)
     with lock_beside(out, "Wait for it, or name another --out."):
         finished = Finished(out.with_name(f".{out.name}.parts"), recipe)
         todo = [name for name, path in videos.items() if not finished.has(name, path)]
@@ -120,6 +121,8 @@ def _arguments() -> argparse.Namespace:
                         help="cut longer videos into items of this length (default: a video is an item)")
     parser.add_argument("--stride", type=_positive(float), metavar="SECONDS",
                         help="from one window to the next (default: its length)")
+    parser.add_argument("--shots", action="store_true",
+                        help="an item of every shot, or of every window of each; cuts are told by colours")
     parser.add_argument("--workers", type=_positive(int), metavar="N", help="videos at once (default: one per CPU)")
     add_ray_argument(parser)
     parser.add_argument("--shard", type=share, default=(1, 1), metavar="I/N",

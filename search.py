@@ -170,8 +170,7 @@ def query(arguments: argparse.Namespace) -> None:
     """The nearest items of each query."""
     if arguments.out:
         ending_of(arguments.out, RESULTS, "results")
-    mapped = is_mapped_index(arguments.index)
-    index: Index | MappedIndex = MappedIndex.load(arguments.index) if mapped else load_index(arguments.index)
+    index = _index_at(arguments.index)
     within = read_ids(arguments.within) if arguments.within else None
     if arguments.labels and not arguments.label:
         raise UserError(f"--labels {arguments.labels}: says which items have a label. Name some with --label.")
@@ -193,6 +192,14 @@ def query(arguments: argparse.Namespace) -> None:
     write_results(arguments.out, queries.ids, ids, distances)
     close_with([f"{arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries"],
                _command_line("index", "--codes", "FILE", "--add", arguments.index))
+
+
+def _index_at(path: str) -> Index | MappedIndex:
+    """The index at `path`, to be read."""
+    if "://" in path:  # which may hold a password
+        raise UserError("--index: an address of a database server, whose tables its own clients search. Name an index "
+                        "of search.py index; one with --mapped takes any number of codes.")
+    return MappedIndex.load(path) if is_mapped_index(path) else load_index(path)
 
 
 def convert(arguments: argparse.Namespace) -> None:
@@ -231,9 +238,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from inference.server.gallery import Gallery
     from vh.encoding import clip_encoder
 
-    if is_mapped_index(arguments.index):
-        raise UserError(f"{arguments.index}: a mapped index has no page yet. Make one without --mapped.")
-    index = load_index(arguments.index)
+    index = _index_at(arguments.index)
     gallery = Gallery(index, videos_in(arguments.videos) if arguments.videos else {}, clip_encoder(arguments, index))
     local = "127.0.0.1", "localhost", "[::1]", arguments.host
     hosts = ["*"] if arguments.host in ("0.0.0.0", "::") else list(dict.fromkeys(local))

@@ -1,9 +1,9 @@
 """Near-duplicate search: whether an altered copy of a piece of video finds its source. Q copies, N pieces, K bits.
 
-    python -m benchmarks.near_copies --config data/near_copies/config.py [--out results/near_copies.md]
+    python -m benchmarks.near_copies --config data/near_copies/config.py ... [--out results/near_copies.md]
 
 The config's database are the pieces of `python -m dataset.near_copies`, its queries their copies; `make demo-videos`
-has every step before. The run's own method stands beside all shallow codes of the same length, fit on the same pieces.
+has every step before. The runs' own methods stand beside all shallow codes of the same length, fit on the same pieces.
 recall@k is the share of copies whose source is among the first k pieces, equal distances in every order (expectation).
 """
 
@@ -24,22 +24,29 @@ from utils.files.writing import write_text
 from vh.hasher import Hasher
 
 AT = 1, 10
+SAME = "nbits", "train_feat_path", "test_feat_path", "query_feat_path", "label_path", "query_label_path"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, metavar="FILE", help="of a trained run")
+    parser.add_argument("--config", required=True, nargs="+", metavar="FILE", help="of trained runs on the same files")
     parser.add_argument("--out", default="results/near_copies.md", metavar="FILE", help="(default: %(default)s)")
     arguments = parser.parse_args()
-    config = load_config(arguments.config)
-    end_with(missing_files(config, config.dataset, arguments.config))
-    path = chosen_checkpoint(config)
-    hasher = Hasher(config, read_checkpoint(path), str(path), choose_device("cpu"))
+    configs = [load_config(path) for path in arguments.config]
+    config = configs[0]
+    for other, path in zip(configs, arguments.config, strict=True):
+        end_with(missing_files(other, other.dataset, path))
+        if any(getattr(other, key) != getattr(config, key) for key in SAME):
+            raise UserError(f"{path}: other files or code length than {arguments.config[0]} ({', '.join(SAME)}). Name "
+                            "runs that compare.")
     retrieval = open_retrieval(config)
     codes = dict(shallow_codes(open_train(config), retrieval, config))
-    database, queries = (unpack(hasher.encode_features(split).bits, hasher.bits)
-                         for split in (retrieval.database, retrieval.queries))
-    codes[config.model_name] = database, queries
+    for trained in configs:
+        path = chosen_checkpoint(trained)
+        hasher = Hasher(trained, read_checkpoint(path), str(path), choose_device("cpu"))
+        database, queries = (unpack(hasher.encode_features(split).bits, hasher.bits)
+                             for split in (retrieval.database, retrieval.queries))
+        codes[trained.model_name] = database, queries
     rows = table(codes, retrieval)
     text = format_table(rows, list(rows[0]))
     about = (f"{len(retrieval.queries)} copies of {len(retrieval.database)} pieces, {config.nbits} bits, "

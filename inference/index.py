@@ -32,6 +32,8 @@ class Index:
         UserError: an id occurs twice, no code at all, or settings that the kind refuses.
     """
 
+    _rows_of: CodeSet | None = None  # whose rows are known by id
+
     def __init__(self, codes: CodeSet, kind: str = "flat", settings: Mapping[str, int | str] | None = None) -> None:
         check_unique_ids(codes)
         if not len(codes):
@@ -59,6 +61,17 @@ class Index:
     def about(self) -> CodeSet:
         """Length, model and source of the codes."""
         return self.codes
+
+    def code(self, item: str) -> np.ndarray | None:
+        """The packed code of an item, uint8 (1, ceil(K/8)); None where it is not here."""
+        if self._rows_of is not self.codes:
+            self._rows, self._rows_of = {name: row for row, name in enumerate(self.codes.ids)}, self.codes
+        row = self._rows.get(item)
+        return None if row is None else self.codes.bits[row:row + 1]
+
+    def names(self, start: int, count: int) -> list[str]:
+        """The ids of `count` items from the one at `start` on, in the order of insertion."""
+        return list(self.codes.ids[start:start + count])
 
     @property
     def exact(self) -> bool:

@@ -75,6 +75,7 @@ SERVE = """Shows a page to search in: items and their videos, what is nearest to
 
 The page, http://127.0.0.1:8000 unless told otherwise, needs no network; /docs describes its interface for programs. A
 clip is encoded by the checkpoint that made the index, or by --checkpoint. Only videos below --videos are ever shown.
+--index: a file or a mapped folder; tables of a database server are searched by their own clients.
 """
 
 

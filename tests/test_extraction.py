@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 
+import av
 import h5py
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import extraction as benchmark
-from dataset.extraction import backbones, decoders, histograms, recipe, store
+from dataset.extraction import backbones, decoders, histograms, recipe, shots, store
 from dataset.extraction.clips import ClipError, Shape, read_clip, windows
 from dataset.extraction.pipeline import backbone_of, describe, recipe_of
 from dataset.features import open_features
@@ -67,6 +68,46 @@ def test_windows_of_a_long_video(tmp_path):
     assert [numbers(frames) for _, frames, _ in found] == [[start * 5 + 2, start * 5 + 7] for start in range(5)]
     assert windows(0.9, 1.0, None) == [(0.0, 0.9)]
     assert windows(2.0, 1.0, None) == [(0.0, 1.0), (1.0, 2.0)]
+
+
+def scenes(*lengths: int) -> np.ndarray:
+    """Frames of scenes of so many frames, each of a pattern in colours of its own that brightens slowly, under the band
+    of `frames_of`."""
+    rng, frames = np.random.default_rng(3), frames_of(sum(lengths), height=96)
+    ends = np.cumsum(lengths)
+    for start, end in zip(ends - lengths, ends, strict=True):
+        pattern = (rng.integers(0, 60, (9, 8, 3)) + rng.integers(0, 160, 3)).repeat(8, 0).repeat(8, 1)
+        frames[start:end, 24:] = pattern + np.arange(end - start)[:, None, None, None]
+    return frames
+
+
+def test_shots_of_a_video(tmp_path):
+    """Each is an item, and a shot longer than a window several; a cut right behind another is none."""
+    path, spans = write_clip(tmp_path / "film.mp4", scenes(10, 9, 2, 11)), [(0, 1), (1, 1.9), (1.9, 3.2)]
+    found = list(read_clip(path, 2, WHOLE, by_shots=True))
+    assert [seconds for seconds, _, _ in found] == [pytest.approx(span) for span in spans]
+    assert [numbers(frames[:, :16]) for _, frames, _ in found] == [[2, 7], [12, 16], [22, 28]]
+    parts = [seconds for seconds, _, _ in read_clip(path, 2, WHOLE, window=0.5, by_shots=True)]
+    assert parts == [pytest.approx(span) for span in ((0, .5), (.5, 1), (1, 1.5), (1.9, 2.4), (2.4, 2.9))]
+    out = tmp_path / "film.h5"
+    succeed("extract.py", "--videos", path, "--out", out, "--model", "hog", "--frames", 2, "--shots")
+    with h5py.File(out) as file:
+        assert [text.decode() for text in file["ids"]] == [f"film.mp4#t={start},{end}" for start, end in spans]
+        assert recipe.read_recipe(file.attrs["extraction"], "x").shots
+    still = write_clip(tmp_path / "still.mp4", scenes(20))
+    assert [seconds for seconds, _, _ in read_clip(still, 2, WHOLE, by_shots=True)] == [(0, 2)]
+
+
+def test_a_difference_of_histograms_by_hand():
+    """From red 0 to 128 of half the pixels these leave the lowest level; where they are in the picture is no matter."""
+    one = np.zeros((shots.SIZE, shots.SIZE, 3), np.uint8)
+    two = one.copy()
+    two[:16, :, 0] = 128
+    before, after = shots._histograms(one), shots._histograms(two)
+    assert before.tolist() == [[1] + 7 * [0]] * 3
+    np.testing.assert_allclose(after[0], [0.5, 0, 0, 0.25, 0.25, 0, 0, 0])
+    assert list(shots.shots([(0.0, one), (1.0, two)], 2.0)) == [(0, 1), (1, 2)]
+    assert list(shots.shots([(0.0, one), (0.4, two), (1.0, two[::-1])], 2.0)) == [(0, 2)]
 
 
 def test_rotated_videos_are_turned_upright(tmp_path):
@@ -136,6 +177,34 @@ def test_histograms_forget_brightness_and_contrast():
     assert histogram[:, 3, 0].min() > 0.1
     assert histogram[..., 1:8].max() == 0
     assert not histogram[:, [0, 1, 5, 6, 7]].any()
+
+
+def test_histograms_are_those_of_a_loop_over_pixels():
+    """Each pixel's gradient counts for the two nearest of nine directions, in its cell of 8 x 8 pixels."""
+    frame = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    grey = frame @ np.array([0.299, 0.587, 0.114]) / 255
+    down, right = np.gradient(grey)
+    cells = np.zeros((8, 8, 9))
+    for row, column in np.ndindex(64, 64):
+        place = np.arctan2(down[row, column], right[row, column]) % np.pi / np.pi * 9
+        for bin_, share in ((int(place), 1 - place % 1), (int(place) + 1, place % 1)):
+            cells[row // 8, column // 8, bin_ % 9] += share * np.hypot(down[row, column], right[row, column])
+    energy = np.pad((cells ** 2).sum(axis=2), 1, mode="edge")
+    norms = sum(np.sqrt(energy[y:y + 2, x:x + 2].sum()) * near for y, x in np.ndindex(9, 9)
+                for near in [np.pad(np.ones((2, 2)), ((y, 8 - y), (x, 8 - x)))[1:-1, 1:-1] / 4])
+    expected = (cells / (norms[..., None] + 0.1)).ravel()
+    expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(histograms.describe(frame[None])[0, :576], expected, atol=2e-6)
+
+
+def test_frames_are_scaled_as_each_alone(tmp_path):
+    """One scaler serves frames of several sizes in turn."""
+    for height in 48, 96, 48:
+        path = write_clip(tmp_path / f"{height}.mp4", frames_of(3, height=height))
+        (_, found, _), = read_clip(path, 3, WHOLE)
+        with av.open(str(path)) as file:
+            alone = [frame.reformat(32, 32, "rgb24", interpolation="AREA").to_ndarray() for frame in file.decode()]
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_from_folders_to_a_file(clips, tmp_path):

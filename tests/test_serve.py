@@ -1,6 +1,7 @@
 """The page of search.py serve and its interface: what it answers, and what hostile requests get."""
 
 import asyncio
+import base64
 import json
 import queue
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import uvicorn
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from benchmarks import serve as load
@@ -25,6 +27,7 @@ from dataset.extraction.store import videos_in
 from inference.code_set import CodeSet
 from inference.codes import pack
 from inference.index import Index
+from inference.segments.index import MappedIndex
 from inference.server import app as server
 from inference.server.gallery import Gallery
 from tests.clips import frames_of, write_clip
@@ -107,15 +110,22 @@ def test_a_clip_is_a_query(site, clips):
     content = (clips / "run/a.mp4").read_bytes()
     found = site.client.post("/search?k=2", content=content, headers={"content-type": "video/mp4"}).json()
     assert [item["distance"] for item in found["results"]] == [0, 1]
-    filtered = site.client.post("/search?label=walk", content=content).json()["results"]
-    assert [item["id"] for item in filtered] == site.ids[1:4]
+    assert found["query"]["film"] is None
+    found = site.client.post("/search?label=walk&film=1", content=content).json()
+    assert [item["id"] for item in found["results"]] == site.ids[1:4]
+    film = site.client.get("/film", params={"id": "run/a.mp4"}).content
+    assert found["query"]["film"] == "data:image/png;base64," + base64.b64encode(film).decode()
+    for asked, told in (("label=none", "no such label"), ("film=2", "film is a whole number from 0 to 1")):
+        assert told in site.client.post(f"/search?{asked}", content=b"not looked at").json()["error"]
 
 
 def test_every_answer_tells_the_browser_to_load_nothing_from_elsewhere(site):
     for path in "/", "/serve.js", "/items", "/items/none", "/docs", "/video?id=run/a.mp4", "/none":
         headers = site.client.get(path).headers
-        assert "default-src 'none'" in headers["content-security-policy"], path
-        assert "unsafe" not in headers["content-security-policy"]
+        told = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+        assert told == {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'",
+                        "frame-ancestors": "'none'", "script-src": "'self'", "style-src": "'self'",
+                        "media-src": "'self'", "connect-src": "'self'", "img-src": "'self' data:"}, path
         assert headers["x-content-type-options"] == "nosniff"
     page = site.client.get("/").text
     assert "://" not in page
@@ -198,10 +208,31 @@ def test_uploads_are_bounded_in_number_and_time(site, monkeypatch):
     assert site.client.post("/search", content=b"x", headers={"content-type": "video/mp4"}).status_code == 501
 
 
+def test_a_mapped_index_has_the_same_page(site, clips, tmp_path):
+    """In two segments, with an item removed from each, beside a flat index of what is left; but for its labels."""
+    codes = site.gallery.index.codes
+    with MappedIndex.writing(tmp_path / "mapped", print, codes) as mapped:
+        for part in (codes.only(site.ids[:3]), codes.only(site.ids[3:])):
+            mapped.add([part])
+        mapped.remove([site.ids[1], site.ids[3]])
+    left = [site.ids[0], site.ids[2], *site.ids[4:]]
+    asked = MappedIndex.load(tmp_path / "mapped"), Index(codes.only(left))
+    found, flat = (Gallery(index, videos_in([clips]), None) for index in asked)
+    assert found.labels == []
+    for start, count in (0, 9), (0, 2), (1, 2), (3, 9), (4, 1):
+        assert found.names(None, start, count) == (left[start:start + count], 4) == flat.names(None, start, count)
+    for name in left:
+        assert name in found
+        assert found.item(name) | {"label": flat.label(name)} == flat.item(name)
+    assert not any(name in found for name in (site.ids[1], "", "0", "\udcff", None, 3))
+    results = [gallery.nearest(codes.bits[:1], 2, without=left[0]) for gallery in (found, flat)]
+    assert [[(item["id"], item["distance"]) for item in of] for of in results] == [[(left[1], 2), (left[2], 4)]] * 2
+
+
 @contextmanager
-def served(gallery):
+def served(app):
     """The port of a real server, which ends with the block."""
-    config = uvicorn.Config(server.make_app(gallery, most_bytes=1, hosts=[load.HOST]), port=0, log_level="error")
+    config = uvicorn.Config(app, port=0, log_level="error")
     with socket.socket() as listening:
         listening.bind((load.HOST, 0))
         running = uvicorn.Server(config)
@@ -215,29 +246,83 @@ def served(gallery):
             thread.join()
 
 
-def test_many_clients_over_http():
-    """The load test, small: every answer is that of the index."""
-    gallery, signs = Gallery(load.index_of(200, 16), {}, None), load.random_signs(40, 16, seed=1)
-    with served(gallery) as port:
-        _, _, answers = load.ask(port, signs, 4)
-    assert answers == gallery.index.search(pack(signs), load.K)[1].tolist()
+@pytest.mark.parametrize("engine", load.ENGINES)
+def test_many_clients_over_http(engine):
+    """The load test, small: every answer is that of the index, and what is other is counted."""
+    gallery, signs = Gallery(load.index_of(200, 16, engine), {}, None), load.random_signs(40, 16, seed=1)
+    with served(server.make_app(gallery, most_bytes=1, hosts=[load.HOST])) as port:
+        turns = [load.ask(port, part, 4) for part in (signs[:30], signs[30:])]
+    expected = load.index_of(200, 16).search(pack(signs), load.K)[1].tolist()
+    assert turns[0][2] + turns[1][2] == expected
+    assert "0 lost" in load.told(engine, turns, expected)
+    turns[1][2][3] = None
+    assert "1 lost" in load.told(engine, turns, expected)
+
+
+# What a user does on the page, in its browser; `said` tells what was to be seen then.
+DRIVER = """
+const said = [], pause = () => new Promise((go) => setTimeout(go, 20));
+const until = async (found) => { while (!found()) await pause(); return found(); };
+const one = (path) => document.querySelector(path), moving = (box) => box.querySelector(".moving")?.tagName ?? "still";
+addEventListener("load", async () => {
+  await until(() => one("#results strong"));
+  const box = one("#results .look.plays"), button = box.parentNode.querySelector("button");
+  const point = (kind) => box.dispatchEvent(new PointerEvent(kind, { pointerType: "mouse" }));
+  point("pointerenter");
+  await until(() => one(".preview"));
+  said.push(`pointed at: ${moving(box)} ${button.textContent}`);
+  dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+  said.push(`escape: ${moving(box)}`);
+  button.click();
+  point("pointerleave");
+  said.push(`played: ${moving(box)} ${button.textContent} ${box.className}`);
+  box.querySelector("video").dispatchEvent(new Event("error"));
+  const { animationName, width, height } = getComputedStyle(one(".moving"));
+  said.push(`no video: ${moving(box)} ${animationName} ${width === height} ${parseInt(width) < box.clientWidth}`);
+  box.click();
+  said.push(`tapped: ${moving(box)} ${button.getAttribute("aria-label")}`);
+  one("#label").value = "walk";
+  one("#label").dispatchEvent(new Event("change"));
+  await until(() => one("#status").textContent.startsWith("3 results"));
+  said.push(`walk: ${document.querySelectorAll("#results li").length}`);
+  const clip = await (await fetch("/video?id=run%2Fa.mp4")).blob(), files = new DataTransfer();
+  files.items.add(new File([clip], "mine.mp4"));
+  one("#file").files = files.files;
+  one("#file").dispatchEvent(new Event("change"));
+  const film = await until(() => one("#query img[alt='frames of mine.mp4']"));
+  await film.decode();
+  one("#query button").click();
+  said.push(`uploaded: ${film.naturalWidth} ${moving(one("#query .look"))}`);
+  one("title").textContent = said.join("; ");
+});
+"""
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 def test_the_page_in_a_browser(site, tmp_path):
-    """A search by the item that the address names: its results in order, the markup in ids shown as text."""
-    with served(site.gallery) as port:
-        shown = subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile",
-                                f"http://{load.HOST}:{port}/#run%2Fa.mp4"], capture_output=True, text=True, timeout=120)
-    page = shown.stdout
-    said = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
-    assert all("404" in line for line in said)  # of the clip that cannot be shown
+    """A search by the item that the address names: its results in order, the markup in ids shown as text; videos move
+    where the pointer rests and where they are played; results of one label; a clip of one's own, with its film."""
+    app = server.make_app(site.gallery, most_bytes=200_000, hosts=[load.HOST])
+    page = site.client.get("/").text.replace("</head>", '<script src="/driver.js"></script></head>')
+    app.routes[:0] = [Route("/driven", server._constant(page, "text/html")),
+                      Route("/driver.js", server._constant(DRIVER, "text/javascript"))]
+    with served(app) as port:
+        plain, driven = (subprocess.run(["chromium", *FLAGS, f"--user-data-dir={tmp_path}/profile",
+                                         f"http://{load.HOST}:{port}{path}#run%2Fa.mp4"], capture_output=True,
+                                        text=True, timeout=120) for path in ("/", "/driven"))
+    for shown in plain, driven:
+        said = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+        assert all("404" in line for line in said)  # of the clip that cannot be shown
+    page = plain.stdout
     assert "5 results for run/a.mp4" in page
     assert "6 items, 12 bits" in page
     assert re.findall(r"<strong>d (\d+)</strong>", page) == ["1", "2", "3", "4", "5"]
     assert "run/&lt;script&gt;alert(1)&lt;/script&gt;.mp4" in page
     assert "<script>alert" not in page
     assert page.count('aria-label="1 of 12 bits differ"') == 1
+    assert re.search("<title>(.*)</title>", driven.stdout)[1].split("; ") == [
+        "pointed at: VIDEO Play", "escape: still", "played: VIDEO Stop look plays playing",
+        "no video: IMG frames true true", "tapped: still Play walk/b.mp4", "walk: 3", "uploaded: 576 IMG"]
 
 
 def test_a_fault_tells_nothing(site, monkeypatch):
@@ -261,6 +346,10 @@ def test_the_interface_is_described(site):
 
 def test_serve_says_what_is_missing(tmp_path, monkeypatch):
     assert "none.index" in run("search.py", "serve", "--index", tmp_path / "none.index").errors
+    for words in ("serve",), ("query", "--codes", "none.h5"):
+        done = run("search.py", *words, "--index", "postgresql://me:secret@host/base")
+        assert (done.code, "secret" in done.errors, done.errors.count("\n")) == (2, False, 1)
+        assert "a database server" in done.errors
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = run("search.py", "serve", "--index", tmp_path / "none.index")
     assert done.code == 2

@@ -1,11 +1,14 @@
 """From clips to neighbours: one checkpoint carries what its features were made with, and other features are refused."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
 import torch
 
 import vh
+from benchmarks import near_copies
 from tests.clips import frames_of, write_clip
 from tests.pipeline import message_of, run, succeed
 
@@ -86,3 +89,26 @@ def test_features_made_otherwise_are_refused(trained, tmp_path):
     del content["extraction"]
     torch.save(content, tmp_path / "old.pth")
     assert "does not say" in message_of(lambda: vh.load(tmp_path / "old.pth").encode_videos(trained / "clips"))
+
+
+def test_runs_beside_each_other_on_near_copies(trained, tmp_path, monkeypatch, capsys):
+    """The clips as copies of themselves, by two runs that are one: both have a row; a run of other codes has none."""
+    with h5py.File(tmp_path / "labels.h5", "w") as file:
+        file["labels"] = np.eye(12, dtype=np.uint8)
+    text = (trained / "mine.py").read_text().replace("label_path = train", "query_feat_path = train")
+    text += f"label_path = query_label_path = '{tmp_path}/labels.h5'\n"
+    monkeypatch.setattr(near_copies, "shallow_codes", lambda *_: {})  # which take seconds
+    for name, changed in (("one", text), ("two", text.replace("'GraphCode'", "'GraphCode2'")),
+                          ("long", text.replace("16\n", "32\n"))):
+        (tmp_path / f"{name}.py").write_text(changed)
+    folder = checkpoint(trained).parent
+    shutil.copytree(folder, folder.with_name("GraphCode2_16bit"))
+    configs = [str(tmp_path / f"{name}.py") for name in ("one", "two", "long")]
+    monkeypatch.setattr("sys.argv", ["near_copies", "--out", str(tmp_path / "table.md"), "--config", *configs])
+    assert message_of(near_copies.main).startswith(f"{configs[2]}: other files or code length than {configs[0]}")
+    monkeypatch.setattr("sys.argv", ["near_copies", "--out", str(tmp_path / "table.md"), "--config", *configs[:2]])
+    near_copies.main()
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if "GraphCode" in line}
+    assert rows["GraphCode"] == rows["GraphCode2"]
+    assert float(rows["GraphCode"][1]) == 1  # a copy that is its source is among ten of twelve
+    assert (tmp_path / "table.md").is_file()

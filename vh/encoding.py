@@ -18,6 +18,7 @@ from inference.code_file import read_codes, read_ids, write_codes
 from inference.code_set import CodeSet, check_model, row_ids
 from inference.encode import Part, items_at_once, shard
 from inference.index import Index
+from inference.segments.index import MappedIndex
 from training.checkpoints import chosen_checkpoint, given_config, read_checkpoint
 from utils.cli import choose_device
 from utils.config.arguments import command_line
@@ -31,7 +32,7 @@ VIDEOS_PER_SHARE = 1 << 14  # what a machine of a cluster that is lost has done 
 
 
 def clip_encoder(arguments: argparse.Namespace,
-                 index: Index) -> Callable[[Path], tuple[CodeSet | None, str]] | None:
+                 index: Index | MappedIndex) -> Callable[[Path], tuple[CodeSet | None, str]] | None:
     """What gives the codes of a clip, or why it cannot; None where the index does not tell of a model that is here."""
     path = arguments.checkpoint or index.about.made_from.get("checkpoint")
     if path is None or not (arguments.checkpoint or Path(str(path)).is_file()):

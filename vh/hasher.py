@@ -160,7 +160,7 @@ class Hasher:
         if self._backbone is None:
             self._backbone = backbone_of(recipe, self.device)
         if seconds is not None:
-            recipe = replace(recipe, window=None)
+            recipe = replace(recipe, window=None, shots=False)
         return describe(paths, recipe, self._backbone, seconds=seconds or MOST_SECONDS)
 
     def encode_features(self, features: Features, ids: Sequence[str] | np.ndarray | None = None, *,

@@ -13,11 +13,15 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from dataset.extraction import shots
 
 MOST_PIXELS = 1 << 26  # of a frame, above 8K; what a header promises beyond is not decoded
 MOST_RATIO = 64  # of a frame's sides
 MOST_FRAMES = 1 << 20  # of a file: ten hours at 30 a second
 FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,ivf,m4v,mxf,yuv4mpegpipe"
+_SCALER = VideoReformatter()  # one for all, since each frame's own would set up its filters, and threads, anew
 
 
 class ClipError(ValueError):
@@ -69,11 +73,11 @@ def windows(seconds: float, window: float | None, stride: float | None) -> list[
 
 
 def read_clip(path: str | os.PathLike, num_frames: int, shape: Shape, window: float | None = None,
-              stride: float | None = None, part: tuple[float, float] | None = None
+              stride: float | None = None, part: tuple[float, float] | None = None, by_shots: bool = False
               ) -> Iterator[tuple[tuple[float, float], np.ndarray, str]]:
     """For each window of a video (start, end), its frames, uint8 (T, S, S, 3), and a note, "" where none is due.
 
-    With `part`, of those seconds alone.
+    With `part`, of those seconds alone; with `by_shots`, for each window of each shot.
 
     The frames are spread evenly over the window's time: the one shown at the middle of each T-th of it. Videos that
     are to be shown rotated are turned upright.
@@ -85,7 +89,9 @@ def read_clip(path: str | os.PathLike, num_frames: int, shape: Shape, window: fl
         with _opened(path) as (file, stream):
             timeline = _timeline(file, stream)
         note = "a single frame" if len(timeline.times) == 1 else ""
-        for start, end in [part] if part else windows(timeline.seconds, window, stride):
+        whole = [part] if part else _shots(path, timeline) if by_shots else [(0.0, timeline.seconds)]
+        for start, end in ((first + start, first + end) for first, last in whole
+                           for start, end in windows(last - first, None if part else window, stride)):
             wanted = [_shown_at(timeline, start + (place + 0.5) / num_frames * (end - start))
                       for place in range(num_frames)]
             found = _decode(path, timeline, sorted(set(wanted)), shape)
@@ -150,6 +156,18 @@ def _shown_at(timeline: Timeline, seconds: float) -> int:
     return timeline.times[max(0, bisect_right(timeline.times, moment) - 1)]
 
 
+def _shots(path: str | os.PathLike, timeline: Timeline) -> Iterator[tuple[float, float]]:
+    """(start, end) of each shot; all frames are decoded for it, small."""
+    with _opened(path) as (file, stream):
+        small = ((float((_time(timeline, number, frame) - timeline.times[0]) * timeline.base),
+                  _pixels(frame, Shape(shots.SIZE, crop=False))) for number, frame in enumerate(_frames(file, stream)))
+        yield from shots.shots(small, timeline.seconds)
+
+
+def _time(timeline: Timeline, number: int, frame) -> int:
+    return frame.pts if timeline.exact and frame.pts is not None else number
+
+
 def _decode(path: str | os.PathLike, timeline: Timeline, wanted: Sequence[int], shape: Shape) -> dict[int, np.ndarray]:
     """time -> pixels for each of `wanted`, which ascends. What lies between is decoded only where no keyframe does.
 
@@ -178,7 +196,7 @@ def _follow(frames: Iterator, timeline: Timeline, wanted: Sequence[int], place: 
     slack = 2 * (timeline.times[-1] - timeline.times[0]) / max(1, len(timeline.times) - 1)
     last = None
     for number, frame in enumerate(frames):
-        time = frame.pts if timeline.exact and frame.pts is not None else number
+        time = _time(timeline, number, frame)
         while wanted[place] <= time:
             if time - wanted[place] > slack:
                 return place
@@ -210,6 +228,6 @@ def _pixels(frame, shape: Shape) -> np.ndarray:
     if shape.crop:
         short = min(frame.width, frame.height)
         width, height = (max(size, round(side * size / short)) for side in (frame.width, frame.height))
-    pixels = frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
+    pixels = _SCALER.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1).to_ndarray()
     left, top = (width - size) // 2, (height - size) // 2
     return np.rot90(pixels[top:top + size, left:left + size], round(frame.rotation / 90))

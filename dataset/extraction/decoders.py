@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.extraction.recipe import Recipe
 
-MOST_SECONDS = 120.0  # from one window of a video to the next
+MOST_SECONDS = 120.0  # from one window, or shot, of a video to the next
 MOST_MEMORY = 2 << 30  # bytes of a process
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,8 +52,8 @@ class Decoder:
         """Calls `use` with each window's seconds and frames as they come, or with those of the seconds of `part` alone;
         the note, and whether the video failed."""
         request = {"path": os.path.abspath(path), "num_frames": recipe.num_frames, "size": recipe.size,
-                   "crop": recipe.crop, "window": recipe.window, "stride": recipe.stride, "part": part,
-                   "hog": described}
+                   "crop": recipe.crop, "window": recipe.window, "stride": recipe.stride, "shots": recipe.shots,
+                   "part": part, "hog": described}
         late = threading.Event()
         try:
             child = self._running()

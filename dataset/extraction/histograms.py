@@ -27,13 +27,15 @@ def _gradients(grey: np.ndarray) -> np.ndarray:
     down, right = np.gradient(grey, axis=(1, 2))
     strength = np.hypot(down, right)
     place = np.arctan2(down, right) % np.pi / np.pi * _BINS  # of a direction and its opposite alike
-    lower = np.floor(place)
+    lower = place.astype(np.intp)
     share = place - lower
     cells = SIZE // _CELL
-    histogram = np.empty((len(grey), cells, cells, _BINS), np.float32)
-    for number in range(_BINS):
-        part = strength * ((lower % _BINS == number) * (1 - share) + ((lower + 1) % _BINS == number) * share)
-        histogram[..., number] = part.reshape(len(grey), cells, _CELL, cells, _CELL).sum(axis=(2, 4))
+    along = np.arange(SIZE) // _CELL
+    cell = (np.arange(len(grey))[:, None, None] * cells + along[:, None]) * cells + along
+    lower_part, upper_part = (
+        np.bincount((cell * _BINS + (lower + up) % _BINS).ravel(), (strength * part).ravel(),
+                    len(grey) * cells * cells * _BINS) for up, part in ((0, 1 - share), (1, share)))
+    histogram = (lower_part + upper_part).reshape(len(grey), cells, cells, _BINS).astype(np.float32)
     energy = np.pad(np.square(histogram).sum(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     blocks = np.sqrt(energy[:, :-1, :-1] + energy[:, 1:, :-1] + energy[:, :-1, 1:] + energy[:, 1:, 1:])
     norms = (blocks[:, :-1, :-1] + blocks[:, 1:, :-1] + blocks[:, :-1, 1:] + blocks[:, 1:, 1:]) / 4

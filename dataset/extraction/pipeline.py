@@ -29,9 +29,10 @@ class Described:
     failed: bool = False
 
 
-def recipe_of(backbone: Backbone, num_frames: int, window: float | None = None, stride: float | None = None) -> Recipe:
+def recipe_of(backbone: Backbone, num_frames: int, window: float | None = None, stride: float | None = None,
+              shots: bool = False) -> Recipe:
     """How features of `backbone` are made."""
-    return Recipe(backbone.name, backbone.weights, backbone.size, backbone.crop, num_frames, window, stride)
+    return Recipe(backbone.name, backbone.weights, backbone.size, backbone.crop, num_frames, window, stride, shots)
 
 
 def backbone_of(recipe: Recipe, device="cpu") -> Backbone:

@@ -12,7 +12,8 @@ ATTRIBUTE = "extraction"  # of an HDF5 file of features; also its entry in a che
 @dataclass(frozen=True)
 class Recipe:
     """`model` a name of `dataset.extraction.backbones`, `weights` the SHA-256 of its weights, "" without any; T frames
-    of `size` pixels, spread over a video or over each `window` of it, in seconds, one every `stride`."""
+    of `size` pixels, spread over a video or over each `window` of it, in seconds, one every `stride`; `shots`: over
+    each shot, or each window of it."""
 
     model: str
     weights: str
@@ -21,6 +22,7 @@ class Recipe:
     num_frames: int
     window: float | None = None
     stride: float | None = None
+    shots: bool = False
     version: int = 1  # of decoding and of what is made of the frames
 
     @property
@@ -36,7 +38,7 @@ class Recipe:
 
     @property
     def _identity(self) -> tuple:
-        """What two recipes have in common whose features compare; a model's path and a window's length do not matter.
+        """What two recipes have in common whose features compare; a model's path and how videos are cut do not matter.
         """
         return self.weights or self.model, self.size, self.crop, self.num_frames, self.version
 

@@ -1,7 +1,7 @@
 """A child process that decodes: a request on each line of standard input, its answer on standard output.
 
     {"path": ..., "num_frames": T, "size": S, "crop": false, "window": null, "stride": null,
-     "part": null, "hog": false}
+     "shots": false, "part": null, "hog": false}
 
 The answer is, for each window, a line {"window": [start, end], "shape": [...], "dtype": ...} and the bytes of the
 array, and at last a line {"note": ...} or {"error": ...}. The first argument is the most memory of the process, in
@@ -32,7 +32,7 @@ def answer(request: dict, out) -> None:
     last = {"note": ""}
     try:
         windows = read_clip(request["path"], request["num_frames"], Shape(request["size"], request["crop"]),
-                            request["window"], request["stride"], request["part"])
+                            request["window"], request["stride"], request["part"], request["shots"])
         for window, frames, note in windows:
             array = describe(frames) if request["hog"] else frames
             out.write(json.dumps({"window": window, "shape": array.shape, "dtype": array.dtype.str}).encode() + b"\n")

@@ -160,6 +160,22 @@ class MappedIndex:
         return [item for segment in self._manifest.segments if isinstance(segment.ids, Texts)
                 for item in segment.ids.texts(np.flatnonzero(segment.ids.begin_with(folder) & segment.live()))]
 
+    def code(self, item: str) -> np.ndarray | None:
+        """As `inference.index.Index.code`."""
+        for segment, items in zip(self._manifest.segments, self._look_up([item])[0], strict=True):
+            if len(items):
+                return segment.rows(items)[:, :self.about.bits.shape[1]]
+        return None
+
+    def names(self, start: int, count: int) -> list[str]:
+        """As `inference.index.Index.names`."""
+        found: list[str] = []
+        for segment in self._manifest.segments:
+            if start < segment.num_live and len(found) < count:
+                found += segment.ids.texts(np.flatnonzero(segment.live())[start:start + count - len(found)])
+            start = max(0, start - segment.num_live)
+        return found
+
     @property
     def codes(self) -> CodeSet:
         """All that is left here, read into memory."""

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inference.figures import STYLE
+from inference.figures import STYLE, png_uri
 from inference.server.description import OPENAPI, described
 from inference.server.gallery import MOST_RESULTS, Gallery
 
@@ -26,10 +26,11 @@ UPLOADS_AT_ONCE, UPLOADS_WAITING = 2, 8
 MOST_SECONDS = 30.0  # that the body of a request may take to arrive
 _PAGE_ITEMS = 24
 _HERE = Path(__file__).parent
-_OWN = "script-src", "style-src", "img-src", "media-src", "connect-src"
+_OWN = "script-src", "style-src", "media-src", "connect-src"
 _NONE = "default-src", "base-uri", "form-action", "frame-ancestors"
-_HEADERS = {
-    "content-security-policy": "; ".join([*(f"{what} 'none'" for what in _NONE), *(f"{what} 'self'" for what in _OWN)]),
+_HEADERS = {  # the film of an upload is in the answer itself
+    "content-security-policy": "; ".join([*(f"{what} 'none'" for what in _NONE), *(f"{what} 'self'" for what in _OWN),
+                                          "img-src 'self' data:"]),
     "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin"}
 
@@ -66,7 +67,7 @@ class _Desk:
         start = _whole(request.query_params.get("start", "0"), "start", 0, 1 << 40)
         names, total = self._gallery.names(label, start, _PAGE_ITEMS)
         return JSONResponse({"items": [self._gallery.item(name) for name in names], "total": total, "start": start,
-                             "labels": self._gallery.labels, "bits": self._gallery.index.codes.num_bits,
+                             "labels": self._gallery.labels, "bits": self._gallery.num_bits,
                              "uploads": self._gallery.encode is not None, "most_bytes": self._most_bytes})
 
     async def item(self, request: Request) -> Response:
@@ -87,14 +88,11 @@ class _Desk:
 
     async def search(self, request: Request) -> Response:
         """By id or code in JSON, or by a video that is the whole body."""
-        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
-            asked = _object(await _body(request, MOST_JSON))
-            query = await run_in_threadpool(self._asked, asked)
-        else:
-            asked = dict(request.query_params)
-            query = {"id": None, "code": await self._uploaded(request)}
-        label = self._label(asked.get("label"))
-        k = _whole(asked.get("k", 10), "k", 1, MOST_RESULTS)
+        is_json = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+        asked = _object(await _body(request, MOST_JSON)) if is_json else dict(request.query_params)
+        label, k = self._label(asked.get("label")), _whole(asked.get("k", 10), "k", 1, MOST_RESULTS)
+        shown = _whole(asked.get("film", 0), "film", 0, 1)
+        query = await (run_in_threadpool(self._asked, asked) if is_json else self._uploaded(request, bool(shown)))
         bits = self._gallery.bits_of_text(query["code"])
         found = await run_in_threadpool(self._gallery.nearest, bits, k, label, query["id"])
         return JSONResponse({"query": query, "results": found})
@@ -105,13 +103,14 @@ class _Desk:
             raise HTTPException(422, "give an id or a code")
         if name is not None:
             return self._gallery.item(self._known(name))
-        length = self._gallery.index.codes.num_bits
+        length = self._gallery.num_bits
         if not isinstance(code, str) or len(code) != length or set(code) - set("01"):
             raise HTTPException(422, f"a code is {length} signs 0 and 1")
         return {"id": None, "code": code}
 
-    async def _uploaded(self, request: Request) -> str:
-        """The code of the video in the body; a few are read at once, a few wait, and others are turned away."""
+    async def _uploaded(self, request: Request, shown: bool) -> dict[str, Any]:
+        """What there is to say of the video in the body, with its film where it is to be `shown`; a few are read at
+        once, a few wait, and others are turned away."""
         if self._gallery.encode is None:
             raise HTTPException(501, "no model is here to encode videos with")
         if self._uploads >= UPLOADS_AT_ONCE + UPLOADS_WAITING:
@@ -123,11 +122,13 @@ class _Desk:
                     await _body(request, self._most_bytes, file.write)
                     file.flush()
                     codes, why = await run_in_threadpool(self._gallery.encode, Path(file.name))
+                    film = await run_in_threadpool(self._gallery.strip, Path(file.name)) if shown and codes else None
         finally:
             self._uploads -= 1
         if codes is None:
             raise HTTPException(422, f"this video cannot be used: {why}")
-        return self._gallery.bits_as_text(codes.bits[:1])
+        return {"id": None, "code": self._gallery.bits_as_text(codes.bits[:1]),
+                "film": None if film is None else png_uri(film)}
 
     def _known(self, name: object) -> str:
         if not isinstance(name, str) or name not in self._gallery:

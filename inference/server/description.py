@@ -14,6 +14,8 @@ _RESULT = {"allOf": [{"$ref": "#/components/schemas/Item"}, {"type": "object", "
     "rank": {"type": "integer"}, "distance": {"type": "integer", "description": "Hamming distance"}}}]}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}}
 _K = {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}
+_FILM = {"type": "integer", "minimum": 0, "maximum": 1, "default": 0,
+         "description": "whether the answer is to have frames of an uploaded video, as query.film, a data: address"}
 _LABEL = {"type": "string", "description": "of which the results are to be"}
 
 
@@ -43,7 +45,7 @@ OPENAPI: dict[str, Any] = {
     "paths": {
         "/search": {"post": {
             "summary": "The nearest items of an item (id), of a code, or of a video, which is the whole body",
-            "parameters": [_in("query", "k", _K), _in("query", "label", _LABEL)],
+            "parameters": [_in("query", "k", _K), _in("query", "label", _LABEL), _in("query", "film", _FILM)],
             "requestBody": {"content": _json(_SEARCH) | {"video/*": {"schema": {"type": "string",
                                                                                 "format": "binary"}}}},
             "responses": _answers("the query's code, and the results, nearest first", _FOUND, _404="no such item",

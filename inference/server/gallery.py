@@ -16,6 +16,7 @@ from inference.code_set import CodeSet
 from inference.codes import pack, unpack
 from inference.figures import png_bytes
 from inference.index import Index
+from inference.segments.index import MappedIndex
 
 MOST_RESULTS = 100
 NUM_FRAMES, SIDE = 6, 96  # of a film strip
@@ -28,17 +29,20 @@ class Gallery:
     """What can be asked of an index.
 
     Args:
+        index: of which the items have labels where it is in memory.
         videos: id of a whole video -> its file; items without one have no film.
         encode: the codes of a video file, one, and why it cannot be read where it cannot; None: no model is here.
     """
 
-    def __init__(self, index: Index, videos: Mapping[str, Path],
+    def __init__(self, index: Index | MappedIndex, videos: Mapping[str, Path],
                  encode: Callable[[Path], tuple[CodeSet | None, str]] | None) -> None:
         self.index, self.encode, self._videos = index, encode, videos
-        self._rows = {name: row for row, name in enumerate(index.codes.ids)}
-        found = labels_of(list(index.codes.ids))
-        self._labels: np.ndarray | None = None if found is None else found[0]
+        self.num_bits = index.about.num_bits
+        index.code("")  # what ids are looked up in is made now, once, and not by the first requests
+        names = [] if isinstance(index, MappedIndex) else list(index.codes.ids)
+        found = labels_of(names)
         self.labels: list[str] = [] if found is None else found[1]
+        self._label_of = {} if found is None else dict(zip(names, found[0].tolist(), strict=True))
         self.film = lru_cache(_FILMS_KEPT)(self._film)
         self._of_label: dict[str, Index] = {}
 
@@ -50,32 +54,28 @@ class Gallery:
         return decoders
 
     def __contains__(self, name: object) -> bool:
-        return name in self._rows
+        return isinstance(name, str) and self.index.code(name) is not None
 
     def label(self, name: str) -> str | None:
         """The label of an item, the first folder of its id, where the items have any."""
-        return None if self._labels is None else self.labels[self._labels[self._rows[name]]]
+        return self.labels[self._label_of[name]] if self.labels else None
 
     def item(self, name: str) -> dict[str, Any]:
         """What there is to say of the item `name`, ready for JSON."""
-        found = self.place(name) is not None
-        return {"id": name, "label": self.label(name), "code": self.bits_as_text(self.bits(name)),
+        found, code = self.place(name) is not None, self.index.code(name)
+        assert code is not None
+        return {"id": name, "label": self.label(name), "code": self.bits_as_text(code),
                 "film": f"/film?id={quote(name, safe='')}" if found else None,
                 "video": f"/video?id={quote(name, safe='')}{_fragment(name)}" if found else None}
 
     def names(self, label: str | None, start: int, count: int) -> tuple[list[str], int]:
         """The ids of `count` items from `start` on, of that label or of any, and how many there are."""
-        ids = self.index.codes.ids if label is None else self._index(label).codes.ids
-        return list(ids[start:start + count]), len(ids)
-
-    def bits(self, name: str) -> np.ndarray:
-        """The packed code of an item, uint8 (1, ceil(K/8))."""
-        row = self._rows[name]
-        return self.index.codes.bits[row:row + 1]
+        index = self.index if label is None else self._index(label)
+        return index.names(start, count), len(index)
 
     def bits_as_text(self, bits: np.ndarray) -> str:
         """A packed code (1, ceil(K/8)) as 0110..."""
-        return "".join("1" if sign > 0 else "0" for sign in unpack(bits, self.index.codes.num_bits)[0])
+        return "".join("1" if sign > 0 else "0" for sign in unpack(bits, self.num_bits)[0])
 
     def bits_of_text(self, text: str) -> np.ndarray:
         """The packed code of 0110..., of K signs."""
@@ -97,26 +97,40 @@ class Gallery:
         """The file of an item's video, one of those that were found at the start, whatever the id says."""
         return self._videos.get(name) or self._videos.get(name.rpartition("#t=")[0])
 
+    def strip(self, upload: Path) -> np.ndarray | None:
+        """Frames of a video from elsewhere side by side, uint8 (SIDE, NUM_FRAMES * SIDE, 3), None where it cannot be
+        read; by a process that reads no other video."""
+        decoder = Decoder(_SECONDS)
+        try:
+            return _strip(decoder, upload)
+        finally:
+            decoder.close()
+
     def _film(self, name: str) -> bytes | None:
-        """A PNG file of frames of an item's video side by side; None where it cannot be read."""
-        place, found = self.place(name), []
+        """A PNG file of such frames of an item's video."""
+        place = self.place(name)
         if place is None:
             return None
-        seconds = None if place == self._videos.get(name) else _seconds(name)
         decoder = self._decoders.get()
         try:
-            decoder.read(place, Recipe("", "", SIDE, True, NUM_FRAMES), described=False, part=seconds,
-                         use=lambda _, frames: found.append(frames))
+            film = _strip(decoder, place, None if place == self._videos.get(name) else _seconds(name))
         finally:
             self._decoders.put(decoder)
-        return png_bytes(np.concatenate(list(found[0]), axis=1)) if found else None
+        return None if film is None else png_bytes(film)
 
     def _index(self, label: str) -> Index:
         if label not in self._of_label:
-            assert self._labels is not None
-            rows = np.flatnonzero(self._labels == self.labels.index(label))
-            self._of_label[label] = Index(self.index.codes.only(list(self.index.codes.ids[rows])))
+            number = self.labels.index(label)
+            self._of_label[label] = Index(self.index.codes.only([
+                name for name, its in self._label_of.items() if its == number]))
         return self._of_label[label]
+
+
+def _strip(decoder: Decoder, video: Path, seconds: tuple[float, float] | None = None) -> np.ndarray | None:
+    found: list[np.ndarray] = []
+    decoder.read(video, Recipe("", "", SIDE, True, NUM_FRAMES), described=False, part=seconds,
+                 use=lambda _, frames: found.append(frames))
+    return np.concatenate(list(found[0]), axis=1) if found else None
 
 
 def _fragment(name: str) -> str:

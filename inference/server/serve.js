@@ -1,7 +1,7 @@
 // The page of the search: the items of the database, a query, and what is nearest to it. Text is never taken as markup.
 "use strict";
 const at = (id) => document.getElementById(id);
-const BARS = { same: "--axis", set: "--text", differs: "--s1" };
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 let shown = 0;
 
 function make(name, properties, ...children) {
@@ -24,18 +24,22 @@ async function ask(address, options) {
 
 // A bar for each bit, tall where it is 1; where a query is there, those that differ from its bits in another colour.
 function bits(code, other) {
-  const width = 6, canvas = make("canvas", { className: "bits", width: code.length * width, height: 28 });
-  const differ = other === null ? 0 : [...code].filter((bit, place) => bit !== other[place]).length;
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", other === null ? `code of ${code.length} bits` : `${differ} of ${code.length} bits differ`);
-  const draw = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
-  const colours = Object.fromEntries(Object.entries(BARS).map(([key, name]) => [key, style.getPropertyValue(name)]));
+  const paths = { same: "", set: "", differs: "" };
   [...code].forEach((bit, place) => {
-    const isOther = other !== null && bit !== other[place];
-    draw.fillStyle = isOther ? colours.differs : bit === "1" ? colours.set : colours.same;
-    draw.fillRect(place * width, bit === "1" ? 0 : 16, width - 1, bit === "1" ? 28 : 12);
+    const kind = other !== null && bit !== other[place] ? "differs" : bit === "1" ? "set" : "same";
+    paths[kind] += bit === "1" ? `M${place} 0h.85v14h-.85z` : `M${place} 8h.85v6h-.85z`;
   });
-  return canvas;
+  const differ = other === null ? 0 : [...code].filter((bit, place) => bit !== other[place]).length;
+  const told = other === null ? `code of ${code.length} bits` : `${differ} of ${code.length} bits differ`;
+  return draw("svg", { class: "bits", viewBox: `0 0 ${code.length} 14`, preserveAspectRatio: "none", role: "img", "aria-label": told },
+    ...Object.entries(paths).map(([kind, d]) => draw("path", { class: kind, d })));
+}
+
+function draw(name, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
 }
 
 function look(item) {
@@ -44,27 +48,36 @@ function look(item) {
   return box;
 }
 
-function play(box, item, isPlaying) {
-  box.querySelector("video")?.remove();
-  box.classList.toggle("playing", isPlaying);
-  if (!isPlaying) return;
-  const video = make("video", { src: item.video, muted: true, loop: true, playsInline: true, autoplay: true });
+// Shows the clip itself, or the frames of its strip in turn where there is none that the browser can decode: in the box
+// ("playing"), or over what is below it for as long as the pointer rests there ("preview"); null ends it.
+function play(box, item, how) {
+  box.querySelector(".moving")?.remove();
+  for (const name of ["playing", "preview"]) box.classList.toggle(name, name === how);
+  if (how === null) return;
+  const frames = make("img", { className: "moving", src: item.film, alt: "" });
+  if (!item.video) return box.append(frames);
+  const video = make("video", { className: "moving", src: item.video, muted: true, loop: true, playsInline: true, autoplay: true });
   video.setAttribute("aria-label", `video ${item.id}`);
-  video.addEventListener("error", () => play(box, item, false));
+  video.addEventListener("error", () => video.replaceWith(frames));
   box.append(video);
 }
 
 function player(box, item) {
   const button = make("button", { type: "button", textContent: "Play" });
-  button.setAttribute("aria-label", `Play ${item.id}`);
-  const set = (isPlaying) => {
-    play(box, item, isPlaying);
-    button.textContent = isPlaying ? "Stop" : "Play";
+  let waiting = 0;
+  const isPlaying = () => box.classList.contains("playing");
+  const set = (how) => {
+    clearTimeout(waiting);
+    play(box, item, how);
+    button.textContent = isPlaying() ? "Stop" : "Play";
     button.setAttribute("aria-label", `${button.textContent} ${item.id}`);
   };
-  const toggle = () => set(!box.classList.contains("playing"));
-  button.addEventListener("click", toggle);
-  box.addEventListener("click", toggle);
+  set(null);
+  for (const part of [button, box]) part.addEventListener("click", () => set(isPlaying() ? null : "playing"));
+  box.addEventListener("pointerenter", (event) => {
+    if (event.pointerType === "mouse" && !isPlaying() && !STILL.matches) waiting = setTimeout(set, 150, "preview");
+  });
+  box.addEventListener("pointerleave", () => isPlaying() || set(null));
   box.classList.add("plays");
   return button;
 }
@@ -75,20 +88,16 @@ function card(item, other) {
   search.addEventListener("click", () => searchBy(item));
   const distance = item.distance === undefined ? null : make("strong", { textContent: `d ${item.distance}` });
   const name = make("p", { className: "name" }, distance, item.id, item.label === null ? null : make("span", { className: "note", textContent: ` ${item.label}` }));
-  return make("li", { className: "card" }, box, name, bits(item.code, other), make("div", { className: "act" }, item.video ? player(box, item) : null, search));
+  return make("li", { className: "card" }, box, name, bits(item.code, other), make("div", { className: "act" }, item.film ? player(box, item) : null, search));
 }
 
-function showQuery(name, code, item) {
-  const box = item ? look(item) : null;
-  at("query").replaceChildren(make("div", { className: "card" }, make("p", { className: "name" }, make("strong", { textContent: "query" }), name), box, bits(code, null)));
-}
-
-function showResults(found, name, item) {
-  showQuery(name, found.query.code, item);
+function showResults(found, item) {
+  const box = look(item), name = make("p", { className: "name" }, make("strong", { textContent: "query" }), item.id);
+  at("query").replaceChildren(make("div", { className: "card" }, box, name, bits(found.query.code, null), make("div", { className: "act" }, item.film ? player(box, item) : null)));
   at("heading").textContent = "Nearest";
   at("more").hidden = true;
   at("results").replaceChildren(...found.results.map((result) => card(result, found.query.code)));
-  tell(`${found.results.length} results for ${name}`);
+  tell(`${found.results.length} results for ${item.id}`);
 }
 
 let repeat = null;
@@ -105,7 +114,7 @@ function searchBy(item) {
   history.replaceState(null, "", `#${encodeURIComponent(item.id)}`);
   search(async () => {
     const body = JSON.stringify({ id: item.id, ...asked() });
-    showResults(await ask("/search", { method: "POST", headers: { "content-type": "application/json" }, body }), item.id, item);
+    showResults(await ask("/search", { method: "POST", headers: { "content-type": "application/json" }, body }), item);
     at("query").scrollIntoView({ block: "nearest" });
   });
 }
@@ -115,7 +124,8 @@ function searchFile(file) {
   if (file.size > most) return tell(`${file.name} has more than ${most.toLocaleString("en")} bytes`, true);
   search(async () => {
     const headers = { "content-type": "application/octet-stream" };
-    showResults(await ask(`/search?${new URLSearchParams(asked())}`, { method: "POST", headers, body: file }), file.name, null);
+    const found = await ask(`/search?${new URLSearchParams({ film: 1, ...asked() })}`, { method: "POST", headers, body: file });
+    showResults(found, { id: file.name, film: found.query.film, video: null });
   });
 }
 
@@ -142,6 +152,7 @@ async function begin() {
   at("about").textContent = `${found.total} items, ${found.bits} bits`;
   at("drop").hidden = !found.uploads;
   at("file").dataset.most = found.most_bytes;
+  at("label").parentElement.hidden = !found.labels.length;
   at("label").append(...found.labels.map((label) => make("option", { value: label, textContent: label })));
   if (location.hash) searchBy(await ask(`/items/${location.hash.slice(1)}`));
 }
@@ -157,4 +168,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop" && event.dataTransfer.files[0]) searchFile(event.dataTransfer.files[0]);
   });
 }
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const box of document.querySelectorAll(".preview")) play(box, null, null);
+});
 begin().catch((error) => tell(error.message, true));
