@@ -18,7 +18,6 @@ if __name__ == "__main__":  # the imports take a moment
 import argparse
 import csv
 import io
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from dataset.extraction.recipe import Recipe
 from dataset.extraction.store import Finished, close_with_failures, labels_of, videos_in, write_features
-from utils.cli import choose_device, close_with, run_script
+from utils.cli import choose_device, close_with, run_script, vh_command
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import write_text
@@ -77,7 +76,7 @@ def _close(arguments: argparse.Namespace, out: Path, finished: Finished, videos:
     finished.close(remove=True)
     labels = ["--labels", str(out)] if labels_of([name for name in videos if name not in failed]) else []
     close_with([f"{out}, {count} items, {recipe.told}", *([f"{report}, {len(notes)} lines"] if notes else [])],
-               shlex.join(["vh", "init", str(out), *labels, "--out", "mine.py"]))
+               vh_command("init", str(out), *labels, "--out", "mine.py"))
     close_with_failures(len(failed), len(videos))
 
 

@@ -131,7 +131,8 @@ def remove(arguments: argparse.Namespace) -> None:
     if arguments.server:
         engine, where = arguments.server
         delete(ids, engine, where, arguments.name)
-        close_with([f"{arguments.name} ({engine}), {len(set(ids))} items removed"])
+        close_with([f"{arguments.name} ({engine}), {len(set(ids))} items removed"],
+                   _upsert_command(engine, arguments.name))
         return
     with _changing(arguments.index) as index:
         before = len(index)
@@ -198,7 +199,8 @@ def convert(arguments: argparse.Namespace) -> None:
         _print_csv(codes_csv(codes))
         return
     first, *others = write_for_others(arguments.out, codes)
-    close_with([f"{first}, {len(codes)} codes of {codes.num_bits} bits", *others])
+    close_with([f"{first}, {len(codes)} codes of {codes.num_bits} bits", *others],
+               _command_line("export", "--codes", arguments.codes, "--to", "pgvector", "WHERE", "--table", "codes"))
 
 
 def export_codes(arguments: argparse.Namespace) -> None:
@@ -207,9 +209,13 @@ def export_codes(arguments: argparse.Namespace) -> None:
     engine, where = arguments.to
     export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace,
            upsert=arguments.upsert, any_model=arguments.any_model)
-    more = "--to", engine, "WHERE", "--table", arguments.name, "--upsert"  # where it is may hold a password
     close_with([f"{arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits"],
-               _command_line("export", "--codes", "FILE", *more))
+               _upsert_command(engine, arguments.name))
+
+
+def _upsert_command(engine: str, name: str) -> str:
+    """What puts more codes into a table or collection of a server; where that is may hold a password."""
+    return _command_line("export", "--codes", "FILE", "--to", engine, "WHERE", "--table", name, "--upsert")
 
 
 def serve(arguments: argparse.Namespace) -> None:
