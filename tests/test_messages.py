@@ -61,6 +61,19 @@ def test_the_last_line_names_what_was_written(trained):
     names = [checkpoint, *(logs / name for name in ("log.txt", "metrics.jsonl", "metrics.csv", "config.py"))]
     assert trained.train.output.splitlines()[-1].startswith(f"written: {', '.join(map(str, names))}; next: ")
     assert trained.eval.output.splitlines()[-1].startswith(f"written: {logs}/map.txt, {logs}/metrics.json; next: ")
+    first, again = (result.output.splitlines()[-1] for result in (
+        trained.preprocess, succeed("preprocess.py", "--config", trained.config)))
+    assert first.startswith(f"written: {trained.artefacts}/final_train_latent_feats.h5, ")
+    assert f", {trained.artefacts}/hash_center_16.h5; next: " in first
+    assert again.startswith("next: ")  # all was there
+
+
+@pytest.mark.parametrize("script", ["search.py", "vh/__main__.py"])
+def test_a_command_without_more_words_helps(script, monkeypatch):
+    shown = run(script)
+    assert (shown.code, shown.errors) == (0, "")
+    assert "usage: " in shown.output
+    assert "query" in shown.output or "compare" in shown.output
 
 
 def test_search_names_what_it_wrote_and_what_is_next(trained, tmp_path):
@@ -78,7 +91,7 @@ def test_search_names_what_it_wrote_and_what_is_next(trained, tmp_path):
     added = succeed(script, *[str(more) if word == "FILE" else word for word in words])
     assert f"written: {index}, flat, 40 codes" in added.output
     removed = succeed("search.py", "remove", "--index", index, "--ids", "query3")
-    assert removed.output.startswith(f"written: {index}, 1 items removed, 39 left; next: ")
+    assert removed.output.startswith(f"written: {index}, 1 item removed, 39 left; next: ")
     script, words = next_command(removed)
     assert words[:3] == ["query", "--index", str(index)]
     assert succeed(script, *[str(trained.data / "query.h5") if word == "FILE" else word

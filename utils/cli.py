@@ -79,6 +79,11 @@ def close_with(written: Sequence[object], following: str = "") -> None:
                      *([f"next: {following}"] if following else [])]))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def first_step(config: str | os.PathLike, data_root: str, usual: str) -> str:
     """The command that makes what training reads from the data in `data_root`, by a config of this project, as
     `configs/S5VH/digits.py`, which has them in `usual`."""

@@ -76,7 +76,7 @@ def _own_command() -> None:
     shell = commands.add_parser("completion", help="what a shell sources to complete these commands and their flags")
     shell.add_argument("shell", metavar="SHELL", help="bash or zsh")
     shell.set_defaults(run=lambda arguments: _completion(arguments.shell, parser))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(sys.argv[1:] or ["--help"])
     arguments.run(arguments)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import pprint
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dataset.features import VideoFeatures, open_features
 from dataset.protocol import open_retrieval, open_train
 from model import method_class
 from model.methods import DEFAULT_OF_PICTURES
+from utils.cli import vh_command
 from utils.config import load_config
 from utils.config.keys import Key
 from utils.errors import UserError
@@ -129,7 +129,7 @@ def _text(path: Path, base: Path, values: dict[str, object], split: VideoFeature
     commands = "".join(f"#     {line}\n" for line in _commands(path, values["label_path"] is not None))
     lines = "".join(f"{name} = {pprint.pformat(value, width=100)}\n" for name, value in values.items())
     return (f"# {count}, {split.dtype.name}.\n{commands}# Every other key, with its default and meaning: "
-            f"vh train --help-keys\n_base_ = {str(base)!r}\n\n{lines}")
+            f"{vh_command('train', '--help-keys')}\n_base_ = {str(base)!r}\n\n{lines}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -148,10 +148,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _commands(path: Path, has_labels: bool) -> list[str]:
-    name = shlex.quote(str(path))
-    return [f"vh preprocess --config {name}", f"vh train --config {name}",
-            *([f"vh eval --config {name} --baselines --report"] if has_labels else []),
-            f"vh search encode --config {name} --features FILE --out codes.h5"]
+    name = str(path)
+    return [vh_command("preprocess", "--config", name), vh_command("train", "--config", name),
+            *([vh_command("eval", "--config", name, "--baselines", "--report")] if has_labels else []),
+            vh_command("search", "encode", "--config", name, "--features", "FILE", "--out", "codes.h5")]
 
 
 def _next_steps(path: Path, split: VideoFeatures, num_bits: int, has_labels: bool) -> str:
