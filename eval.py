@@ -72,7 +72,7 @@ def main() -> None:
     further = further_metrics(evaluation, counts)
     shallow = shallow_codes(open_train(trained), retrieval, config) if arguments.baselines else {}
     rows = evaluate_baselines(shallow, retrieval, config) + _own_rows(name, evaluation, further)
-    _print(config, result, rows, path)
+    _print(config, result, rows, path, retrieval.database.noun)
     epoch = checkpoint.get("epoch", -1) + 1 or None
     folder = config.log_path if path.absolute() == own.absolute() else _folder_of(config, path)
     written = write_results(
@@ -102,10 +102,10 @@ def _configs(arguments: argparse.Namespace) -> tuple[Config, Config]:
     return trained, config
 
 
-def _print(config, result: RetrievalResult, rows: list[dict], path: Path) -> None:
+def _print(config, result: RetrievalResult, rows: list[dict], path: Path, noun: str) -> None:
     evaluation = result.evaluation
-    log.info("%s: %d queries, %d database videos, AP divided by %s, checkpoint %s\n", config.dataset,
-             evaluation.num_queries, evaluation.num_database, config.ap_normaliser, path)
+    log.info("%s: %d queries, %d database %ss, AP divided by %s, checkpoint %s\n", config.dataset,
+             evaluation.num_queries, evaluation.num_database, noun, config.ap_normaliser, path)
     log.info(format_table(rows, [name for name in rows[0] if name != "intervals"]))
     log.info("codes: %s", ", ".join(f"{name} {value:.4g}" for name, value in result.statistics.items()))
 

@@ -22,7 +22,6 @@ if __name__ == "__main__":  # the imports take a moment
 import argparse
 import csv
 import io
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from tqdm import tqdm
 
 from dataset.extraction.recipe import Recipe
 from dataset.extraction.store import Finished, close_with_failures, labels_of, videos_in, write_features
-from utils.cli import choose_device, close_with, run_script, share
+from utils.cli import choose_device, close_with, run_script, share, vh_command
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import write_text
@@ -97,7 +96,7 @@ def _close(out: Path, finished: Finished, videos: Mapping[str, Path], notes: Map
     finished.close(remove=True)
     labels = ["--labels", str(out)] if labels_of(done, among) else []
     close_with([f"{out}, {count} items, {recipe.told}", *([f"{report}, {len(notes)} lines"] if notes else [])],
-               shlex.join(["vh", "init", str(out), *labels, "--out", "mine.py"]))
+               vh_command("init", str(out), *labels, "--out", "mine.py"))
     close_with_failures(len(failed), len(videos))
 
 

@@ -36,12 +36,13 @@ def main() -> None:
     device, command = choose_device(arguments.gpu), command_line("preprocess", arguments)
     log_to_console()
     split, artefacts = open_train(config), method_class(config).artefacts(config)
-    provide(artefacts, config, split, force=arguments.force, device=device,
-            fit=fitting(config, device, command, force=arguments.force, log=log.info), command=command, log=log.info,
-            true_labels=lambda: labels_at_hand(config, len(split)))
+    written = provide(
+        artefacts, config, split, force=arguments.force, device=device, command=command, log=log.info,
+        fit=fitting(config, device, command, force=arguments.force, log=log.info),
+        true_labels=lambda: labels_at_hand(config, len(split)))
     if not artefacts:
         log.info("this method needs nothing made")
-    close_with([], command_line("train", arguments))
+    close_with(written, command_line("train", arguments))
 
 
 if __name__ == "__main__":

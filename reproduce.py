@@ -36,7 +36,7 @@ import tables
 from inference.figures import Markup
 from inference.page.files import write_figures
 from inference.report import format_table
-from tables.grid.cells import Cell, State, expand, missing_configs, other_settings, state
+from tables.grid.cells import Cell, State, evaluation, expand, missing_configs, other_settings, state
 from tables.grid.costs import cost_figures, cost_lines, cost_records, describe_costs
 from tables.grid.estimate import seconds_left, total
 from tables.grid.merge import merged
@@ -48,6 +48,7 @@ from tables.grid.report import circumstances, describe_columns, markdown, write_
 from tables.grid.runner import ROOT, Runner, run_cells, side_by_side, threads_per_cell
 from tables.grid.timing import training_seconds
 from tables.grid.transfer import transfer_records
+from training.checkpoints import chosen_checkpoint
 from training.logs import duration
 from utils.cli import choose_device, close_with, end_with, program, run_script
 from utils.config import Config
@@ -74,8 +75,7 @@ def main() -> None:
     jobs = arguments.jobs or side_by_side(cells, device)
     if arguments.dry_run:
         _list(states, jobs, partial(training_seconds, device=device, num_threads=threads_per_cell(jobs)))
-        for message in missing_data(cells):
-            print(message, file=sys.stderr)
+        print("\n".join(missing_data(cells) or [f"next: {_again()}"]), file=sys.stderr)
         return
     end_with(missing_data(cells))
     with ExitStack() as locks:
@@ -117,7 +117,7 @@ def _make(arguments: argparse.Namespace, table: tables.Table, states: dict[Cell,
     if num_kept:
         notes.append(f"{num_kept} records are of earlier runs of this table and were kept as they were.")
     _publish(arguments, table.title, circumstances(device, num_threads, arguments.seeds), table_lines(records),
-             notes, records, retrieval_figures, following="" if arguments.seeds > 1 and not failures else
+             notes, records, retrieval_figures, _encode_by_best(cells) if arguments.seeds > 1 and not failures else
              _again(*(() if failures else ("--seeds", "3"))))
     if failures:
         raise SystemExit(1)
@@ -132,7 +132,19 @@ def _tell_kept(cells: Sequence[Cell]) -> None:
 
 def _again(*more: str) -> str:
     """The command that goes on with this table, what is done left as it is; with `more`, of two options the later."""
-    return shlex.join([*program("reproduce"), *(word for word in sys.argv[1:] if word != "--restart"), *more])
+    words = [word for word in sys.argv[1:] if word not in ("--restart", "--dry-run")]
+    return shlex.join([*program("reproduce"), *words, *more])
+
+
+def _encode_by_best(cells: Sequence[Cell]) -> str:
+    """The command that encodes by the best of the first dataset's cells, which are done."""
+    def score(cell: Cell) -> float:
+        metrics = evaluation(cell.config)
+        return metrics["map_at"]["expected"][str(cell.config.map_at[0])] if metrics else -1.0
+
+    best = max((cell for cell in cells if cell.dataset == cells[0].dataset), key=score)
+    return shlex.join([*program("search"), "encode", "--checkpoint", str(chosen_checkpoint(best.config)), "--features",
+                       "FILE", "--out", "codes.h5"])
 
 
 def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Sequence[Cell],
@@ -143,12 +155,15 @@ def _compare_costs(arguments: argparse.Namespace, table: tables.Table, cells: Se
                         "falsify. Leave out --seeds and --jobs.")
     if arguments.dry_run:
         _print_cells(dict.fromkeys(cells, "untrained"), {})
-        print(f"nothing to train; counting takes seconds, timing about {TIMING_SECONDS} s", file=sys.stderr)
+        print(f"nothing to train; counting takes seconds, timing about {TIMING_SECONDS} s\nnext: {_again()}",
+              file=sys.stderr)
         return
     records = cost_records(cells, device, TIMING_SECONDS)
     num_threads = torch.get_num_threads()
     _publish(arguments, table.title, circumstances(device, num_threads), cost_lines(records),
-             [*table.notes, *describe_costs(device, num_threads)], records, cost_figures)
+             [*table.notes, *describe_costs(device, num_threads)], records, cost_figures,
+             shlex.join([*program("train"), "--config", cells[0].path, "--summary",
+                         *(["--set", *cells[0].settings] if cells[0].settings else [])]))
 
 
 def _arguments() -> argparse.Namespace:
@@ -250,7 +265,7 @@ def _locks(arguments: argparse.Namespace, cells: Sequence[Cell]) -> dict[str, st
 
 def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequence[Mapping[str, str]],
              notes: Sequence[str], records: Sequence[Record], draw: Callable[[Sequence[Record]], list[Markup]],
-             following: str = "") -> None:
+             following: str) -> None:
     """Prints the table and writes its files."""
     command = shlex.join(["python", "reproduce.py", *sys.argv[1:]])
     apart = [list(group) for _, group in groupby(lines, lambda line: line.get("dataset"))]
@@ -264,7 +279,7 @@ def _publish(arguments: argparse.Namespace, title: str, made: str, lines: Sequen
     write_text(f"{path}.tex", latex_text(title, command, made, lines, notes, records))
     write_csv(f"{path}.csv", records)
     print()
-    close_with([f"{path}.md", f"{path}.html", f"{path}.tex", f"{path}.csv", str(figures)], following)
+    close_with([f"{path}.md", f"{path}.html", f"{path}.tex", f"{path}.csv", *figures], following)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from inference.recall import compare_with_exact
 from inference.search_options import search_parser
 from inference.segments.index import MappedIndex
 from inference.segments.manifest import is_mapped_index
-from utils.cli import close_with, program, run_script
+from utils.cli import close_with, counted, program, run_script
 from utils.errors import UserError
 
 RECALL_AT = 100
@@ -47,7 +47,7 @@ RECALL_AT = 100
 def main() -> None:
     commands = {"encode": encode, "index": build_or_add, "remove": remove, "compact": compact, "query": query,
                 "convert": convert, "export": export_codes, "serve": serve}
-    arguments = search_parser(__doc__, commands).parse_args()
+    arguments = search_parser(__doc__, commands).parse_args(sys.argv[1:] or ["--help"])
     arguments.run(arguments)
 
 
@@ -60,7 +60,7 @@ def encode(arguments: argparse.Namespace) -> None:
     codes = encoder.encode()
     write_codes(arguments.out, codes)
     encoder.close()
-    close_with([f"{arguments.out}, {len(codes)} codes of {codes.num_bits} bits"],
+    close_with([f"{arguments.out}, {counted(len(codes), 'code')} of {codes.num_bits} bits"],
                shlex.join([*program("search"), "index", "--codes", arguments.out, "--out", "videos.index"]))
     if encoder.num_failed:
         close_with_failures(encoder.num_failed, encoder.num_failed + len(codes))
@@ -89,7 +89,8 @@ def build_or_add(arguments: argparse.Namespace) -> None:
         found = compare_with_exact(index, k=RECALL_AT)
         print(f"recall@{found.k} {found.recall:.4f} (share of results within the true k-th distance), "
               f"{found.speedup:.3g} times as fast as exact search; queries: {found.num_queries} of its own codes")
-    close_with([f"{out}, {index.kind}, {len(index)} codes of {index.codes.num_bits} bits"], _query_command(index, out))
+    close_with([f"{out}, {index.kind}, {counted(len(index), 'code')} of {index.codes.num_bits} bits"],
+               _query_command(index, out))
 
 
 def _build_or_add_mapped(arguments: argparse.Namespace, out: str) -> None:
@@ -102,7 +103,8 @@ def _build_or_add_mapped(arguments: argparse.Namespace, out: str) -> None:
         if len(index) and not arguments.add and not arguments.replace:
             raise UserError(f"{out}: exists already. Add to it with --add {out}, or discard it with --replace.")
         index.add(map(read_codes, arguments.codes), any_model=arguments.any_model, fresh=not arguments.add)
-    close_with([f"{out}, mapped, {len(index)} codes of {index.about.num_bits} bits"], _query_command(index, out))
+    close_with([f"{out}, mapped, {counted(len(index), 'code')} of {index.about.num_bits} bits"],
+               _query_command(index, out))
 
 
 def _query_command(index: Index | MappedIndex, path: str) -> str:
@@ -133,12 +135,13 @@ def remove(arguments: argparse.Namespace) -> None:
     if arguments.server:
         engine, where = arguments.server
         delete(ids, engine, where, arguments.name)
-        close_with([f"{arguments.name} ({engine}), {len(set(ids))} items removed"])
+        close_with([f"{arguments.name} ({engine}), {counted(len(set(ids)), 'item')} removed"],
+                   _upsert_command(engine, arguments.name))
         return
     with _changing(arguments.index) as index:
         before = len(index)
         index.remove(ids)
-    close_with([f"{arguments.index}, {before - len(index)} items removed, {len(index)} left"],
+    close_with([f"{arguments.index}, {counted(before - len(index), 'item')} removed, {len(index)} left"],
                _query_command(index, arguments.index))
 
 
@@ -162,7 +165,7 @@ def compact(arguments: argparse.Namespace) -> None:
             raise UserError(f"{arguments.index}/{damaged}: damaged, its content is not what was written. Bring the "
                             "file back, or make the index anew; nothing was changed.")
         index.compact()
-    close_with([f"{arguments.index}, {len(index)} codes in {index.num_segments} segments"],
+    close_with([f"{arguments.index}, {counted(len(index), 'code')} in {counted(index.num_segments, 'segment')}"],
                _query_command(index, arguments.index))
 
 
@@ -190,7 +193,7 @@ def query(arguments: argparse.Namespace) -> None:
         _print_csv(results_csv(queries.ids, ids, distances))
         return
     write_results(arguments.out, queries.ids, ids, distances)
-    close_with([f"{arguments.out}, {ids.shape[1]} items for each of {len(ids)} queries"],
+    close_with([f"{arguments.out}, {counted(ids.shape[1], 'item')} for each of {len(ids)} queries"],
                _command_line("index", "--codes", "FILE", "--add", arguments.index))
 
 
@@ -211,7 +214,8 @@ def convert(arguments: argparse.Namespace) -> None:
         _print_csv(codes_csv(codes))
         return
     first, *others = write_for_others(arguments.out, codes)
-    close_with([f"{first}, {len(codes)} codes of {codes.num_bits} bits", *others])
+    close_with([f"{first}, {counted(len(codes), 'code')} of {codes.num_bits} bits", *others],
+               _command_line("export", "--codes", arguments.codes, "--to", "pgvector", "WHERE", "--table", "codes"))
 
 
 def export_codes(arguments: argparse.Namespace) -> None:
@@ -220,9 +224,13 @@ def export_codes(arguments: argparse.Namespace) -> None:
     engine, where = arguments.to
     export(codes, engine, where, arguments.name, index=arguments.index, replace=arguments.replace,
            upsert=arguments.upsert, any_model=arguments.any_model, partitions=arguments.partitions)
-    more = "--to", engine, "WHERE", "--table", arguments.name, "--upsert"  # where it is may hold a password
-    close_with([f"{arguments.name} ({engine}), {len(codes)} codes of {codes.num_bits} bits"],
-               _command_line("export", "--codes", "FILE", *more))
+    close_with([f"{arguments.name} ({engine}), {counted(len(codes), 'code')} of {codes.num_bits} bits"],
+               _upsert_command(engine, arguments.name))
+
+
+def _upsert_command(engine: str, name: str) -> str:
+    """What puts more codes into a table or collection of a server; where that is may hold a password."""
+    return _command_line("export", "--codes", "FILE", "--to", engine, "WHERE", "--table", name, "--upsert")
 
 
 def serve(arguments: argparse.Namespace) -> None:

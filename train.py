@@ -45,6 +45,7 @@ def main() -> None:
     if arguments.summary:
         from model.costs.summary import summarise  # whose counters of operations import for long
         print(summarise(config).as_text(), end="")
+        close_with([], command_line("train", arguments, "--dry-run"))
         return
     device = join(arguments.gpu)
     log_to_console()
@@ -63,6 +64,7 @@ def main() -> None:
         trainer.dry_run()
         for role, split in (("database", retrieval.database), ("queries", retrieval.queries)) if retrieval else ():
             print(f"{role}: {' x '.join(map(str, split.shape))}")
+        close_with([], command_line("train", arguments))
     else:
         with open_run(config, resume=arguments.resume, restart=arguments.restart) as run:
             trainer.fit(run)

@@ -24,8 +24,9 @@ Fit = Callable[[str, Mapping[str, object], Path], Any]
 
 def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, force: bool = False,
             device: torch.device | None = None, fit: Fit | None = None, command: str = PREPROCESS,
-            log: Log = print, true_labels: Callable[[], np.ndarray | None] = lambda: None) -> None:
-    """Makes the artefacts, and all that they need, from the training features `split`; reuses those that still fit.
+            log: Log = print, true_labels: Callable[[], np.ndarray | None] = lambda: None) -> list[str]:
+    """The files written: the artefacts, and all that they need, are made from the training features `split`; those that
+    still fit are reused.
 
     Downloaded files are used where they fit and overwritten only with `force`. `log` is told a line for each, and of
     some how they agree with `true_labels()` (N, classes), from which nothing is made.
@@ -41,6 +42,7 @@ def provide(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, forc
         judged = not artefact.reads_labels(config)
         if judged and (line := artefact.judged(cache.arrays[artefact.name], true_labels)):
             log(line)
+    return cache.written
 
 
 def load(artefacts: Iterable[Artefact], config, split: VideoFeatures, *, command: str = PREPROCESS,
@@ -94,6 +96,7 @@ class _Cache:
         self.config, self.split, self.force, self.device = config, split, force, device
         self._fit, self.command, self.log = fit, command, log
         self.arrays: dict[str, Mapping[str, np.ndarray]] = {}
+        self.written: list[str] = []
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -128,6 +131,7 @@ class _Cache:
         write_artefact(path, made.arrays, self._origin(artefact, path), made.attributes)
         self.arrays[artefact.name] = {key: made.arrays[key] for key in artefact.arrays(self.config, self.split)}
         self.log(f"{path}: written.")
+        self.written.append(path)
 
     def _reuse(self, artefact: Artefact, path: str, making: Making) -> bool:
         """Whether the artefact at `path` fits; its arrays are then at hand."""

@@ -5,7 +5,7 @@ B batch, T frames, F features, R views, U uniforms.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -21,6 +21,8 @@ class AllRows:
     What losses pass through it is said in `model.contract.HashingMethod.losses`.
     """
 
+    alone: ClassVar[bool] = True
+
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """The rows of this process from those of the whole batch."""
         return rows
@@ -32,6 +34,14 @@ class AllRows:
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean over the whole batch from the mean over the rows of each process."""
         return value
+
+    def level(self, value: torch.Tensor) -> torch.Tensor:
+        """The same mean, of what the rows of every process go on to use, as those of batch norm."""
+        return value
+
+    def num_rows(self, own: int) -> int:
+        """The rows of the whole batch, of which this process computes `own`."""
+        return own
 
 
 @dataclass(frozen=True)

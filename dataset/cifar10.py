@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import run_script
+from utils.cli import close_with, first_step, run_script
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
@@ -84,9 +84,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2025, help="of the split (default: 2025)")
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: data/<protocol>)")
     arguments = parser.parse_args()
-    out = arguments.out or os.path.join("data", arguments.protocol)
+    out = arguments.out or f"data/{arguments.protocol}"
     counts = write_cifar10(out, arguments.source, arguments.protocol, arguments.seed)
-    print(f"{out}: written ({', '.join(f'{count:,} {name}' for name, count in counts.items())})")
+    close_with([f"{out}, {', '.join(f'{count:,} {name}' for name, count in counts.items())}"],
+               first_step(Path("configs/SHC/cifar10.py").with_stem(arguments.protocol), out,
+                          f"data/{arguments.protocol}"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.labels import one_hot_file
-from utils.cli import run_script
+from utils.cli import close_with, first_step, run_script
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--out", default="data/digit_pictures", help="folder of the files (default: %(default)s)")
     arguments = parser.parse_args()
     counts = write_digit_pictures(arguments.out)
-    print(f"{arguments.out}: written ({', '.join(f'{count:,} {name}' for name, count in counts.items())})")
+    close_with([f"{arguments.out}, {', '.join(f'{count:,} {name}' for name, count in counts.items())}"],
+               first_step("configs/SHC/digit_pictures.py", arguments.out, "data/digit_pictures"))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from dataset.labels import one_hot_file
-from utils.cli import run_script
+from utils.cli import close_with, first_step, run_script
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
 
@@ -251,6 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     state = "written" if written else "up to date, left as it is"
     print(f"{folder}: {state} ({NUM_CLASSES * TRAIN_PER_CLASS:,} training videos, "
           f"{NUM_CLASSES * TEST_PER_CLASS} queries, {NUM_CLASSES} classes)")
+    config = Path("configs/S5VH/digits.py").with_stem(parsed.variant)
+    close_with([], first_step(config, folder, f"data/{parsed.variant}"))
 
 
 if __name__ == "__main__":

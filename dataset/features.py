@@ -88,6 +88,11 @@ class VideoFeatures:
         """Whether the items are pictures."""
         return len(self.shape) == 4
 
+    @property
+    def noun(self) -> str:
+        """What to call an item."""
+        return "picture" if self.pictures else "video"
+
     @cached_property
     def extraction(self) -> str:
         """How the features were made of videos, as their files say, see `dataset.extraction.recipe`; "" where they do

@@ -10,6 +10,7 @@ hard to tell apart. H, W: pixels of a frame.
 
 import argparse
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -21,7 +22,7 @@ import numpy as np
 from dataset.extraction.store import require_decoder
 from dataset.labels import one_hot_file
 from dataset.packaged import within_package
-from utils.cli import run_script
+from utils.cli import close_with, of_project, run_script
 from utils.errors import UserError
 from utils.files.writing import make_folder, whole_file
 
@@ -166,7 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default="data/near_copies", help="folder of the files (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     pieces, copies = write_near_copies(parsed.out, parsed.clips)
-    print(f"{parsed.out}: written ({pieces} pieces, {copies} altered copies of them)")
+    close_with([f"{parsed.out}/pieces, {pieces} clips", f"{parsed.out}/copies, {copies} altered copies of them",
+                *(f"{parsed.out}/{part}.mat" for part in ("pieces", "copies"))],
+               shlex.join(["python", of_project("extract.py"), "--videos", f"{parsed.out}/pieces", "--out",
+                           f"{parsed.out}/pieces.h5", "--model", "hog", "--frames", "8"]))
 
 
 if __name__ == "__main__":

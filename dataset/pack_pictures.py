@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.pictures import Listed, decoded, of_folders, of_list
-from utils.cli import run_script
+from utils.cli import close_with, run_script, vh_command
 from utils.cpus import available_cpus
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
@@ -75,8 +75,9 @@ def main() -> None:
                 shown.update(len(block))
 
     pack(listed, arguments.out, arguments.size, stretch=arguments.stretch, progress=bar)
-    print(f"written: {arguments.out}, {len(listed.paths)} pictures of {arguments.size} x {arguments.size}, "
-          f"{listed.labels.shape[1]} classes")
+    close_with([f"{arguments.out}, {len(listed.paths)} pictures of {arguments.size} x {arguments.size}, "
+                f"{listed.labels.shape[1]} classes"],
+               vh_command("init", arguments.out, "--labels", arguments.out, "--out", "mine.py"))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dataset.feature_file import FeatureFile
 from dataset.features import VideoFeatures, open_features
-from utils.cli import run_script
+from utils.cli import close_with, run_script, vh_command
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
@@ -119,8 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tqdm(desc="repack", unit=" videos", total=2 * len(_open(args.files, args.key)), disable=None,
               leave=False) as bar:
         features = repack(args.files, args.out, dtype=args.dtype, key=args.key, progress=bar.update)
-    print(f"{args.out}: {' x '.join(map(str, features.shape))} {features.dtype.name}, "
-          f"{os.path.getsize(args.out) / 2**20:.1f} MiB, written and compared.")
+    close_with([f"{args.out}, {' x '.join(map(str, features.shape))} {features.dtype.name}, "
+                f"{os.path.getsize(args.out) / 2**20:.1f} MiB, read back and compared"],
+               vh_command("init", args.out, "--out", "mine.py"))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 
 from dataset.labels import one_hot_file
 from dataset.packaged import within_package
-from utils.cli import run_script
+from utils.cli import close_with, first_step, run_script
 from utils.errors import UserError
 from utils.files.new_hdf5 import NewHdf5
 from utils.files.writing import whole_file
@@ -130,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default="data/watch", help="folder of the files (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     counts = write_watch(parsed.out, parsed.file)
-    print(f"{parsed.out}: written ({counts['train']:,} training windows, {counts['test']} queries, "
-          f"{len(EXERCISES)} exercises)")
+    close_with([f"{parsed.out}, {counts['train']:,} training windows, {counts['test']} queries, "
+                f"{len(EXERCISES)} exercises"], first_step("configs/S5VH/watch.py", parsed.out, "data/watch"))
 
 
 if __name__ == "__main__":

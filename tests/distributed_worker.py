@@ -4,14 +4,16 @@ The folder gets what each process saw, by rank. Then the last process fails, whi
 """
 
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from dataset.batches import AllRows
 from dataset.protocol import open_retrieval
 from inference.evaluation import evaluate_retrieval
+from model.nets.shared_norm import norms_over
 from training.distributed import (
     Share,
     all_reduce_max,
@@ -103,6 +105,22 @@ def loss_and_gradient(sizes: tuple[int, ...], share: Share) -> tuple[Tensor, Ten
     return loss.detach(), weight.grad
 
 
+def loss_through_norms(sizes: tuple[int, ...], share: AllRows) -> list[Tensor]:
+    """A loss of pictures (B, 3, 5, 5) behind two batch norms, the gradients of all weights, the running statistics."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rows = torch.randn(sum(sizes), 3, 5, 5)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2),
+                              nn.BatchNorm1d(2))
+    with norms_over(share, model) if not share.alone else nullcontext():
+        h = model(share.take(rows))
+    whole = share.gather(h)
+    loss = (whole @ whole.T).exp().mean() + share.mean((h**3).mean())
+    loss.backward()
+    sum_gradients(model.parameters())
+    return [loss.detach(), *(weight.grad for weight in model.parameters()), *model.buffers()]
+
+
 @rank_zero_speaks()
 def main() -> None:
     config_path, out = sys.argv[1:]
@@ -113,6 +131,7 @@ def main() -> None:
     share = Share(SHARES[0], rank)
     torch.save({"losses": trainer.seen, "state": trainer.model.state_dict(), "source": trainer.source_choice,
                 "shares": [loss_and_gradient(sizes, Share(sizes, rank)) for sizes in SHARES],
+                "norms": [loss_through_norms(sizes, Share(sizes, rank)) for sizes in SHARES],
                 "gathered": share.gather(share.take(torch.arange(7))),
                 "first": from_rank_zero(lambda: rank), "all_reduce_min": all_reduce_min(10 - rank),
                 "all_reduce_max": all_reduce_max(8 + rank), "vhmt": train(config_path, VHMT).seen,

@@ -43,6 +43,7 @@ def test_the_command_packs_what_the_files_hold(batches, tmp_path):
     assert pictures[61, 1, 31].tolist() == [1, 1, 0]
     output = succeed("dataset/cifar10.py", "--source", batches, "--protocol", "cifar10_2", "--out", tmp_path).output
     assert "360 query, 0 train" in output  # of so few, the first 1,000 of each class
+    assert output.endswith(f"configs/SHC/cifar10_2.py --set data_root={tmp_path}/\n")
     with h5py.File(tmp_path / "query.h5") as file:
         rows = split_rows(classes, "cifar10_2", 2025)["query"]
         np.testing.assert_array_equal(file["feats"][:], pictures[rows])

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from dataset import digits
 from dataset.features import open_features
 from dataset.labels import read_labels
+from utils.cli import of_project
 from utils.errors import UserError
 
 NAMES = ["classes.txt", "digits_test_feats.h5", "digits_test_labels.mat", "digits_train_feats.h5",
@@ -265,8 +266,10 @@ def test_the_frame_mean_does_tell_paths_apart(splits):
 
 def test_the_command_writes_then_says_it_is_fresh(folder, capsys):
     digits.main(["--out", str(folder)])
-    assert capsys.readouterr().out == (f"{folder}: up to date, left as it is (2,040 training videos, 600 "
-                                       "queries, 60 classes)\n")
+    state, following = capsys.readouterr().out.splitlines()
+    assert state == f"{folder}: up to date, left as it is (2,040 training videos, 600 queries, 60 classes)"
+    assert following.startswith("next: python ")
+    assert following.endswith(f"--config {of_project('configs/S5VH/digits.py')} --set data_root={folder}/")
 
 
 def test_the_command_ends_with_status_2_on_a_users_mistake(tmp_path):

@@ -14,7 +14,17 @@ import torch
 from dataset import sources
 from dataset.batches import AllRows
 from tests import distributed_worker as worker
-from tests.distributed_worker import COMPARED, PAIRS, PEERS, RESUMED, SHARES, VHMT, loss_and_gradient, train
+from tests.distributed_worker import (
+    COMPARED,
+    PAIRS,
+    PEERS,
+    RESUMED,
+    SHARES,
+    VHMT,
+    loss_and_gradient,
+    loss_through_norms,
+    train,
+)
 from tests.forked import run_side_by_side
 from tests.pipeline import ROOT, make_project, message_of, succeed
 from training import distributed
@@ -112,6 +122,14 @@ def test_gathered_losses_and_gradients_are_those_of_one_process(three, place):
     for seen in three.seen:
         torch.testing.assert_close(seen["shares"][place][0], loss)
         torch.testing.assert_close(seen["shares"][place][1], gradient)
+
+
+@pytest.mark.parametrize("place", range(len(SHARES)))
+def test_batch_norm_is_that_of_one_process(three, place):
+    """Loss, gradients, running statistics; a process without rows too."""
+    for seen in three.seen:
+        for ours, alone in zip(seen["norms"][place], loss_through_norms(SHARES[place], AllRows()), strict=True):
+            torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_one_process_speaks_and_one_tells_the_error(three):

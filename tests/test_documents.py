@@ -92,7 +92,7 @@ def test_the_command_collects_a_folder(tmp_path, monkeypatch, capsys):
     (tmp_path / "out/a.md").write_text("# A\n")
     collect.main()
     assert document.read_text() == f"{BEGIN}### A\n\n{END}"
-    assert "1 table from" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"written: {document}, 1 table from {tmp_path}/out\n"
 
 
 def test_the_results_have_the_marks():

@@ -119,6 +119,19 @@ def test_rows_agree_with_inversion():
     assert same >= 0.9 * num_centers
 
 
+def test_duals_do_not_become_subnormal(monkeypatch):
+    """Those of rows that are never pushed shrink at every step, and arithmetic on subnormal numbers is slow."""
+    seen = []
+    solve = hc.settle_row
+    monkeypatch.setattr(hc, "settle_row", lambda *arguments: seen.append(arguments[9]) or solve(*arguments))
+    rng, least = np.random.default_rng(0), np.finfo(float).tiny
+    codes = hc.start_codes(60, 16, rng)
+    hc.sweep_apart(codes, np.split(rng.random((60, 2 * 16 + 59)), [16, 32], axis=1), num_threads=1)
+    duals = np.abs(np.stack(seen))
+    assert (duals == 0).any()
+    assert not ((duals > 0) & (duals < least)).any()
+
+
 @pytest.mark.parametrize("num_threads", [2, 5])
 def test_solving_ahead_is_the_same_as_in_turn(num_threads):
     semantics, rng = unit_semantics(20), np.random.default_rng(1)

@@ -234,7 +234,7 @@ def test_commands(tmp_path, monkeypatch):
                         for name in ("videos.index", "plain.index"))
         assert ours == theirs
         assert ours.count("\n") == (10 if more else 13)
-    assert "8 codes in 1 segments" in succeed("search.py", "compact", "--index", "videos.index").output
+    assert "8 codes in 1 segment;" in succeed("search.py", "compact", "--index", "videos.index").output
     assert succeed("search.py", "convert", "--codes", "videos.index").output == succeed(
         "search.py", "convert", "--codes", "plain.index").output
     succeed("search.py", "index", "--codes", "three.npz", "--out", "videos.index", "--replace")

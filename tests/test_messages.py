@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ from dataset import missing
 from tests.pipeline import ROOT, make_project, run, succeed
 from training.checkpoints import read_checkpoint, write_checkpoint
 from training.logs import WIDTH, epoch_line
+from utils.cli import first_step, vh_command
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,19 @@ def test_the_last_line_names_what_was_written(trained):
     names = [checkpoint, *(logs / name for name in ("log.txt", "metrics.jsonl", "metrics.csv", "config.py"))]
     assert trained.train.output.splitlines()[-1].startswith(f"written: {', '.join(map(str, names))}; next: ")
     assert trained.eval.output.splitlines()[-1].startswith(f"written: {logs}/map.txt, {logs}/metrics.json; next: ")
+    first, again = (result.output.splitlines()[-1] for result in (
+        trained.preprocess, succeed("preprocess.py", "--config", trained.config)))
+    assert first.startswith(f"written: {trained.artefacts}/final_train_latent_feats.h5, ")
+    assert f", {trained.artefacts}/hash_center_16.h5; next: " in first
+    assert again.startswith("next: ")  # all was there
+
+
+@pytest.mark.parametrize("script", ["search.py", "vh/__main__.py"])
+def test_a_command_without_more_words_helps(script, monkeypatch):
+    shown = run(script)
+    assert (shown.code, shown.errors) == (0, "")
+    assert "usage: " in shown.output
+    assert "query" in shown.output or "compare" in shown.output
 
 
 def test_search_names_what_it_wrote_and_what_is_next(trained, tmp_path):
@@ -76,11 +91,40 @@ def test_search_names_what_it_wrote_and_what_is_next(trained, tmp_path):
     added = succeed(script, *[str(more) if word == "FILE" else word for word in words])
     assert f"written: {index}, flat, 40 codes" in added.output
     removed = succeed("search.py", "remove", "--index", index, "--ids", "query3")
-    assert removed.output.startswith(f"written: {index}, 1 items removed, 39 left; next: ")
+    assert removed.output.startswith(f"written: {index}, 1 item removed, 39 left; next: ")
     script, words = next_command(removed)
     assert words[:3] == ["query", "--index", str(index)]
     assert succeed(script, *[str(trained.data / "query.h5") if word == "FILE" else word
                              for word in words]).output.startswith("query,rank,id,distance")
+
+
+def test_what_is_taken_out_of_a_server_leads_on(monkeypatch):
+    monkeypatch.setattr("inference.export.delete", lambda *arguments: None)
+    told = succeed("search.py", "remove", "--from", "pgvector", "postgresql://me:secret@host/base", "--table", "videos",
+                   "--ids", "a", "b")
+    assert told.output.startswith("written: videos (pgvector), 2 items removed; next: python ")
+    assert next_command(told)[1] == ["export", "--codes", "FILE", "--to", "pgvector", "WHERE", "--table", "videos",
+                                     "--upsert"]
+    assert "secret" not in told.output
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    (("configs/S5VH/digits.py", "data/digits/", "data/digits"), []),
+    (("configs/SHC/cifar10.py", "/x y", "data/cifar10"), ["--set", "data_root=/x y/"])])
+def test_a_sample_set_leads_to_its_config_from_any_folder(monkeypatch, arguments, wanted):
+    for folder in ROOT, ROOT / "docs":
+        monkeypatch.chdir(folder)
+        python, script, flag, config, *more = shlex.split(first_step(*arguments))
+        assert (python, flag, more) == ("python", "--config", wanted)
+        assert (folder / script).resolve() == ROOT / "preprocess.py"
+        assert (folder / config).resolve() == ROOT / arguments[0]
+
+
+def test_a_command_of_vh_runs_as_it_stands(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert vh_command("init", "a b.h5") == "python -m vh init 'a b.h5'"
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert vh_command("init") == "vh init"
 
 
 def test_missing_artefacts_and_checkpoints_name_the_whole_command(trained):

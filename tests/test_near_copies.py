@@ -29,9 +29,13 @@ def decoded(path):
         return [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
 
 
-def test_every_piece_and_its_copies(source, tmp_path):
+def test_every_piece_and_its_copies(source, tmp_path, capsys):
     out = tmp_path / "out"
     near_copies.main(["--clips", str(source), "--out", str(out)])
+    written, following = capsys.readouterr().out.split("; next: ")
+    assert written == (f"written: {out}/pieces, 4 clips, {out}/copies, 24 altered copies of them, {out}/pieces.mat, "
+                       f"{out}/copies.mat")
+    assert f"extract.py --videos {out}/pieces --out {out}/pieces.h5" in following
     pieces, copies = (list(videos_in([out / part])) for part in ("pieces", "copies"))
     assert pieces == [f"known/{number}_0{column}.mp4" for number in ("00", "01") for column in (0, 1)]
     assert [name.partition("/")[2] for name in copies] == 6 * pieces

@@ -44,7 +44,9 @@ def test_a_code_is_its_bits(codes, tmp_path):
 
 def test_files_hold_the_same(codes, tmp_path):
     written = convert(tmp_path, "--out", tmp_path / "codes.csv").output
-    assert written == f"written: {tmp_path}/codes.csv, 3 codes of 10 bits\n"
+    written, following = written.split("; next: python ")
+    assert written == f"written: {tmp_path}/codes.csv, 3 codes of 10 bits"
+    assert following.endswith(f"search.py export --codes {tmp_path}/codes.h5 --to pgvector WHERE --table codes\n")
     assert (tmp_path / "codes.csv").read_text() == convert(tmp_path).output
     assert convert(tmp_path, "--out", tmp_path / "codes.json").code == 0
     assert json.loads((tmp_path / "codes.json").read_text()) == {
@@ -56,7 +58,8 @@ def test_files_hold_the_same(codes, tmp_path):
 
 def test_faiss_finds_what_the_index_finds(codes, tmp_path):
     written = convert(tmp_path, "--out", tmp_path / "codes.faiss").output
-    assert written.endswith(f"codes.faiss, 3 codes of 10 bits, {tmp_path}/codes.faiss.ids.txt\n")
+    assert written.partition("; next: ")[0].endswith(
+        f"codes.faiss, 3 codes of 10 bits, {tmp_path}/codes.faiss.ids.txt")
     index = faiss.read_index_binary(str(tmp_path / "codes.faiss"))
     names = (tmp_path / "codes.faiss.ids.txt").read_text().splitlines()
     distances, rows = index.search(codes.bits, 3)

@@ -41,13 +41,14 @@ def test_pairs(balanced):
             s = bool(similar[i, j])
             weight = (0.5 / share if s else 0.5 / (1 - share)) if balanced else 1.0
             total += weight * (math.log1p(math.exp(-abs(t))) + max(t, 0) - s * t)
-    assert pair_likelihood_loss(u, bank, similar, scale=0.3, balanced=balanced) == pytest.approx(total / 21)
+    given = {"similar_share": similar.float().mean()} if balanced else {}
+    assert pair_likelihood_loss(u, bank, similar, scale=0.3, **given) == pytest.approx(total / 21)
 
 
 def test_pairs_that_are_all_alike_stay_finite():
     u = normal(3, 5)
     for similar in (torch.ones(3, 3, dtype=torch.bool), torch.zeros(3, 3, dtype=torch.bool)):
-        assert torch.isfinite(pair_likelihood_loss(u, u, similar, balanced=True))
+        assert torch.isfinite(pair_likelihood_loss(u, u, similar, similar_share=similar.float().mean()))
 
 
 def test_signs_and_cubes():

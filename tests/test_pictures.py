@@ -1,15 +1,20 @@
 """Pictures: packing them, the versions to learn from, backbones, and each method that hashes them."""
 
+import base64
+import io
+import json
 import shutil
 import signal
 import sys
-import time
+import xml.etree.ElementTree as xml
+from contextlib import nullcontext
 
 import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from dataset import pictures
 from dataset.batches import AllRows, Batch
@@ -20,9 +25,12 @@ from dataset.missing import DATA_KEYS
 from dataset.pack_pictures import pack
 from dataset.pictures import decoded, of_folders, of_list
 from model.methods.shc.similarity import CLASS_SIMILARITY
+from model.nets import picture_hashing
 from model.nets.backbones import normalised, torchvision_names
 from model.nets.picture_hashing import PictureHashing
-from tests.forked import Script
+from model.nets.shared_norm import norms_over
+from tests.forked import Script, run_side_by_side
+from tests.pictures_worker import SmallBackbone, seen_by
 from tests.pipeline import ROOT, checkpoint_tensors, message_of, run, succeed
 from training.run import read_metrics
 from utils.config import load_config
@@ -30,6 +38,8 @@ from utils.registry import method_class
 
 CLASSES = 4
 METHODS = "csq", "shc", "dpsh", "hashnet", "greedy-hash", "ortho-hash", "mambahash"
+SETTINGS = {"shc": {"similarity_epochs": 2}, "greedy-hash": {"num_classes": 4},
+            "mambahash": {"mamba_size": "tiny", "lr": 2e-4}}
 CONFIG = """\
 _base_ = '{root}/configs/_base_/pictures.py'
 dataset = 'squares'
@@ -269,21 +279,19 @@ def test_every_setting_of_the_classifier_shapes_the_similarity(squares):
     assert CLASS_SIMILARITY.settings(moved) == CLASS_SIMILARITY.settings(weights)
 
 
-def killed_when(path, *command):
-    """Runs a script as a process of its own and kills it once there is a file at `path`."""
-    process = Script([sys.executable, ROOT / command[0], *command[1:]])
-    while process.poll() is None and not path.exists():
-        time.sleep(0.002)
-    process.kill()
+def killed(script, *arguments):
+    """Runs a script as a process of its own, which is killed in its second epoch of training."""
+    process = Script([sys.executable, ROOT / "tests/killed_worker.py", ROOT / script, *arguments])
     assert process.wait() == -signal.SIGKILL
 
 
-def test_shc_killed_in_its_first_or_third_stage_goes_on_to_the_same_bits(squares):
+def test_shc_killed_in_its_first_or_third_stage_goes_on_to_the_same_bits(squares, monkeypatch):
+    monkeypatch.setattr(picture_hashing, "Backbone", SmallBackbone)
     settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", "method=shc", "model_name=killed",
-                "similarity_epochs=8", "num_epochs=8"]
+                "similarity_epochs=3", "num_epochs=3", "lr=1e-2"]
     whole, cut = (squares / name for name in ("whole", "cut"))
     succeed("preprocess.py", *settings, f"artefact_root={whole}")
-    killed_when(cut / "class_similarity.h5.run/last.pth", "preprocess.py", *settings, f"artefact_root={cut}")
+    killed("preprocess.py", *settings, f"artefact_root={cut}")
     assert not list(cut.glob("*.h5"))
     assert "resuming after epoch" in succeed("preprocess.py", *settings, f"artefact_root={cut}").output
     for name in ("class_similarity.h5", "class_centers_8.h5"):
@@ -292,7 +300,7 @@ def test_shc_killed_in_its_first_or_third_stage_goes_on_to_the_same_bits(squares
     settings.append(f"artefact_root={cut}")
     paths = [squares / f"checkpoint/squares/killed_8bit_{name}/last.pth" for name in ("whole", "cut")]
     succeed("train.py", *settings, "run_name=whole")
-    killed_when(paths[1], "train.py", *settings, "run_name=cut")
+    killed("train.py", *settings, "run_name=cut")
     assert "resuming after epoch" in succeed("train.py", *settings, "run_name=cut", "--resume").output
     once, parts = map(checkpoint_tensors, paths)
     assert once.keys() == parts.keys()
@@ -305,10 +313,8 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_learns_and_goes_on_to_the_same_bits(squares, method, monkeypatch):
-    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", f"method={method}",
-                f"model_name={method}", *(["similarity_epochs=2"] if method == "shc" else []),
-                *(["num_classes=4"] if method == "greedy-hash" else []),
-                *(["mamba_size=tiny", "lr=2e-4"] if method == "mambahash" else [])]
+    settings = ["--config", squares / "config.py", "--gpu", "cpu", "--set", f"method={method}", f"model_name={method}",
+                *(f"{name}={value}" for name, value in SETTINGS.get(method, {}).items())]
     succeed("preprocess.py", *settings)
     succeed("train.py", *settings, "run_name=once")
     versions, calls = PictureHashing.versions, []
@@ -331,20 +337,65 @@ def test_a_method_learns_and_goes_on_to_the_same_bits(squares, method, monkeypat
     totals = [epoch["loss/total"] for epoch in read_metrics(squares / f"logs/squares/{method}_8bit_once")
               if "loss/total" in epoch]
     assert totals[-1] < totals[0] or method == "hashnet"  # whose loss sharpens as it goes
-    output = succeed("eval.py", *settings, "run_name=once", "--baselines").output
+    shown = ["--report"] if method == "csq" else []
+    output = succeed("eval.py", *settings, "run_name=once", "--baselines", *shown).output
     assert "ITQ, half-whitened" in output
+    assert "12 queries, 32 database pictures" in output
+    if shown:
+        check_page(squares / "logs/squares/csq_8bit_once")
 
 
-def test_several_processes_are_refused_where_batch_norm_would_differ(squares):
-    model = PictureHashing(load_config(squares / "config.py"))
+def check_page(logs):
+    """The report shows each query and what it finds as its own picture, and speaks of no videos."""
+    page = xml.fromstring((logs / "report.html").read_text(encoding="utf-8"))
+    grids = [node for node in page.iter("article") if node.get("class") == "ranking"]
+    assert len(grids) == 12
+    assert all(len([*grid.iter("img")]) == 1 + 10 for grid in grids)
+    encoded = next(grids[0].iter("img")).get("src").partition("base64,")[2]
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as shown:
+        pixels = np.asarray(shown)
+    with h5py.File(logs.parents[2] / "data/query.h5") as file:
+        np.testing.assert_array_equal(pixels, file["feats"][0])
+    assert "video" not in " ".join(page.itertext())
+    with Image.open(logs / "figures/hits.png") as strips:
+        assert strips.size == (5 * (5 * 10 + 6) + 4 * 10, 4 * (5 * 10 + 6) + 3 * 10)
 
-    class Shared(AllRows):
-        def gather(self, rows):
-            return torch.cat([rows, rows])
 
-    batch = Batch(torch.arange(2), torch.zeros(2, 10, 10, 3, dtype=torch.uint8), uniforms=torch.zeros(2, 1, 5),
-                  share=Shared())
-    assert "batch norm" in message_of(lambda: model.codes(batch))
+def test_several_processes_take_the_steps_of_one(squares, tmp_path, monkeypatch):
+    """Batch norm over the pictures of both, one bank of codes, pairs that are balanced over the whole batch."""
+    monkeypatch.setattr(picture_hashing, "Backbone", SmallBackbone)
+    table = {method: {"method": method, "model_name": method, "run_name": "two", "batch_size": 25, "num_epochs": 2,
+                      "eval_every": 0, "optimizer_name": "AdamW", "lr": 3e-3, **SETTINGS.get(method, {})}
+             for method in ("ortho-hash", "hashnet")}
+    succeed("preprocess.py", "--config", squares / "config.py", "--gpu", "cpu", "--set", "method=ortho-hash")
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    done = run_side_by_side(2, tmp_path, ROOT / "tests/pictures_worker.py", squares / "config.py",
+                            tmp_path / "table.json", tmp_path)
+    assert done.codes == [0, 0], done.output
+    two = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    one = seen_by(squares / "config.py", {name: changes | {"run_name": "one"} for name, changes in table.items()})
+    for method, (losses, state) in one.items():
+        assert losses.shape[0] == 2 * 2
+        assert abs(losses[2:].mean(0) / losses[:2].mean(0) - 1).max() > 0.001  # it learns meanwhile
+        torch.testing.assert_close(two[0][method][0], losses, rtol=5e-5, atol=0)
+        assert all(torch.equal(two[1][method][1][name], two[0][method][1][name]) for name in state)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 2, 2)])
+def test_a_norm_over_one_process_is_that_of_torch(shape):
+    """Values, gradients and running statistics, in training and in evaluation."""
+    x, kind = torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 3, {2: nn.BatchNorm1d, 4: nn.BatchNorm2d}
+    found = []
+    for share in AllRows(), None:
+        norm = kind[len(shape)](3)
+        rows = x.clone().requires_grad_()
+        with norms_over(share, norm) if share else nullcontext():
+            y = norm(rows)
+        (y ** 3).sum().backward()
+        assert type(norm) is kind[len(shape)]
+        found.append([y, rows.grad, norm.weight.grad, *norm.state_dict().values(), norm.eval()(x)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_weights_of_groupmamba_start_mambahash(squares, tmp_path, caplog):

@@ -111,7 +111,9 @@ def test_the_output_is_no_input(tmp_path):
 def test_the_command_line(tmp_path, capsys):
     old = write(tmp_path / "a.h5", values(), key="deep/features")
     main(["--out", str(tmp_path / "new.h5"), "--dtype", "float16", "--key", "deep/features", str(old)])
-    assert "23 x 5 x 7 float16" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith(f"written: {tmp_path}/new.h5, 23 x 5 x 7 float16, ")
+    assert told.endswith(f"vh init {tmp_path}/new.h5 --out mine.py\n")
     with h5py.File(tmp_path / "new.h5") as file:
         np.testing.assert_array_equal(file["deep/features"][:], values().astype(np.float16))
     assert "no such file" in message_of(lambda: main(["--out", str(tmp_path / "x.h5"), str(tmp_path / "none.h5")]))

@@ -255,6 +255,12 @@ def test_a_mosaic_has_the_frames_in_reading_order():
     assert (pixels[:, 3] == 128).all()
 
 
+def test_a_picture_is_shown_as_it_is_and_large_ones_thinned():
+    grey, large = np.arange(12, dtype=np.uint8).reshape(3, 4, 1), np.zeros((300, 200, 3), np.uint8)
+    assert mosaic(grey, None).tolist() == grey[..., 0].tolist()
+    assert mosaic(large, None).shape == (100, 67, 3)
+
+
 def test_training_stands_folded_and_few_epochs_as_numbers(project, page):
     details, = section(page, "training").findall("details")
     assert details.get("open") is None
@@ -302,10 +308,23 @@ def test_figures_are_pdf_where_cairosvg_is(page, text, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setitem(sys.modules, "cairosvg", SimpleNamespace(
         svg2pdf=lambda bytestring: drawn.append(bytestring) or b"%PDF-1.5 of " + bytestring[:4]))
-    assert write_figures(tmp_path / "figures", text) == tmp_path / "figures"
+    assert write_figures(tmp_path / "figures", text) == [tmp_path / "figures"]
     paths = sorted((tmp_path / "figures").glob("*.pdf"))
     assert len(paths) == len(drawn) == len([*page.iter("figure")])
     assert {path.read_bytes() for path in paths} == {b"%PDF-1.5 of <svg"}
+
+
+def test_figures_of_an_earlier_page_go_and_those_of_others_stay(text, tmp_path):
+    write_figures(tmp_path, text.replace("Recall@N</h3>", "Earlier</h3>"))
+    assert (tmp_path / "retrieval_earlier.svg").exists()
+    (tmp_path / "retrieval_earlier.pdf").touch()
+    (tmp_path / "mine.svg").write_text("<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>")
+    write_figures(tmp_path, text)
+    assert not [*tmp_path.glob("retrieval_earlier.*")]
+    assert (tmp_path / "mine.svg").exists()
+    assert (tmp_path / "retrieval_recall_n.svg").exists()
+    assert write_figures(tmp_path / "none", "<html><section id='a' /></html>") == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_table_of_methods_is_latex_too(project, page):

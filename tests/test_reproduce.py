@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ from tables.grid.records import baseline_records, spread, table_lines
 from tables.grid.report import describe_columns, markdown, write_csv
 from tables.grid.runner import Runner, run_cells, side_by_side, threads_per_cell
 from tests.forked import fork_cells
-from tests.pipeline import make_project, message_of, own_table, run
+from tests.pipeline import ROOT, make_project, message_of, own_table, run
 from training.checkpoints import write_checkpoint
 from training.run import Run
 from utils import registry
@@ -504,7 +505,16 @@ def test_dry_run_lists_and_writes_nothing(reproduced):
     assert result.code == 0
     assert [line.split()[0] for line in result.output.splitlines()] == ["state", "done", "missing", "done", "missing"]
     assert "run_name=pair_still_seed2" in result.output
+    assert result.errors.splitlines()[-1].startswith("next: python ")
+    assert result.errors.endswith(" --gpu cpu --seeds 2\n")
     assert sorted(reproduced.folder.rglob("*")) == before
+
+
+def test_several_seeds_lead_on_to_codes_by_the_best(reproduced):
+    told = runpy.run_path(str(ROOT / "reproduce.py"))["_encode_by_best"](pair_cells(reproduced))
+    _, forward = pair_cells(reproduced)
+    assert told.endswith(f"search.py encode --checkpoint {forward.config.file_path}/last.pth --features FILE --out "
+                         "codes.h5")
 
 
 def test_missing_data_end_everything_before_it_begins(reproduced):

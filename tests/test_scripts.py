@@ -103,6 +103,7 @@ def test_dry_run_writes_nothing(project):
     assert "one step: total" in result.output
     assert "peak memory" in result.output
     assert "database: 30 x 6 x 8" in result.output
+    assert result.output.endswith(f"train.py --config {project.config}\n")
     assert sorted(project.folder.rglob("*")) == before
 
 

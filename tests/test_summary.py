@@ -238,7 +238,9 @@ def test_the_generator_is_left_alone(tiny):
 def test_the_script_needs_no_data_and_writes_nothing(tiny):
     before = sorted(tiny.parent.rglob("*"))
     result = succeed("train.py", "--config", tiny, "--summary")
-    lines = result.output.splitlines()
+    *lines, last = result.output.splitlines()
+    assert last.startswith("next: python ")
+    assert last.endswith(f"train.py --config {tiny} --dry-run")
     assert lines[0].split() == ["part", "parameters"]
     assert [line.split()[0] for line in lines[-3:]] == ["encode", "training", "activations"]
     assert ["binary", "264"] in [line.split() for line in lines]

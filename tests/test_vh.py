@@ -213,6 +213,26 @@ def own_command(monkeypatch, *arguments):
     return 0
 
 
+def test_init_of_pictures_learns_from_their_labels(trained, elsewhere, monkeypatch, capsys):
+    """As `dataset.pack_pictures` names the command: one file has the pictures and their labels."""
+    with h5py.File("pictures.h5", "w") as file:
+        file["feats"] = np.random.default_rng(0).integers(0, 255, (20, 16, 16, 3), np.uint8)
+        file["labels"] = np.eye(4, dtype=np.uint8)[np.arange(20) % 4]
+    arguments = "init", "pictures.h5", "--labels", "pictures.h5", "--bits", 8, "--out", "mine.py"
+    assert own_command(monkeypatch, *arguments) == 0
+    assert "20 training items of 16 x 16 x 3, 8 bits" in capsys.readouterr().out
+    config = load_config("mine.py")
+    assert (config.model_name, config.small_pictures, config.ap_normaliser) == ("CSQ", True, "hits")
+    small = "--set", "num_epochs=1", "backbone=resnet18", "backbone_width=0.125", "map_at=[5]"
+    for script in "preprocess", "train", "eval":
+        succeed(f"{script}.py", "--config", "mine.py", *small)
+    apart = *arguments, "--replace", "--database", "pictures.h5", "--method", "dpsh"
+    assert own_command(monkeypatch, *apart) == 2
+    assert "Name them with --train-labels" in capsys.readouterr().err
+    assert own_command(monkeypatch, *apart, "--train-labels", "pictures.h5") == 0
+    assert load_config("mine.py").model_name == "DPSH"
+
+
 def test_init_with_labels_of_another_key(trained, elsewhere, monkeypatch, capsys):
     with h5py.File("mine.h5", "w") as file:
         file["deep/x"] = np.zeros((12, 6, 8), np.float16)
@@ -235,11 +255,12 @@ def test_init_with_labels_of_another_key(trained, elsewhere, monkeypatch, capsys
         assert not Path("new.py").exists()
 
 
-def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys):
+@pytest.mark.parametrize("num_epochs", [3, 4])
+def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys, num_epochs):
     for name in ("one", "two"):
         folder = elsewhere / "logs" / name
         folder.mkdir(parents=True)
-        for row in range(1, 4):
+        for row in range(1, 3 if name == "two" else num_epochs + 1):
             with open(folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps({"epoch": row, "loss/total": 1 / row, "seconds": 30.0,
                                        "expected/mAP@5": row / 10}) + "\n")
@@ -251,13 +272,20 @@ def test_runs_are_compared(trained, elsewhere, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "dataset", "bits", "AP", "divided", "by", "epochs", "mAP@5", "GmAP", "minutes",
                                 "of", "training"]
-    assert lines[1].split() == ["one", "tiny", "8", "k", "3", "0.2500", "0.1250", "1.5000"]
-    assert lines[2].split() == ["two", "-", "-", "-", "3", "-", "-", "1.5000"]
+    assert lines[1].split() == ["one", "tiny", "8", "k", str(num_epochs), "0.2500", "0.1250", f"{num_epochs / 2:.4f}"]
+    assert lines[2].split() == ["two", "-", "-", "-", "2", "-", "-", "1.0000"]
+    written, following = lines[-1].split("; next: ")
+    assert written == "written: c.html"
+    assert following.endswith("vh eval --config logs/one/config.py --report")
     page = xml.fromstring(Path("c.html").read_text(encoding="utf-8"))
     assert [node.find("h3").text for node in page.iter("figure")] == [
         "Loss: total", "mAP@5", "Precision and recall by Hamming radius"]
     shown = [["".join(item.itertext()) for item in node.iter("li")] for node in page.iter("figure")]
-    assert shown == [["one", "two"], ["one", "two"], []]  # of one curve there is no legend
+    assert shown == (2 * [["one", "two"]] if num_epochs > 3 else [[], []]) + [[]]  # of one curve there is no legend
+    cells = [["".join(cell.itertext()) for cell in row] for row in next(page.iter("figure")).iter("tr")]
+    assert cells == ([] if num_epochs > 3 else [  # few epochs stand as numbers
+        ["run", "epoch 1", "epoch 2", "epoch 3"], ["one", "1.0000", "0.5000", "0.3333"],
+        ["two", "1.0000", "0.5000", "-"]])
     for folders, words in ((["logs"], "no run here"), (["logs/one", "logs/one"], "named twice")):
         assert own_command(monkeypatch, "compare", *folders) == 2
         assert words in capsys.readouterr().err

@@ -93,7 +93,9 @@ def test_a_missing_source_is_told(tmp_path, monkeypatch):
 
 def test_the_command(source, tmp_path, capsys):
     watch.main(["--file", str(source), "--out", str(tmp_path / "out")])
-    assert "2 training windows, 1 queries, 7 exercises" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith(f"written: {tmp_path}/out, 2 training windows, 1 queries, 7 exercises; next: python ")
+    assert told.endswith(f"S5VH/watch.py --set data_root={tmp_path}/out/\n")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("seglearn") is None, reason="the package seglearn is not installed")

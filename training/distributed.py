@@ -3,8 +3,9 @@
 Every process takes its share of the rows of each batch and computes the losses of the *whole* batch: what each video
 gives to a loss that compares videos is gathered, a mean over videos is weighted by the share (`Share`). The gradient
 of that one number with respect to a process's own rows is what its backward pass leaves, so that gradients are
-*summed* (`sum_gradients`) and no backward pass communicates. DistributedDataParallel, which averages losses of
-processes that know nothing of each other, would need a hook to undo that and a `forward` that our steps do not have.
+*summed* (`sum_gradients`) and no backward pass communicates but that of batch norm (`Share.level`).
+DistributedDataParallel, which averages losses of processes that know nothing of each other, would need a hook to undo
+that and a `forward` that our steps do not have.
 
 Weights, targets and metrics are thus the same in every process, so that the first one's checkpoint is all there is to
 know, and any number of processes can go on from it. Only the first writes, evaluates and prints (`from_rank_zero`,
@@ -124,6 +125,7 @@ class Share(AllRows):
     A process may have no row of a small batch: it then computes the batch's first one, without weight.
     """
 
+    alone = False
     sizes: tuple[int, ...]
     rank: int
 
@@ -142,7 +144,15 @@ class Share(AllRows):
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over the whole batch from the mean `value` over the rows of each process."""
-        return _Mean.apply(value, self.sizes[self.rank] / sum(self.sizes))
+        return _Mean.apply(value, self.sizes[self.rank] / sum(self.sizes), False)
+
+    def level(self, value: Tensor) -> Tensor:
+        """The same mean, of what the rows of every process go on to use; the backward pass sums over the processes what
+        each makes of it, and is the only one that has to."""
+        return _Mean.apply(value, self.sizes[self.rank] / sum(self.sizes), True)
+
+    def num_rows(self, own: int) -> int:
+        return sum(self.sizes)
 
 
 def own_share(num_rows: int) -> AllRows:
@@ -224,15 +234,18 @@ class _Gather(torch.autograd.Function):
 
 class _Mean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, value: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
+    def forward(ctx, value: Tensor, weight: float, of_all: bool) -> Tensor:
+        ctx.weight, ctx.of_all = weight, of_all
         total = value * weight
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.weight, None
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.of_all:
+            gradient = gradient.clone()
+            dist.all_reduce(gradient)
+        return gradient * ctx.weight, None, None
 
 
 def _joined() -> bool:

@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -77,6 +78,29 @@ def close_with(written: Sequence[object], following: str = "") -> None:
     """The last line of a script: every file that it wrote, and the command that comes next."""
     print("; ".join([*([f"written: {', '.join(map(str, written))}"] if written else []),
                      *([f"next: {following}"] if following else [])]))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def first_step(config: str | os.PathLike, data_root: str, usual: str) -> str:
+    """The command that makes what training reads from the data in `data_root`, by a config of this project, as
+    `configs/S5VH/digits.py`, which has them in `usual`."""
+    moved = [] if os.path.normpath(data_root) == usual else ["--set", f"data_root={os.path.join(data_root, '')}"]
+    return shlex.join(["python", of_project("preprocess.py"), "--config", of_project(config), *moved])
+
+
+def of_project(path: str | os.PathLike) -> str:
+    """A file of this project, `path` in it, as it is called from the working folder."""
+    return os.path.relpath(Path(__file__).parent.parent / path)
+
+
+def vh_command(*words: str) -> str:
+    """A command of `vh`, which not everybody has installed."""
+    installed = os.path.basename(sys.argv[0]) == "vh" or shutil.which("vh")
+    return shlex.join([*(["vh"] if installed else ["python", "-m", "vh"]), *words])
 
 
 def program(script: str) -> list[str]:

@@ -55,14 +55,18 @@ def _own_command() -> None:
     commands.add_parser("env", help="what computes here: versions, devices, engines and why, threads").set_defaults(
         run=_environment)
     init = commands.add_parser("init", help="write a config for feature files, from the shapes in them")
-    init.add_argument("features", nargs="+", metavar="FILE", help="training features, (N, T, F), seen as one")
+    init.add_argument("features", nargs="+", metavar="FILE", help="training features, (N, T, F), or pictures, (N, "
+                      "rows, columns, 3), seen as one")
     init.add_argument("--bits", type=int, default=64, metavar="K", help="length of the codes (default: 64)")
     init.add_argument("--out", required=True, metavar="FILE.py", help="the config to write")
-    init.add_argument("--method", metavar="NAME", help="a file of model/methods/ (default: the paper's)")
+    init.add_argument("--method", metavar="NAME", help="a file of model/methods/ (default: the paper's, or for "
+                      "pictures with labels one that learns from these)")
     init.add_argument("--database", nargs="+", metavar="FILE", help="features to search in (default: those)")
     init.add_argument("--labels", nargs="+", metavar="FILE", help="labels of the database; only evaluation needs them")
     init.add_argument("--queries", nargs="+", metavar="FILE", help="features of the queries (default: the database)")
     init.add_argument("--query-labels", nargs="+", metavar="FILE", help="labels of the queries")
+    init.add_argument("--train-labels", nargs="+", metavar="FILE", help="labels of the training items, where a method "
+                      "learns from them (default: --labels, without --database)")
     init.add_argument("--replace", action="store_true", help="overwrite the config at --out")
     init.set_defaults(run=_init)
     compare = commands.add_parser("compare", help="runs side by side: one table, and their curves on one page")
@@ -72,7 +76,7 @@ def _own_command() -> None:
     shell = commands.add_parser("completion", help="what a shell sources to complete these commands and their flags")
     shell.add_argument("shell", metavar="SHELL", help="bash or zsh")
     shell.set_defaults(run=lambda arguments: _completion(arguments.shell, parser))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(sys.argv[1:] or ["--help"])
     arguments.run(arguments)
 
 
@@ -107,7 +111,8 @@ def _init(arguments: argparse.Namespace) -> None:
         raise UserError(f"--bits {arguments.bits}: a code has 1 to 65,535 bits.")
     print(write_config(arguments.out, arguments.features, num_bits=arguments.bits, method=arguments.method,
                        database=arguments.database, labels=arguments.labels, queries=arguments.queries,
-                       query_labels=arguments.query_labels, replace=arguments.replace))
+                       query_labels=arguments.query_labels, train_labels=arguments.train_labels,
+                       replace=arguments.replace))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from inference.figures import Axes, Line, figure, line_chart, series_names, tag
+from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.document import html_page
-from inference.page.table import number, table
+from inference.page.table import FEW, number, table
 from inference.report import format_table
 from training.run import read_metrics
+from utils.cli import vh_command
 from utils.errors import UserError
 from utils.files.writing import write_text
 
@@ -36,7 +37,10 @@ def compare(folders: Sequence[str | os.PathLike], out: str | os.PathLike) -> str
     write_text(out, html_page("Runs compared", tag("header", tag("h1", "Runs compared")), tag(
         "main", table(columns, [[number(row.get(name)) for name in columns] for row in rows], class_="numbers"),
         *(tag("p", note, class_="note") for note in notes), tag("div", *_charts(runs), class_="figures halves"))))
-    return "\n".join([format_table(rows, columns), *notes, f"written: {out}"])
+    best = max(range(len(rows)), key=lambda place: next(
+        (value for name, value in rows[place].items() if name.startswith("mAP@")), -1.0))
+    told = vh_command("eval", "--config", str(Path(folders[best], "config.py")), "--report")
+    return "\n".join([format_table(rows, columns), *notes, f"written: {out}; next: {told}"])
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -84,17 +88,27 @@ def _charts(runs: Mapping[str, Mapping[str, Any]]) -> list:
     """The loss, every mAP@K that was recorded, precision over recall, of all runs on common axes; six to a chart."""
     names = dict.fromkeys(name for run in runs.values() for row in run["epochs"] for name in row
                           if name == "loss/total" or name.startswith("expected/mAP@"))
-    charts = []
+    charts: list[Markup] = []
     for name in names:
         lines = [Line(run, *zip(*points, strict=True)) for run, found in runs.items()
                  if (points := [(row["epoch"], row[name]) for row in found["epochs"] if name in row])]
         title = "Loss: total" if name == "loss/total" else name.removeprefix("expected/")
         caption = "Mean over the epoch." if name == "loss/total" else "Ties in expectation."
-        charts += _figures(title, caption, lines, Axes("epoch", title))
+        few = all(len(line.x) <= FEW for line in lines)
+        charts += [_numbers(title, caption, lines)] if few else _figures(title, caption, lines, Axes("epoch", title))
     lines = [_precision_recall(run, found["result"]["radius_curve"]) for run, found in runs.items()
              if "radius_curve" in found["result"]]
     return charts + _figures("Precision and recall by Hamming radius", "A point per radius, over all pairs of a query "
                              "and an item.", lines, Axes("recall", "precision", x_range=(0, 1)))
+
+
+def _numbers(title: str, caption: str, lines: Sequence[Line]) -> Markup:
+    """A table of curves that have a few points each, a column per epoch."""
+    epochs = sorted({epoch for line in lines for epoch in line.x})
+    found = [(line.name, dict(zip(line.x, line.y, strict=True))) for line in lines]
+    rows = [[name, *(number(values.get(epoch)) for epoch in epochs)] for name, values in found]
+    return figure(title, caption, table(["run", *(f"epoch {epoch}" for epoch in epochs)], rows, class_="numbers",
+                                        label=title))
 
 
 def _precision_recall(run: str, curve: Mapping[str, Any]) -> Line:

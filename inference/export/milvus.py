@@ -171,4 +171,5 @@ def _told_in_a_line(name: str) -> Iterator[None]:
         raise
     except (MilvusException, RpcError, ValueError) as error:
         reason = error.message if isinstance(error, MilvusException) else str(error)
-        raise UserError(f"{name}: not written ({' '.join(str(reason).split())}).") from error
+        raise UserError(f"{name}: not written ({' '.join(str(reason).split())}). The server is named as in "
+                        "http://host:19530.") from error

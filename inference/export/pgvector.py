@@ -124,4 +124,5 @@ def _told_in_a_line(name: str) -> Iterator[None]:
     except UserError:
         raise
     except (psycopg.Error, ValueError) as error:
-        raise UserError(f"{name}: not written ({' '.join(str(error).split())}).") from error
+        raise UserError(f"{name}: not written ({' '.join(str(error).split())}). The server is named as in "
+                        "postgresql://user@host/base.") from error

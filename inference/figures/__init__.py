@@ -16,7 +16,8 @@ from inference.figures.charts import (
 )
 from inference.figures.markup import Markup, join, tag
 from inference.figures.png import png_bytes, png_uri
-from inference.figures.standalone import STYLE, standalone
+from inference.figures.standalone import STYLE, is_standalone, standalone
 
-__all__ = ["STYLE", "Axes", "Bars", "Dots", "Line", "Markup", "bar_chart", "dot_chart", "figure", "heat_map", "join",
-           "line_chart", "png_bytes", "png_uri", "point_class", "scatter", "series_names", "standalone", "tag"]
+__all__ = ["STYLE", "Axes", "Bars", "Dots", "Line", "Markup", "bar_chart", "dot_chart", "figure", "heat_map",
+           "is_standalone", "join", "line_chart", "png_bytes", "png_uri", "point_class", "scatter", "series_names",
+           "standalone", "tag"]

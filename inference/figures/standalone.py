@@ -8,6 +8,7 @@ from inference.figures.markup import Markup, tag
 
 STYLE = Path(__file__).with_name("figures.css").read_text(encoding="utf-8")
 _LETTER, _LINE, _SWATCH = 6.2, 14, 11
+_FONT = "Helvetica, Arial, sans-serif"
 _POINTS = 0.75  # of one pixel of the viewBox: a chart is as wide as a column of a paper and its text 7.5 points
 
 
@@ -22,7 +23,13 @@ def standalone(figure: xml.Element) -> str:
     return tag("svg", tag("title", title), tag("style", Markup(_light_style())), legend, inner,
                xmlns="http://www.w3.org/2000/svg", viewBox=f"0 {-depth} {width:g} {height + depth:g}",
                width=f"{width * _POINTS:g}pt", height=f"{(height + depth) * _POINTS:g}pt",
-               font_family="Helvetica, Arial, sans-serif") + "\n"
+               font_family=_FONT) + "\n"
+
+
+def is_standalone(content: bytes) -> bool:
+    """Whether a file of this content was made here, and not changed by a program for drawings, which begins otherwise.
+    """
+    return content.startswith(b"<svg ") and _FONT.encode() in content[:300]
 
 
 def _legend(names: list[tuple[str, str]], width: float) -> tuple[Markup | None, int]:

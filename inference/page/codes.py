@@ -32,8 +32,9 @@ _ROWS_AT_ONCE = 1024
 
 def section(subject: Subject) -> Markup:
     """The map of codes, their bits, and how often each code is used."""
-    code = subject.database_code
-    charts = [_map(subject, code), _balance(code), _correlation(code), _multiplicity(code), _centers(subject, code)]
+    code, noun = subject.database_code, subject.noun
+    charts = [_map(subject, code), _balance(code, noun), _correlation(code), _multiplicity(code, noun),
+              _centers(subject, code)]
     return join([tag("div", *charts, class_="figures"), _frequent(subject, code)])
 
 
@@ -54,16 +55,16 @@ def _map(subject: Subject, code: np.ndarray) -> Markup:
     has_others = bool((place == -1).any())
     groups = [*([("other classes", points[place == -1])] if has_others else []), *groups]
     names = [(point_class(i - has_others), name) for i, (name, _) in enumerate(groups)]
-    return figure("Map of codes", f"t-SNE of the codes of {len(picked):,} of {len(code):,} database videos; "
+    return figure("Map of codes", f"t-SNE of the codes of {len(picked):,} of {len(code):,} database {subject.noun}s; "
                   f"coloured: the {len(largest)} largest classes.",
                   scatter(groups, num_background=int(has_others)), names=names)
 
 
-def _balance(code: np.ndarray) -> Markup:
+def _balance(code: np.ndarray, noun: str) -> Markup:
     share = (code > 0).mean(axis=0)
     chart = bar_chart([str(i) for i in range(len(share))], [Bars("share of +1", share)],
                       Axes("bit", "share of +1", level=0.5))
-    return figure("Bit balance", f"Share of database videos whose bit is +1, from {share.min():.2f} to "
+    return figure("Bit balance", f"Share of database {noun}s whose bit is +1, from {share.min():.2f} to "
                   f"{share.max():.2f}; dashed: a balanced bit.", chart)
 
 
@@ -76,7 +77,7 @@ def _correlation(code: np.ndarray) -> Markup:
                   heat_map(correlation, "bit"))
 
 
-def _multiplicity(code: np.ndarray) -> Markup:
+def _multiplicity(code: np.ndarray, noun: str) -> Markup:
     _, counts = code_usage(code)
     edges = [1]  # 1, 2, 3-4, 5-8, 9-16, ...
     while edges[-1] < counts.max():
@@ -84,15 +85,15 @@ def _multiplicity(code: np.ndarray) -> Markup:
     names = [str(edge) if edge <= 2 else f"{edge // 2 + 1}–{edge}" for edge in edges]
     heights = np.bincount(np.searchsorted(edges, counts), minlength=len(edges))
     single = counts[counts == 1].sum() / counts.sum()
-    return figure("Code usage", f"Different codes by the number of videos that share one: {len(counts):,} codes for "
-                  f"{counts.sum():,} videos, of which {single:.0%} have a code of their own.",
-                  bar_chart(names, [Bars("codes", heights)], Axes("videos with the same code", "codes")))
+    return figure("Code usage", f"Different codes by the number of {noun}s that share one: {len(counts):,} codes for "
+                  f"{counts.sum():,} {noun}s, of which {single:.0%} have a code of their own.",
+                  bar_chart(names, [Bars("codes", heights)], Axes(f"{noun}s with the same code", "codes")))
 
 
 def _frequent(subject: Subject, code: np.ndarray) -> Markup:
     codes, counts = code_usage(code)
     if counts[0] == 1:
-        return tag("p", "No two database videos share a code.", class_="note")
+        return tag("p", f"No two database {subject.noun}s share a code.", class_="note")
     rows = []
     for one, count in zip(codes[counts > 1][:_FREQUENT], counts, strict=False):
         members = subject.retrieval.database_labels[(code == one).all(axis=1)].sum(axis=0, dtype=np.int64)
@@ -101,8 +102,8 @@ def _frequent(subject: Subject, code: np.ndarray) -> Markup:
                      subject.class_names[commonest] if members.any() else "no class",
                      f"{members[commonest] / count:.0%}"])
     return join([tag("h3", "Most frequent codes"),
-                 table(["code", "videos", "of all", "commonest class", "its share"], rows, class_="numbers codes",
-                       label="most frequent codes")])
+                 table(["code", f"{subject.noun}s", "of all", "commonest class", "its share"], rows,
+                       class_="numbers codes", label="most frequent codes")])
 
 
 def _centers(subject: Subject, code: np.ndarray) -> Markup | None:
@@ -116,7 +117,7 @@ def _centers(subject: Subject, code: np.ndarray) -> Markup | None:
     nearest = np.concatenate([hamming(packed[start:start + _ROWS_AT_ONCE], bits).min(axis=1)
                               for start in range(0, len(packed), _ROWS_AT_ONCE)])
     lines = [Line(name, np.arange(num_bits + 1), np.bincount(distances, minlength=num_bits + 1) / len(distances))
-             for name, distances in (("two centers", apart), ("video and its nearest center", nearest))]
+             for name, distances in (("two centers", apart), (f"{subject.noun} and its nearest center", nearest))]
     return figure("Distances of hash centers", f"{len(centers)} centers are at least {apart.min()} and on average "
                   f"{apart.mean():.1f} bits apart; database codes are on average {nearest.mean():.1f} bits from the "
                   "nearest.", line_chart(lines, Axes("Hamming distance", "share", fill=True)),

@@ -31,11 +31,11 @@ def write_page(folder: str | os.PathLike, subject: Subject) -> list[Path]:
     Raises:
         UserError: a folder or a file cannot be written.
     """
-    page, written = page_text(subject), [Path(folder) / "report.html"]
+    page, written, figures = page_text(subject), [Path(folder) / "report.html"], Path(folder) / "figures"
     write_text(written[0], page)
-    written.append(write_figures(Path(folder) / "figures", page))
+    written += write_figures(figures, page)
     if pixels := picture(subject):
-        with whole_file(written[-1] / "hits.png") as part:
+        with whole_file(figures / "hits.png") as part:
             part.write_bytes(pixels)
     if subject.baselines:
         written.append(Path(folder) / "report.tex")
@@ -76,7 +76,7 @@ def _facts(subject: Subject) -> dict[str, str]:
         "Seed": str(config.seed), "Run": config.run_name,
         "Epoch": f"{subject.epoch} of {config.num_epochs}" if subject.epoch else "",
         "Queries": f"{evaluation.num_queries:,}{own}" + (f", {lacking} with nothing relevant" if lacking else ""),
-        "Database": f"{evaluation.num_database:,} videos", "AP divided by": evaluation.normaliser,
+        "Database": f"{evaluation.num_database:,} {subject.noun}s", "AP divided by": evaluation.normaliser,
         "Evaluated": subject.date, "Checkpoint": str(subject.checkpoint),
     }
 

@@ -1,11 +1,11 @@
-"""Some queries and what their codes find, as one picture. H, W: pixels of a frame."""
+"""Some queries and what their codes find, as one PNG file. H, W: pixels of a frame."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from inference.figures import png_bytes
-from inference.page.rankings import draw_queries, frames_of, nearest
+from inference.page.rankings import draw_queries, frames_of, is_shown, nearest
 from inference.page.subject import Subject
 
 _ROWS, _HITS = 4, 4
@@ -15,11 +15,11 @@ _QUERY, _HIT, _MISS = (15, 134, 214), (10, 150, 110), (185, 192, 200)
 
 
 def picture(subject: Subject) -> bytes | None:
-    """A PNG file with a row for each of the page's first queries: frames of it, in blue, then those of its first
-    results, in green where these share a class with it. None where the config says of no frame_shape.
+    """A PNG file with a row for each of the page's first queries: its picture or frames, in blue, then those of its
+    first results, in green where these share a class with it. None where nothing `is_shown`.
     """
     shape = subject.config.frame_shape
-    if not shape:
+    if not is_shown(subject):
         return None
     queries = draw_queries(len(subject.retrieval.query_labels))[:_ROWS]
     items, _, hits = nearest(subject, queries)
@@ -34,11 +34,12 @@ def picture(subject: Subject) -> bytes | None:
     return png_bytes(_beside(rows, axis=0))
 
 
-def _strip(video: np.ndarray, shape: Sequence[int], colour: Sequence[int]) -> np.ndarray:
-    """Frames of a video side by side in a border: RGB, uint8."""
-    frames = np.concatenate(list(frames_of(video, shape)), axis=1)
-    rgb = frames[..., None].repeat(3, axis=2) if frames.ndim == 2 else frames
-    larger = -(-_LEAST_PIXELS // max(shape[:2]))
+def _strip(item: np.ndarray, shape: Sequence[int] | None, colour: Sequence[int]) -> np.ndarray:
+    """Frames of a video side by side, or a picture, in a border: RGB, uint8."""
+    frames = frames_of(item, shape)
+    larger = -(-_LEAST_PIXELS // max(frames.shape[1:3]))
+    strip = np.concatenate(list(frames), axis=1)
+    rgb = strip[..., None].repeat(3, axis=2) if strip.ndim == 2 else strip
     rgb = rgb.repeat(larger, axis=0).repeat(larger, axis=1)
     height, width = rgb.shape[:2]
     framed = np.full((height + 2 * _BORDER, width + 2 * _BORDER, 3), colour, np.uint8)

@@ -37,7 +37,7 @@ def _key_figures(subject: Subject) -> Markup:
     share = f"{confidence['level']:.0%}"
     note = (f"Interval: {share} percentile bootstrap of the expected value, {confidence['resamples']:,} resamples of "
             "the queries. Worst to best: over all orders of equal distances. mAP@all: the mean of the precision at "
-            "every relevant video of the whole ranking.")
+            "every relevant item of the whole ranking.")
     return join([table(["metric", "ties by index", "ties expected", f"{share} interval", "worst to best ties"], rows,
                        class_="numbers", label="all figures"), tag("p", note, class_="note")])
 
@@ -72,7 +72,7 @@ def _precision_recall(subject: Subject) -> Markup:
     chart = line_chart(lines, Axes("recall", "precision", x_range=(0, 1), level=precision[-1]))
     inner = int(np.argmax(recall >= 0.5))
     return figure("Precision and recall by Hamming radius",
-                  f"A point per radius from 0 to {radii[-1]:g}, over all pairs of a query and a video; half of the "
+                  f"A point per radius from 0 to {radii[-1]:g}, over all pairs of a query and an item; half of the "
                   f"relevant pairs lie within radius {radii[inner]:g}; dashed: chance, the share of relevant pairs"
                   f"{f'; {_beside(rows)}' if rows else ''}.", chart, names=series_names(lines))
 
@@ -85,9 +85,9 @@ def _ranks(subject: Subject) -> list[Markup]:
     at = log_ranks(subject.counts.num_items)
     precision, recall = rank_curve(subject.counts, at)
     return [
-        figure("Precision@N", "Share of relevant videos among the first N, mean over queries, ties in expectation.",
+        figure("Precision@N", "Share of relevant items among the first N, mean over queries, ties in expectation.",
                line_chart([Line("precision@N", at, precision)], Axes("N", "precision@N", log_x=True))),
-        figure("Recall@N", "Share of a query's relevant videos that are among the first N, mean over queries.",
+        figure("Recall@N", "Share of a query's relevant items that are among the first N, mean over queries.",
                line_chart([Line("recall@N", at, recall)], Axes("N", "recall@N", log_x=True)))]
 
 

@@ -1,4 +1,6 @@
-"""A dozen queries and what their codes find, with some frames where these are pictures. q queries, T frames."""
+"""A dozen queries and what their codes find, with the pictures, or with frames of videos that are pixels. q queries,
+T frames.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +13,7 @@ from inference.relevance import Relevance
 
 NUM_QUERIES, NUM_RESULTS = 12, 10
 NUM_FRAMES = 4
-_MOST_PIXELS = 64  # of a frame's longer side
+_MOST_PIXELS = 64  # of a frame's longer side; of a picture's twice as many
 _SEED = 1
 
 
@@ -24,11 +26,13 @@ def section(subject: Subject) -> Markup:
                  *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
                    zip(items[place].tolist(), distances[place].tolist(), hits[place].tolist(), strict=True)),
                  class_="ranking", aria_label=f"query {query}") for place, query in enumerate(queries.tolist())]
-    pictured, framed = (f"; {NUM_FRAMES} frames of each video, row by row from the first to the last: tap one to "
-                        "enlarge it", " and framed in green") if subject.config.frame_shape else ("", "")
+    shown = (": tap one to enlarge it" if subject.noun == "picture" else
+             f"; {NUM_FRAMES} frames of each video, row by row from the first to the last: tap one to enlarge it")
+    pictured, framed = (shown, " and framed in green") if is_shown(subject) else ("", "")
     note = (f"{len(queries)} queries of {subject.evaluation.num_queries:,}, drawn by a fixed seed, and the first "
-            f"{items.shape[1]} videos of each ranking, equal distances by database index{pictured}. Marked ✓{framed}: "
-            "a class in common with the query. d is the Hamming distance, # the row in the database's file.")
+            f"{items.shape[1]} {subject.noun}s of each ranking, equal distances by database index{pictured}. Marked "
+            f"✓{framed}: a class in common with the query. d is the Hamming distance, # the row in the database's "
+            "file.")
     return join([tag("p", note, class_="note"), *grids])
 
 
@@ -59,7 +63,7 @@ def _query(subject: Subject, query: int, picture: np.ndarray | None) -> Markup:
 
 def _result(subject: Subject, item: int, distance: float, hit: bool, picture: np.ndarray | None) -> Markup:
     name = subject.classes_of(subject.retrieval.database_labels[item])
-    return tag("div", _enlarging(picture, f"video {item}"), tag("b", "✓ " if hit else "", f"d {distance:g}"),
+    return tag("div", _enlarging(picture, f"{subject.noun} {item}"), tag("b", "✓ " if hit else "", f"d {distance:g}"),
                tag("i", f"#{item}"), tag("span", name), class_="hit" if hit else "miss")
 
 
@@ -75,27 +79,38 @@ def _enlarging(pixels: np.ndarray | None, name: str) -> Markup | None:
 
 def _pictures(subject: Subject, queries: np.ndarray,
               items: np.ndarray) -> tuple[dict[int, np.ndarray], list[np.ndarray | None]]:
-    """The frames of the database videos `items`, by id, and of the `queries`, in order; none without a frame_shape."""
+    """The pixels of the database's `items`, by id, and of the `queries`, in order; none where nothing `is_shown`."""
     shape = subject.config.frame_shape
-    if not shape:
+    if not is_shown(subject):
         return {}, [None] * len(queries)
     used = np.unique(items)
-    database = {item: mosaic(video, shape) for item, video in
+    database = {item: mosaic(values, shape) for item, values in
                 zip(used.tolist(), subject.retrieval.database.rows(used), strict=True)}
-    return database, [mosaic(video, shape) for video in subject.retrieval.queries.rows(queries)]
+    return database, [mosaic(values, shape) for values in subject.retrieval.queries.rows(queries)]
 
 
-def mosaic(video: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Some frames of a video (T, F), two and two, a grey line between: pixels, uint8."""
-    frames = frames_of(video, shape)
+def is_shown(subject: Subject) -> bool:
+    """Whether the items can be looked at: they are pictures, or videos whose frames are."""
+    return subject.retrieval.database.pictures or bool(subject.config.frame_shape)
+
+
+def mosaic(item: np.ndarray, shape: Sequence[int] | None) -> np.ndarray:
+    """Some frames of a video (T, F), two and two, a grey line between, or a picture: pixels, uint8."""
+    frames = frames_of(item, shape)
+    if len(frames) == 1:
+        return frames[0]
     return _joined([_joined([frames[0], frames[1]], 1), _joined([frames[2], frames[3]], 1)], 0)
 
 
-def frames_of(video: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Some frames of a video (T, F), from its first to its last, as pixels, uint8 (frames, H, W) or (frames, H, W, 3);
-    large ones are thinned.
+def frames_of(item: np.ndarray, shape: Sequence[int] | None) -> np.ndarray:
+    """Some frames of a video (T, F), from its first to its last, as pixels, uint8 (frames, H, W) or (frames, H, W, 3),
+    or a picture (H, W, 3 or 1) as one; large ones are thinned.
     """
-    picked = video[np.linspace(0, len(video) - 1, NUM_FRAMES).round().astype(int)]
+    if item.ndim == 3:
+        every = -(-max(item.shape[:2]) // (2 * _MOST_PIXELS))
+        return (item[..., 0] if item.shape[2] == 1 else item)[None, ::every, ::every]
+    assert shape is not None
+    picked = item[np.linspace(0, len(item) - 1, NUM_FRAMES).round().astype(int)]
     every = -(-max(shape[:2]) // _MOST_PIXELS)
     frames = picked.reshape(NUM_FRAMES, *shape)[:, ::every, ::every]
     return np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)

@@ -47,6 +47,11 @@ class Subject:
         return self.result.evaluation
 
     @property
+    def noun(self) -> str:
+        """What to call an item."""
+        return self.retrieval.database.noun
+
+    @property
     def database_code(self) -> np.ndarray:
         """The database's codes (N, K) with tied bits, where they were kept as zeros, taken as +1."""
         return binarize_up(self.result.database_codes)

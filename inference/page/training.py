@@ -14,8 +14,8 @@ _CAPTIONS = {
     "label_entropy": "Mean entropy of the pseudo-labels in nats: 0 where one-hot.",
     "bit_entropy": "Mean entropy of the database's bits: 1 where balanced.",
     "bit_correlation": "Mean absolute correlation of two bits: 0 where uncorrelated.",
-    "dead_bits": "Bits that are the same for all database videos.",
-    "distinct_codes": "Different codes among the database videos.",
+    "dead_bits": "Bits that are the same for the whole database.",
+    "distinct_codes": "Different codes in the database.",
 }
 
 

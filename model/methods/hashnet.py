@@ -19,5 +19,6 @@ class Method(PairHashing):
         beta = 1 + (self.config.continuation - 1) * step.fraction
         u = (beta * self.codes(batch)).tanh()
         similar = self.remembered(batch, u)
-        loss = pair_likelihood_loss(u, self.bank_codes, similar, scale=self.config.pair_scale, balanced=True)
+        loss = pair_likelihood_loss(u, self.bank_codes, similar, scale=self.config.pair_scale,
+                                    similar_share=batch.share.mean(similar.float().mean()))
         return {"total": batch.share.mean(loss)}

@@ -13,8 +13,8 @@ from dataset.views import Draws
 from model.contract import HashingMethod
 from model.nets import backbones
 from model.nets.backbones import Backbone, normalised
+from model.nets.shared_norm import norms_over
 from utils.config.keys import AT_LEAST_1, NON_NEGATIVE, UNIT, Key
-from utils.errors import UserError
 
 NUM_UNIFORMS = 5  # of a picture: top, left, flip, brightness, contrast
 
@@ -84,10 +84,9 @@ class PictureHashing(HashingMethod):
 
     def codes(self, batch) -> Tensor:
         """Real codes (B, K) float32 of a training batch, each picture in the version that its draws say."""
-        if batch.share.gather(batch.index) is not batch.index and any(
-                isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules()):
-            raise UserError(f"{self.config.method}: batch norm takes its means over one process's share of a batch, so "
-                            "several processes would train another model. Train in one, or set backbone = 'vit_b16'.")
+        if not batch.share.alone:
+            with norms_over(batch.share, self):
+                return self.hash(self.backbone(self.versions(batch))).float()
         return self.hash(self.backbone(self.versions(batch))).float()
 
     def versions(self, batch) -> Tensor:

@@ -10,7 +10,7 @@ import argparse
 import re
 from pathlib import Path
 
-from utils.cli import run_script
+from utils.cli import close_with, run_script
 from utils.errors import UserError
 from utils.files.writing import write_text
 
@@ -70,7 +70,7 @@ def main() -> None:
         raise UserError(f"{arguments.results}: no table is here. Make one with reproduce.py, or name its --out folder.")
     text = target.read_text(encoding="utf-8")
     write_text(target, with_tables(text, [path.read_text(encoding="utf-8") for path in paths], str(target)))
-    print(f"{target}: {len(paths)} table{'s' if len(paths) > 1 else ''} from {arguments.results}")
+    close_with([f"{target}, {len(paths)} table{'s' if len(paths) > 1 else ''} from {arguments.results}"])
 
 
 if __name__ == "__main__":

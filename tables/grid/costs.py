@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from inference.encode import frames_at_once, items_at_once
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names
+from inference.page.table import FEW
 from model import build_model
 from model.costs.summary import encode_flops, random_items
 from tables.grid.cells import Cell
@@ -88,8 +89,8 @@ def describe_costs(device: torch.device, num_threads: int) -> list[str]:
 
 
 def cost_figures(records: Sequence[Record]) -> list[Markup]:
-    """Of one dataset: time and memory of a video over its number of frames, where there are several."""
-    if len({record["frames"] for record in records}) < 2:
+    """Of one dataset: time and memory of a video over its number of frames, where there are more than a table shows."""
+    if len({record["frames"] for record in records}) <= FEW:
         return []
     charts = (("Time to encode a video", "One of a batch.", "batch_ms", "ms"),
               ("Memory to encode a video", "Alone, at the peak.", "single_mib", "MiB"))

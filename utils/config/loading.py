@@ -143,7 +143,7 @@ class _File:
             self.statements = [(compile(ast.Module([node], []), path, "exec"), isinstance(node, _LANGUAGE))
                                for node in tree.body]
         except OSError as error:
-            raise UserError(f"{path}: cannot read this config ({error.strerror}).") from None
+            raise UserError(f"{path}: cannot read this config ({error.strerror}). Correct the path.") from None
         except SyntaxError as error:
             raise UserError(f"{path}, line {error.lineno or 1}: {error.msg}.") from None
         except ValueError as error:

@@ -4,9 +4,11 @@ Chen et al., arXiv 2507.08404, sections 3.2 and 3.3. Letters: C classes, K bits;
 similarity of the classes, d the Gilbert-Varshamov distance that all pairs keep.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from artefacts.artefact import Array, Artefact, Made, Making
 from artefacts.centers.artefact import quality_table
@@ -24,10 +26,11 @@ MAX_SWEEPS = 50
 RELEASE_DIVISOR, RELEASE_TOLERANCE = 10000, 1e-6
 
 
-def separated_centers(num_classes: int, num_bits: int, seed: int, *, release: bool = False) -> np.ndarray:
+def separated_centers(num_classes: int, num_bits: int, seed: int, *, release: bool = False,
+                      progress: Callable[[], object] = lambda: None) -> np.ndarray:
     """(C, K) int8: codes that are d apart where 50 sweeps reach it (section 3.2); of all sweeps the one whose distances
     have the largest mean + minimum - variance. `release`: rows that meet all constraints are not taken, see
-    `sweep_apart`."""
+    `sweep_apart`. `progress` is called after every sweep."""
     rng = np.random.default_rng(seed)
     codes = start_codes(num_classes, num_bits, rng)
     best, best_score = codes, -np.inf
@@ -36,6 +39,7 @@ def separated_centers(num_classes: int, num_bits: int, seed: int, *, release: bo
         codes = sweep_apart(codes, np.split(draws, [num_bits, 2 * num_bits], axis=1),
                             tolerance=RELEASE_TOLERANCE if release else 0.0)
         score, least = scores(codes)
+        progress()
         if score > best_score:
             best, best_score = codes, score
         if least >= gilbert_varshamov(num_classes, num_bits):
@@ -107,12 +111,15 @@ class SemanticRounds:
             self._near[i] = self._near[:, i] = False
 
 
-def semantic_centers(start: np.ndarray, similarity: np.ndarray, *, release: bool = False) -> np.ndarray:
-    """(C, K) int8: of 30 rounds from `start` (C, K) the one whose codes fit `similarity` (C, C) best."""
+def semantic_centers(start: np.ndarray, similarity: np.ndarray, *, release: bool = False,
+                     progress: Callable[[], object] = lambda: None) -> np.ndarray:
+    """(C, K) int8: of 30 rounds from `start` (C, K) the one whose codes fit `similarity` (C, C) best. `progress` is
+    called after every round."""
     rounds = SemanticRounds(start.T.copy(), similarity, release)
     best, least = start, np.inf
     for _ in range(ROUNDS):
         rounds.round()
+        progress()
         if rounds.fit_loss() < least:
             best, least = rounds.H.T.astype(np.int8), rounds.fit_loss()
     return best
@@ -142,8 +149,11 @@ class SemanticClassCenters(Artefact):
             codes = solve_by_descent(semantics, config.nbits, seed=config.preprocess_seed).codes
         else:
             release = config.class_center_solver == "release"
-            start = separated_centers(len(similarity), config.nbits, config.preprocess_seed, release=release)
-            codes = semantic_centers(start, similarity, release=release)
+            with tqdm(total=MAX_SWEEPS + ROUNDS, desc="class centers", disable=None, leave=False) as bar:
+                start = separated_centers(len(similarity), config.nbits, config.preprocess_seed, release=release,
+                                          progress=bar.update)
+                bar.update(MAX_SWEEPS - bar.n)
+                codes = semantic_centers(start, similarity, release=release, progress=bar.update)
         making.log(quality_table(measure_centers(start, semantics), measure_centers(codes, semantics)))
         return Made({"matrix": codes})
 
