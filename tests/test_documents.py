@@ -95,5 +95,23 @@ def test_the_command_collects_a_folder(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"written: {document}, 1 table from {tmp_path}/out\n"
 
 
+@pytest.mark.parametrize("count", [24, 25])
+def test_a_long_table_is_folded_below_its_charts(tmp_path, count):
+    (tmp_path / "a_figures").mkdir()
+    for name in "time", "memory":
+        (tmp_path / f"a_figures/act_{name}.svg").write_text('<svg viewBox="0 0 1 1"></svg>\n')
+    text = "# A\n\n| x |\n| - |\n" + count * "| 1 |\n" + "\n- note\n"
+    (tmp_path / "a.md").write_text(text)
+    found = collect.shown(tmp_path / "a.md", tmp_path / "docs/images")
+    if count == 24:
+        assert found == text
+        return
+    assert found.startswith("# A\n\n![act memory](images/a_act_memory.svg)\n![act time](images/a_act_time.svg)\n\n"
+                            "<details><summary>All 25 rows</summary>\n\n| x |\n")
+    assert found.endswith("| 1 |\n\n</details>\n\n- note\n")
+    assert found.count("| 1 |") == 25
+    assert (tmp_path / "docs/images/a_act_time.svg").read_text().startswith('<svg style="background: #fff" viewBox')
+
+
 def test_the_results_have_the_marks():
     assert with_tables((ROOT / "docs/results.md").read_text(), [], "docs/results.md")

@@ -3,7 +3,8 @@
     python -m tables.grid.collect [--results results] [--into docs/results.md]
 
 Each comes with its command and with when and on what it was made. It replaces the one of the same heading and datasets;
-tables that the folder lacks stay as they are.
+tables that the folder lacks stay as they are. Of a long table the charts are shown, copied to images/ beside the
+document, and its rows are folded.
 """
 
 import argparse
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from utils.cli import close_with, run_script
 from utils.errors import UserError
-from utils.files.writing import write_text
+from utils.files.writing import make_folder, write_text
 
+MOST_ROWS = 24
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
@@ -59,6 +61,24 @@ def _name(table: str) -> str:
     return table.partition("\n")[0] + (datasets[1] if datasets else "")
 
 
+def shown(path: Path, images: Path) -> str:
+    """The document at `path`; where its table is long, over it the charts of the folder beside it, which are copied to
+    `images`, and its rows folded."""
+    text = path.read_text(encoding="utf-8")
+    rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    charts = sorted(path.with_name(f"{path.stem}_figures").glob("*.svg"))
+    if rows is None or not charts or (count := rows[0].count("\n") - 2) <= MOST_ROWS:
+        return text
+    links = []
+    for chart in charts:
+        name = f"{path.stem}_{chart.name}"
+        light = chart.read_text(encoding="utf-8").replace("<svg ", '<svg style="background: #fff" ', 1)
+        write_text(make_folder(images) / name, light)  # on a dark page too
+        links.append(f"![{chart.stem.replace('_', ' ')}]({images.name}/{name})\n")
+    folded = f"<details><summary>All {count} rows</summary>\n\n{rows[0]}\n</details>\n"
+    return text.replace(rows[0], "".join(links) + "\n" + folded)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tables.grid.collect", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,7 +89,7 @@ def main() -> None:
     if not paths:
         raise UserError(f"{arguments.results}: no table is here. Make one with reproduce.py, or name its --out folder.")
     text = target.read_text(encoding="utf-8")
-    write_text(target, with_tables(text, [path.read_text(encoding="utf-8") for path in paths], str(target)))
+    write_text(target, with_tables(text, [shown(path, target.parent / "images") for path in paths], str(target)))
     close_with([f"{target}, {len(paths)} table{'s' if len(paths) > 1 else ''} from {arguments.results}"])
 
 
