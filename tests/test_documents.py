@@ -106,7 +106,8 @@ def test_a_long_table_is_folded_below_its_charts(tmp_path, count):
     if count == 24:
         assert found == text
         return
-    assert found.startswith("# A\n\n![act memory](images/a_act_memory.svg)\n![act time](images/a_act_time.svg)\n\n"
+    assert found.startswith("# A\n\nact memory:\n\n![act memory](images/a_act_memory.svg)\n\n"
+                            "act time:\n\n![act time](images/a_act_time.svg)\n\n"
                             "<details><summary>All 25 rows</summary>\n\n| x |\n")
     assert found.endswith("| 1 |\n\n</details>\n\n- note\n")
     assert found.count("| 1 |") == 25

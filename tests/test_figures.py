@@ -205,8 +205,9 @@ def test_a_figure_stands_alone_with_its_legend_and_its_colours():
     assert ".s0 { color: #0f86d6; }" in rules  # of the light mode
     legend = picture.find(f"{name}g")
     assert [(node.get("class"), node.find(f"{name}text").text) for node in legend] == [("s0", "a & b"), ("s1", "c")]
-    _, top, width, height = map(float, picture.get("viewBox").split())
+    left, top, width, height = map(float, picture.get("viewBox").split())
     _, _, inner, below = map(float, xml.fromstring(chart).get("viewBox").split())
     assert top < 0
-    assert (width, height + top) == (inner, below)
+    assert left < 0  # there and on the right is room for what numbers reach beyond the chart
+    assert (width + 2 * left, height + top) == (inner, below)
     assert len([*picture.iter(f"{name}path")]) == len([*xml.fromstring(chart).iter("path")])

@@ -9,6 +9,7 @@ from inference.figures.markup import Markup, tag
 STYLE = Path(__file__).with_name("figures.css").read_text(encoding="utf-8")
 _LETTER, _LINE, _SWATCH = 6.2, 14, 11
 _FONT = "Helvetica, Arial, sans-serif"
+_MARGIN = 4  # for the last number of an axis, which reaches beyond its chart
 _POINTS = 0.75  # of one pixel of the viewBox: a chart is as wide as a column of a paper and its text 7.5 points
 
 
@@ -21,8 +22,9 @@ def standalone(figure: xml.Element) -> str:
                              for item in figure.iterfind("ul/li")], width)
     inner = Markup("".join(xml.tostring(child, encoding="unicode") for child in chart))
     return tag("svg", tag("title", title), tag("style", Markup(_light_style())), legend, inner,
-               xmlns="http://www.w3.org/2000/svg", viewBox=f"0 {-depth} {width:g} {height + depth:g}",
-               width=f"{width * _POINTS:g}pt", height=f"{(height + depth) * _POINTS:g}pt",
+               xmlns="http://www.w3.org/2000/svg",
+               viewBox=f"{-_MARGIN} {-depth} {width + 2 * _MARGIN:g} {height + depth:g}",
+               width=f"{(width + 2 * _MARGIN) * _POINTS:g}pt", height=f"{(height + depth) * _POINTS:g}pt",
                font_family=_FONT) + "\n"
 
 

@@ -74,9 +74,10 @@ def shown(path: Path, images: Path) -> str:
         name = f"{path.stem}_{chart.name}"
         light = chart.read_text(encoding="utf-8").replace("<svg ", '<svg style="background: #fff" ', 1)
         write_text(make_folder(images) / name, light)  # on a dark page too
-        links.append(f"![{chart.stem.replace('_', ' ')}]({images.name}/{name})\n")
+        about = chart.stem.replace("_", " ")
+        links.append(f"{about}:\n\n![{about}]({images.name}/{name})\n\n")
     folded = f"<details><summary>All {count} rows</summary>\n\n{rows[0]}\n</details>\n"
-    return text.replace(rows[0], "".join(links) + "\n" + folded)
+    return text.replace(rows[0], "".join(links) + folded)
 
 
 def main() -> None:
