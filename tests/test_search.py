@@ -238,7 +238,7 @@ def test_help_shows_examples(capsys):
     for command in ("encode", "index", "remove", "query"):
         assert f"python search.py {command} " in succeed("search.py", command, "--help").output
     assert "nprobe" in succeed("search.py", "index", "--help").output
-    for wrong in ((), ("find",), ("index", "--codes", "a", "--any"), ("query", "--index", Path("a"))):
+    for wrong in (("find",), ("index", "--codes", "a", "--any"), ("query", "--index", Path("a"))):
         assert run("search.py", *wrong).code == 2
 
 
