@@ -15,7 +15,7 @@ from inference.code_file import read_codes, write_codes
 from inference.code_set import CodeSet
 from inference.index import Index
 from inference.segments import index as mapped
-from inference.segments import segment
+from inference.segments import search, segment
 from inference.segments.ids import Consecutive, Numbers, Texts, concatenate, ids_of, key_of, keys_of
 from inference.segments.index import MappedIndex
 from tests.pipeline import message_of, run, succeed
@@ -79,7 +79,7 @@ def test_it_finds_what_an_index_in_memory_finds(tmp_path_factory, steps, most, f
     folder = tmp_path_factory.mktemp("mapped") / "videos.index"
     with pytest.MonkeyPatch.context() as patch:
         for place, name, value in ((mapped, "MOST_ITEMS", most), (segment, "MOST_ITEMS", most),
-                                   (mapped, "FEW_REMOVED", few), (mapped, "ROWS_AT_ONCE", 5),
+                                   (search, "FEW_REMOVED", few), (search, "ROWS_AT_ONCE", 5),
                                    (mapped, "QUERIES_AT_ONCE", 2)):
             patch.setattr(place, name, value)
         truth = codes_of(["v1", "start", "3"])

@@ -10,18 +10,15 @@ import numpy as np
 
 from inference.code_set import CodeSet, check_comparable, check_queries, refuse_unknown, twice
 from inference.nearest_codes import words
-from inference.ranking import top_k
 from inference.segments.ids import Consecutive, Ids, Texts, concatenate, ids_of
 from inference.segments.manifest import Manifest, is_mapped_index, read_manifest
+from inference.segments.search import nearest, texts_of
 from inference.segments.segment import MOST_ITEMS, Segment, write_segment
 from utils.errors import UserError
 from utils.files.lock import lock_beside
 from utils.files.writing import make_folder
 
-FEW_REMOVED = 64  # so many are searched for in vain and dropped; of more, what is left is copied first
-ROWS_AT_ONCE = 2**21  # of codes copied to be searched
 QUERIES_AT_ONCE = 1024
-_FAR = np.iinfo(np.int32).max
 
 
 class MappedIndex:
@@ -142,13 +139,13 @@ class MappedIndex:
         if within is not None:
             asked = self._find(within)
         total = len(self) if asked is None else sum(map(len, asked))
-        found = [self._search(words(bits[start:start + QUERIES_AT_ONCE]).view(np.uint8), min(k, total), asked)
+        found = [nearest(here, words(bits[start:start + QUERIES_AT_ONCE]).view(np.uint8), min(k, total), asked)
                  for start in range(0, len(bits), QUERIES_AT_ONCE)]
         if not found or not total:
             shape = len(bits), min(k, total)
             return np.empty(shape, object), np.empty(shape, np.uint16)
         items, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-        return _texts(here, items), distances.astype(np.uint16)
+        return texts_of(here, items), distances.astype(np.uint16)
 
     def known(self, ids: Iterable[str]) -> list[str]:
         """Those of `ids` that are here."""
@@ -231,47 +228,6 @@ class MappedIndex:
             unknown[order[which]] = False
         items = [np.sort(items) for _, items in found]
         return [part[np.diff(part, prepend=-1) > 0] for part in items], unknown  # each once
-
-    def _search(self, queries: np.ndarray, k: int,
-                asked: list[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-        """Items, numbered through all segments, and distances (Q, k), of queries uint8 (Q, 8 W)."""
-        best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.int32)
-        before = 0
-        for number, segment in enumerate(self._manifest.segments):
-            for items, distances in _nearest(segment, queries, k, None if asked is None else asked[number]):
-                items = np.concatenate([best[0], items + before], axis=1)
-                distances = np.concatenate([best[1], distances], axis=1)
-                order = distances.argsort(axis=1, kind="stable")[:, :k]
-                best = np.take_along_axis(items, order, 1), np.take_along_axis(distances, order, 1)
-            before += segment.count
-        return best
-
-
-def _nearest(segment: Segment, queries: np.ndarray, k: int,
-             rows: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The nearest of the segment's items, or of `rows` of them, that are left: items and distances (Q, at least the
-    k nearest), ties by item; in parts that follow each other."""
-    removed = segment.removed
-    if rows is None and len(removed) <= FEW_REMOVED:
-        items, distances = top_k(queries, segment.codes, min(k + len(removed), segment.count))
-        yield items, np.where(np.isin(items, removed), _FAR, distances.astype(np.int32))
-        return
-    rows = np.flatnonzero(segment.live()) if rows is None else rows
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start:start + ROWS_AT_ONCE]
-        items, distances = top_k(queries, segment.rows(part), min(k, len(part)))
-        yield part[items], distances.astype(np.int32)
-
-
-def _texts(segments: Sequence[Segment], items: np.ndarray) -> np.ndarray:
-    """The ids of `items`, numbered through all segments."""
-    starts = np.cumsum([0, *(segment.count for segment in segments)])
-    of = np.searchsorted(starts, items, "right") - 1
-    found = np.empty(items.shape, object)
-    for number in np.unique(of):
-        here = of == number
-        found[here] = segments[number].ids.texts(items[here] - starts[number])
-    return found
 
 
 def _refuse_known(segments: Sequence[Segment], ids: Ids, source: str, here: str) -> None:
