@@ -40,8 +40,9 @@ class Registry:
     def names(self) -> list[str]:
         """What the folder offers: the names of its modules, with "-" for "_"; those with a leading "_" are private."""
         folder = importlib.import_module(self.package)
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder.__path__)
-                      if not module.name.startswith("_") and module.name not in getattr(folder, "NOT_LISTED", ()))
+        modules = [name for path in folder.__path__ for name in _modules_in(path, os.stat(path).st_mtime_ns)]
+        return sorted(name.replace("_", "-") for name in modules
+                      if not name.startswith("_") and name not in getattr(folder, "NOT_LISTED", ()))
 
     @property
     def default(self) -> str:
@@ -94,16 +95,16 @@ def chosen_names(get: Callable[[str], Any]) -> tuple[str, str]:
     """
     method, mixer, shown = get("method"), get("mixer"), get("model_name") or ""
     by_name = shown.lower()
-    known = [*METHODS.names(), *MIXERS.names()]
-    if shown and by_name not in known and not (method and mixer):
-        open_names = ([] if method else METHODS.names()) + ([] if mixer else MIXERS.names())
+    methods, mixers = METHODS.names(), MIXERS.names()
+    if shown and by_name not in methods + mixers and not (method and mixer):
+        open_names = ([] if method else methods) + ([] if mixer else mixers)
         near = difflib.get_close_matches(by_name, open_names, n=1, cutoff=NEAR)
         if near or not (method or mixer):
-            hint = f"did you mean '{near[0]}'? " if near else f"there are {', '.join(known)}. "
+            hint = f"did you mean '{near[0]}'? " if near else f"there are {', '.join(methods + mixers)}. "
             raise UserError(f"model_name '{shown}' is no method or mixer; {hint}Set model_name to one of these, or set "
                             "method and mixer beside a name of your own.")
-    return (_canonical(method) if method else (by_name if by_name in METHODS.names() else METHODS.default),
-            _canonical(mixer) if mixer else (by_name if by_name in MIXERS.names() else MIXERS.default))
+    return (_canonical(method) if method else (by_name if by_name in methods else METHODS.default),
+            _canonical(mixer) if mixer else (by_name if by_name in mixers else MIXERS.default))
 
 
 def method_class(config) -> Any:
@@ -119,6 +120,12 @@ def mixer_class(config) -> Any:
 def _canonical(name: str) -> str:
     """A name as `Registry.names` gives it: words parted by "-". The path of a file is left alone."""
     return name if name.endswith(".py") else name.replace("_", "-")
+
+
+@cache
+def _modules_in(path: str, changed_at: int) -> list[str]:
+    """The names of the modules in the folder `path`, listed once until it changes: a config asks dozens of times."""
+    return [module.name for module in pkgutil.iter_modules([path])]
 
 
 def plain_name(name: str) -> str:
