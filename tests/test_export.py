@@ -327,6 +327,41 @@ def test_milvus_takes_more_and_gives_up_some(milvus, monkeypatch):
         assert "cannot change an item whose id holds quotes, backslashes or control" in message_of(call)
 
 
+@pytest.fixture
+def milvus_server(tmp_path):
+    """The address of a server, the program in the package `milvus`."""
+    installed("pymilvus", "milvus")
+    from milvus import MilvusServer
+
+    server = MilvusServer()
+    server.set_base_dir(str(tmp_path / "milvus"))
+    server.start()
+    yield f"http://127.0.0.1:{server.listen_port}"
+    server.stop()
+
+
+@pytest.mark.filterwarnings("ignore")  # of a package of 2023
+def test_a_milvus_server_finds_what_exact_search_finds(milvus_server):
+    def read():
+        with client_of(milvus_server) as client:
+            client.load_collection("videos")
+            rows = client.query("videos", filter="id != ''", output_fields=["id", "code"], limit=1000,
+                                consistency_level="Strong")
+        return {row["id"]: row["code"][0] for row in rows}
+
+    upserts_and_deletes("milvus", milvus_server, read, "vidéo {}, or; %")
+    codes, queries = code_set(3000, 64, 1), code_set(20, 64, 2)
+    for index, least in (("flat", 1.0), ("ivf", 0.9)):
+        export(codes, "milvus", milvus_server, "videos", index=index, replace=True)
+        with client_of(milvus_server) as client:
+            client.load_collection("videos")
+            hits = client.search("videos", [bits.tobytes() for bits in queries.bits], limit=10,
+                                 search_params={"metric_type": "HAMMING", "params": {"nprobe": 256}},
+                                 consistency_level="Strong")
+        found = np.array([[int(hit["distance"]) for hit in row] for row in hits])
+        assert tie_aware_recall(found, Index(codes).search(queries.bits, 10)[1]) >= least
+
+
 @on_milvus
 def test_milvus_leaves_nothing_half_done(milvus):
     """Milvus Lite has no inverted lists: it makes the collection, then refuses its index."""

@@ -200,6 +200,7 @@ def test_numbers_need_no_file(tmp_path):
     (lambda path: (path / "manifest.json").write_text("{"), "manifest.json: damaged"),
     (lambda path: (path / "manifest.json").write_text("[]"), "manifest.json: damaged"),
     (lambda path: (path / "00000001.order").write_bytes(b"\xff" * 12), "00000001.order: damaged"),
+    (lambda path: (path / "00000001.ends").write_bytes(b"\xff" * 24), "'a' is not among its items"),
     (lambda path: forge(path, num_bits=24), "does not fit its checksum"),
     (lambda path: forge(path, format=1), "format 1"),
 ])

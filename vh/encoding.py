@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dataset.features import open_features
 from inference.code_file import read_codes, read_ids, write_codes
-from inference.code_set import CodeSet, check_model, row_ids
+from inference.code_set import CodeSet, check_model
 from inference.encode import Part, items_at_once, shard
 from inference.index import Index
 from inference.segments.index import MappedIndex
@@ -83,7 +83,7 @@ class Encoder:
         checkpoint = read_checkpoint(path, command_line("train", arguments) if arguments.config else "")
         self.hasher = Hasher(config, checkpoint, str(path), choose_device(arguments.gpu))
         self._folder = Path(f"{vars(arguments).get('out')}.shares")
-        self._arguments = argparse.Namespace(**{**vars(arguments), "run": None, "ray": None})
+        self._arguments = arguments
         if share:
             self.ids, self.features = self.part(*self._bounds(*share))
 
@@ -101,8 +101,8 @@ class Encoder:
 
     def part(self, start: int, stop: int) -> tuple[list[str], Part]:
         """Ids and features of some of the videos."""
-        ids = row_ids(len(self.features)).tolist() if self.ids is None else self.ids
-        return ids[start:stop], Part(self.features, start, stop)
+        ids = [str(row) for row in range(start, stop)] if self.ids is None else self.ids[start:stop]
+        return ids, Part(self.features, start, stop)
 
     def _over_ray(self, progress: Callable[[int], object]) -> CodeSet:
         """The codes, made by the machines of a Ray cluster. Shares that are done are files until `close`, so that what
@@ -114,7 +114,8 @@ class Encoder:
         progress(sum(map(len, found.values())))
         if todo := [share for share in shares if share not in found]:
             gpu = self._arguments.gpu
-            given = argparse.Namespace(**{**vars(self._arguments), "gpu": gpu if gpu == "cpu" else None})
+            given = argparse.Namespace(**{**vars(self._arguments), "run": None, "ray": None,
+                                          "gpu": gpu if gpu == "cpu" else None})  # an actor sees one GPU, its own
             for share, codes in over_ray(self._address, _encoding, given, todo, gpu=gpu):
                 write_codes(self._file(share), codes)
                 found[share] = codes
@@ -158,8 +159,9 @@ class Encoder:
                 codes = self.hasher.encode_features(self.features, self.ids, batch_size=self.batch_size,
                                                     source=self.source, progress=bar.update)
         seconds = time.perf_counter() - started
-        print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on "
-              f"{self.hasher.device}", file=report_to)
+        where = f"Ray's {self._address}" if self._address else self.hasher.device
+        print(f"{len(codes)} videos encoded in {seconds:.3g} s: {len(codes) / seconds:.3g} videos/s on {where}",
+              file=report_to)
         return codes
 
     def _note(self, name: str, why: str) -> None:

@@ -101,9 +101,10 @@ class Texts:
         return same
 
     def _places(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where texts start and end, int64."""
-        starts = self.ends[np.maximum(items, 1) - 1].astype(np.int64) * (items > 0)
-        return starts, self.ends[items].astype(np.int64)
+        """Where texts start and end, int64; within the bytes, also where damage says otherwise."""
+        starts = self.ends[np.maximum(items, 1) - 1] * (items > 0).astype(np.uint64)
+        starts, ends = (np.minimum(places, np.uint64(len(self.bytes))) for places in (starts, self.ends[items]))
+        return starts.astype(np.int64), ends.astype(np.int64)
 
     def begin_with(self, start: str) -> np.ndarray:
         """Which of the texts do, bool (N,)."""
