@@ -149,7 +149,7 @@ def test_one_config_of_ones_own_stands_for_every_backbone(tmp_path):
     assert run("reproduce.py", "--table", "winners", "--rows", "s5vh", *asked).code == 0
     absent = run("reproduce.py", "--table", "backbones", "--config", "absent.py")
     assert (absent.code, absent.errors) == (2, "error: absent.py: cannot read this config (No such file or "
-                                               "directory).\n")
+                                               "directory). Correct the path.\n")
 
 
 # how far a cell is

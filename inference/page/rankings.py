@@ -26,7 +26,7 @@ def section(subject: Subject) -> Markup:
                  *(_result(subject, item, distance, hit, database.get(item)) for item, distance, hit in
                    zip(items[place].tolist(), distances[place].tolist(), hits[place].tolist(), strict=True)),
                  class_="ranking", aria_label=f"query {query}") for place, query in enumerate(queries.tolist())]
-    shown = (": tap one to enlarge it" if subject.noun == "picture" else
+    shown = ("; tap a picture to enlarge it" if subject.noun == "picture" else
              f"; {NUM_FRAMES} frames of each video, row by row from the first to the last: tap one to enlarge it")
     pictured, framed = (shown, " and framed in green") if is_shown(subject) else ("", "")
     note = (f"{len(queries)} queries of {subject.evaluation.num_queries:,}, drawn by a fixed seed, and the first "
