@@ -56,8 +56,14 @@ function play(box, item, how) {
   if (how === null) return;
   const frames = make("img", { className: "moving", src: item.film, alt: "" });
   if (!item.video) return box.append(frames);
-  const video = make("video", { className: "moving", src: item.video, muted: true, loop: true, playsInline: true, autoplay: true });
+  const [start, end] = (item.video.split("#t=")[1] ?? "").split(",").map(Number);
+  const video = make("video", { className: "moving", src: item.video, muted: true, loop: !end, playsInline: true, autoplay: true });
   video.setAttribute("aria-label", `video ${item.id}`);
+  for (const kind of ["timeupdate", "ended"]) video.addEventListener(kind, () => {  // browsers show a part but once
+    if (!video.isConnected || !(video.ended || video.currentTime >= end)) return;
+    video.currentTime = start;
+    video.play().catch(() => {});  // it may be taken away meanwhile
+  });
   video.addEventListener("error", () => video.replaceWith(frames));
   box.append(video);
 }
