@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +16,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts `tests.precompile` beside the workers of the whole suite, from the process that leads them."""
+    if config.getoption("numprocesses", 0) and not hasattr(config, "workerinput"):
+        command = [sys.executable, "-m", "tests.precompile"]
+        started = subprocess.Popen(command, cwd=config.rootpath, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        config.add_cleanup(lambda: (started.kill(), started.wait()))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -210,7 +210,7 @@ def test_a_signal_in_preprocess_leaves_nothing_half_written(signum, line, tmp_pa
     assert not litter(tmp_path)
     again = succeed("preprocess.py", "--config", project.config)
     assert again.output.count("reused") == 1  # the latents
-    assert again.output.count("written") == 4
+    assert again.output.count(": written") == 4
 
 
 @pytest.mark.parametrize("script", ["eval.py", "search.py"])
@@ -351,7 +351,7 @@ def test_a_second_preprocess_waits_for_the_first(project, tmp_path, hold):
     holder = hold(project.artefacts / ".final_train_anchors.h5.lock", seconds=0.3)
     result = succeed("preprocess.py", "--config", project.config)
     assert re.search(rf"in use by process {holder} .* Waiting for it\.", result.output)
-    assert result.output.count("written") == 5
+    assert result.output.count(": written") == 5
     assert not litter(tmp_path)
 
 
