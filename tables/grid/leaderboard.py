@@ -43,16 +43,15 @@ class Entry:
     def values(self, metric: str) -> list[float]:
         return [record[metric] for record in self.records]
 
-    @property
-    def score(self) -> float:
-        return statistics.fmean(self.values(MAIN))
+    def mean(self, metric: str = MAIN) -> float:
+        return statistics.fmean(self.values(metric))
 
     def like(self, other: "Entry") -> bool | None:
         """Whether Welch's t-test does not tell the two apart; None: a seed is too few to say."""
         if min(len(self.records), len(other.records)) < 2:
             return None
         if statistics.pstdev(self.values(MAIN)) == statistics.pstdev(other.values(MAIN)) == 0:
-            return self.score == other.score
+            return self.mean() == other.mean()
         return bool(ttest_ind(self.values(MAIN), other.values(MAIN), equal_var=False).pvalue >= LEVEL)
 
 
@@ -69,21 +68,21 @@ def leaderboard(records: Iterable[Record]) -> str:
             group.setdefault(record["model"], []).append(record)
     if not groups:
         raise UserError("no record of a finished cell is there. Make them with reproduce.py --table methods.")
-    boards = {place: sorted(map(Entry, group.values()), key=lambda entry: -entry.score)
+    boards = {place: sorted(map(Entry, group.values()), key=lambda entry: -entry.mean())
               for place, group in groups.items()}
     parts = [f"### {dataset}, {bits} bits\n\n{_table(entries)}\n{_reading(entries)}\n"
              for (dataset, bits), entries in boards.items()]
-    return "\n".join([_overview(boards), *parts])
+    return "\n".join([_overview(boards, MAIN), _overview(boards, SHOWN[-1]), *parts])
 
 
-def _overview(boards: dict[tuple[str, int], list[Entry]]) -> str:
-    """mAP@5 over that of the best shallow code, a column for every dataset and length, and the geometric mean."""
+def _overview(boards: dict[tuple[str, int], list[Entry]], metric: str) -> str:
+    """`metric` over that of the best shallow code, a column for every dataset and length, and the geometric mean."""
     ratios: dict[str, dict[tuple[str, int], float]] = {}
     for place, entries in boards.items():
-        best = _best_shallow(entries)
+        best = _best_shallow(entries, metric)
         for entry in entries:
             if best and not entry.shallow:
-                ratios.setdefault(entry.name, {})[place] = entry.score / best.score
+                ratios.setdefault(entry.name, {})[place] = entry.mean(metric) / best.mean(metric)
     rows = sorted(ratios.items(), key=lambda row: (-len(row[1]), -statistics.geometric_mean(row[1].values())))
     heads = ["method", *(f"{dataset}, {bits}" for dataset, bits in boards), "geometric mean"]
     lines = [[name, *(f"{row[place]:.2f}" if place in row else "-" for place in boards),
@@ -92,18 +91,17 @@ def _overview(boards: dict[tuple[str, int], list[Entry]]) -> str:
     above = [name for name, row in rows if len(row) == len(boards) and min(row.values()) > 1]
     said = (f"Above the best shallow code everywhere: {_listed(above)}." if above else
             "No method is above the best shallow code everywhere.")
-    return f"### {MAIN} over that of the best shallow code\n\n{_markdown(heads, lines)}\n{said}\n"
+    return f"### {metric} over that of the best shallow code\n\n{_markdown(heads, lines)}\n{said}\n"
 
 
 def _table(entries: Sequence[Entry]) -> str:
     timed = any("step_ratio" in entry.records[0] for entry in entries)
     heads = ["method", "seeds", *SHOWN, f"{MAIN}{BY_INDEX}", "untrained", "encoder params", "epochs",
              *(["training time", "encode"] if timed else [])]
-    top = entries[0].score
     lines = []
     for entry in entries:
         one = entry.records[0]
-        name = f"**{entry.name}**" if entry.score == top else entry.name
+        name = f"**{entry.name}**" if entry is entries[0] else entry.name
         lines.append([name, str(len(entry.records)), *(spread(entry.values(metric)) for metric in SHOWN),
                       spread(entry.values(f"{MAIN}{BY_INDEX}")),
                       f"{statistics.fmean(entry.values('untrained')):.4f}" if "untrained" in one else "-",
@@ -123,27 +121,25 @@ def _times(entries: Sequence[Entry], record: Record) -> list[str]:
 
 def _reading(entries: Sequence[Entry]) -> str:
     """Who leads, what the test does not tell from it, who is above the best shallow code and who has not learned."""
-    first, best = entries[0], _best_shallow(entries)
-    like = [entry.name for entry in entries[1:] if first.like(entry) and not entry.shallow]
-    said = [f"{first.name} leads" + (f", {first.score / best.score:.2f} times {best.name}, the best shallow code."
+    first, best = entries[0], _best_shallow(entries, MAIN)
+    said = [f"{first.name} leads" + (f", {first.mean() / best.mean():.2f} times {best.name}, the best shallow code."
                                      if best and best is not first else ".")]
-    if all(first.like(entry) is None for entry in entries[1:] if not entry.shallow):
-        said.append("One seed tells no two methods apart.")
-    else:
-        said.append(f"Not told apart from it over the seeds: {_listed(like)}." if like else
-                    "Every other method is below it by more than the seeds differ.")
+    for like, what in ((False, "Below it by more than the seeds differ"), (True, "Not told apart from it"),
+                       (None, "Too few seeds to say")):
+        names = [entry.name for entry in entries[1:] if not entry.shallow and first.like(entry) is like]
+        said += [f"{what}: {_listed(names)}."] if names else []
     if best:
-        below = [entry.name for entry in entries if not entry.shallow and entry.score <= best.score]
+        below = [entry.name for entry in entries if not entry.shallow and entry.mean() <= best.mean()]
         said.append(f"Not above {best.name}: {_listed(below)}." if below else "All methods are above it.")
     idle = [entry.name for entry in entries if "untrained" in entry.records[0]
-            and entry.score < 1.2 * statistics.fmean(entry.values("untrained"))]
+            and entry.mean() < 1.2 * statistics.fmean(entry.values("untrained"))]
     if idle:
         said.append(f"Less than 1.2 times their untrained start: {_listed(idle)}.")
     return " ".join(said)
 
 
-def _best_shallow(entries: Iterable[Entry]) -> Entry | None:
-    return max((entry for entry in entries if entry.shallow), key=lambda entry: entry.score, default=None)
+def _best_shallow(entries: Iterable[Entry], metric: str) -> Entry | None:
+    return max((entry for entry in entries if entry.shallow), key=lambda entry: entry.mean(metric), default=None)
 
 
 def _listed(names: Sequence[str]) -> str:
