@@ -53,32 +53,32 @@ def search_machines(rates: Rates, videos: float) -> float:
     return shards(rates, videos) * max(rates["replicas"], math.ceil(each))
 
 
-ROWS: Mapping[str, Callable[[Rates, float], str]] = {
-    "videos, stored": lambda r, n: told_bytes(n * r["bytes_per_video"]),
-    "features, float16": lambda r, n: told_bytes(n * 2 * r["frames"] * r["features"]),
-    "codes": lambda r, n: told_bytes(code_bytes(r, n)),
-    "decode, describe by HOG: core hours": lambda r, n: told(core_hours(r, n, "extract_hog")),
-    "... machines for the deadline": lambda r, n: told(machines(r, n, "extract_hog")),
-    "decode, describe by EfficientNet-Lite0: core hours": lambda r, n: told(core_hours(r, n, "extract_network")),
-    "... machines for the deadline ": lambda r, n: told(machines(r, n, "extract_network")),
-    "network for the videos within the deadline": lambda r, n: told_bits(
-        8 * n * r["bytes_per_video"] / r["deadline_hours"] / 3600),
-    "train on a sample: core hours": lambda r, _: told(core_hours(r, r["training_videos"] * r["epochs"], "train")),
-    "encode features: core hours": lambda r, n: told(core_hours(r, n, "encode")),
-    "... reading them within the deadline": lambda r, n: told_bits(
-        16 * n * r["frames"] * r["features"] / r["deadline_hours"] / 3600),
-    "build the index: core hours": lambda r, n: told(core_hours(r, n, "index")),
-    "exact search, one machine: queries a second": lambda r, n: told(1 / search_seconds(r, n)),
-    "search machines: shards": lambda r, n: told(shards(r, n)),
-    "... with replicas, for the queries": lambda r, n: told(search_machines(r, n)),
-}
+ROWS: Sequence[tuple[str, Callable[[Rates, float], str]]] = (
+    ("videos, stored", lambda r, n: told_bytes(n * r["bytes_per_video"])),
+    ("features, float16", lambda r, n: told_bytes(n * 2 * r["frames"] * r["features"])),
+    ("codes", lambda r, n: told_bytes(code_bytes(r, n))),
+    ("decode, describe by HOG: core hours", lambda r, n: told(core_hours(r, n, "extract_hog"))),
+    ("... machines for the deadline", lambda r, n: told(machines(r, n, "extract_hog"))),
+    ("decode, describe by EfficientNet-Lite0: core hours", lambda r, n: told(core_hours(r, n, "extract_network"))),
+    ("... machines for the deadline", lambda r, n: told(machines(r, n, "extract_network"))),
+    ("network for the videos within the deadline", lambda r, n: told_bits(
+        8 * n * r["bytes_per_video"] / r["deadline_hours"] / 3600)),
+    ("train on a sample: core hours", lambda r, _: told(core_hours(r, r["training_videos"] * r["epochs"], "train"))),
+    ("encode features: core hours", lambda r, n: told(core_hours(r, n, "encode"))),
+    ("... reading them within the deadline", lambda r, n: told_bits(
+        16 * n * r["frames"] * r["features"] / r["deadline_hours"] / 3600)),
+    ("build the index: core hours", lambda r, n: told(core_hours(r, n, "index"))),
+    ("exact search, one machine: queries a second", lambda r, n: told(1 / search_seconds(r, n))),
+    ("search machines: shards", lambda r, n: told(shards(r, n))),
+    ("... with replicas, for the queries", lambda r, n: told(search_machines(r, n))),
+)
 
 
 def table(rates: Rates, counts: Sequence[float]) -> str:
     """The table as Markdown."""
     lines = ["| | " + " | ".join(f"{told(count)} videos" for count in counts) + " |", "|-|" + "-:|" * len(counts)]
-    lines += [f"| {name.strip()} | " + " | ".join(row(rates, count) for count in counts) + " |"
-              for name, row in ROWS.items()]
+    lines += [f"| {name} | " + " | ".join(row(rates, count) for count in counts) + " |"
+              for name, row in ROWS]
     return "\n".join(lines) + "\n"
 
 

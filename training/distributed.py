@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dataset.batches import AllRows
-from utils.cli import choose_device
+from utils.cli import choose_device, counted
 from utils.errors import UserError
 
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
@@ -260,8 +260,8 @@ def _own_device(gpu: str | None) -> torch.device:
         return torch.device("cpu")
     place, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if place >= found:
-        raise UserError(f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes here for {found} "
-                        f"GPU{'' if found == 1 else 's'}. Use --nproc_per_node {found}, or --gpu cpu.")
+        raise UserError(f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes here for "
+                        f"{counted(found, 'GPU')}. Use --nproc_per_node {found}, or --gpu cpu.")
     return torch.device("cuda", place)
 
 

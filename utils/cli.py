@@ -136,7 +136,7 @@ def choose_device(gpu: str | int | None) -> "torch.device":
     if not (wanted.isascii() and wanted.isdigit()):
         raise UserError(f"--gpu {gpu}: expected the number of a GPU, or cpu.")
     if int(wanted) >= found:
-        raise UserError(f"--gpu {gpu}: {found} GPU{'' if found == 1 else 's'} found; choose "
+        raise UserError(f"--gpu {gpu}: {counted(found, 'GPU')} found; choose "
                         f"{f'0 to {found - 1}' if found > 1 else '0' if found else '--gpu cpu'}.")
     return torch.device("cuda", int(wanted))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from inference.figures import Axes, Line, Markup, figure, line_chart, series_names, tag
 from inference.page.subject import Subject
 from inference.page.table import FEW, table
+from utils.cli import counted
 
 _NOT_DRAWN = {"epoch", "seconds"}
 _CAPTIONS = {
@@ -30,7 +31,7 @@ def section(subject: Subject) -> Markup:
     maps = [f"expected/mAP@{k}" for k in subject.evaluation.map_at["expected"]]
     few = [name for name in (*names, *maps) if 0 < len(_recorded(rows, name)[0]) <= FEW]
     charts = [_chart(name, rows) for name in names if name not in few]
-    epochs = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
+    epochs = counted(len(rows), "epoch")
     return tag("details", tag("summary", f"{epochs}: losses, learning rate and what was tracked"),
                _numbers(few, rows) if few else None,
                tag("div", *charts, None if set(maps) & set(few) else _map_chart(subject), class_="figures"))

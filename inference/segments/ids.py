@@ -129,16 +129,6 @@ class Texts:
 Ids = Consecutive | Numbers | Texts
 
 
-def key_of(item: str) -> int:
-    """The key of the id `item`."""
-    return int(keys_of([item])[0])
-
-
-def keys_of(ids: Sequence[str]) -> np.ndarray:
-    """The keys of `ids`, uint64."""
-    return ids_of(ids).keys()
-
-
 def _numbers(ids: Sequence[str]) -> np.ndarray | None:
     """The numbers of `ids`, uint64; None unless all are plain decimals below 2^63."""
     together = " ".join(ids)

@@ -11,7 +11,7 @@ import argparse
 import re
 from pathlib import Path
 
-from utils.cli import close_with, run_script
+from utils.cli import close_with, counted, run_script
 from utils.errors import UserError
 from utils.files.writing import make_folder, write_text
 
@@ -91,7 +91,7 @@ def main() -> None:
         raise UserError(f"{arguments.results}: no table is here. Make one with reproduce.py, or name its --out folder.")
     text = target.read_text(encoding="utf-8")
     write_text(target, with_tables(text, [shown(path, target.parent / "images") for path in paths], str(target)))
-    close_with([f"{target}, {len(paths)} table{'s' if len(paths) > 1 else ''} from {arguments.results}"])
+    close_with([f"{target}, {counted(len(paths), 'table')} from {arguments.results}"])
 
 
 if __name__ == "__main__":

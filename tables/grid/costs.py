@@ -21,6 +21,7 @@ from model import build_model
 from model.costs.summary import encode_flops, random_items
 from tables.grid.cells import Cell
 from tables.grid.networks import count_parameters
+from utils.cli import counted
 
 Record = dict[str, Any]
 MIN_ROUNDS, MAX_ROUNDS = 3, 25
@@ -80,10 +81,9 @@ def describe_costs(device: torch.device, num_threads: int) -> list[str]:
         "decoder included.",
         "MFLOP: floating-point operations of encoding one video, counted on the readable scan.",
         f"ms: to encode one video of random features alone, and one of a batch as evaluation makes them, at most "
-        f"{LARGEST_BATCH} videos and {frames_at_once(device):,} frames; {num_threads} "
-        f"thread{'s' if num_threads > 1 else ''}; "
-        "the fastest of interleaved rounds in one process. us a frame: in a batch; it stays level where time grows as "
-        "the length does. bits/s: of codes, in a batch.",
+        f"{LARGEST_BATCH} videos and {frames_at_once(device):,} frames; "
+        f"{counted(num_threads, 'thread')}; the fastest of interleaved rounds in one process. us a frame: in a batch; "
+        "it stays level where time grows as the length does. bits/s: of codes, in a batch.",
         "MiB: what torch has allocated at the peak of encoding one video, and the batch, beside model and features.",
     ]
 

@@ -17,6 +17,7 @@ from tables.grid.collect import between_marks
 from tables.grid.merge import read_records
 from tables.grid.published import PUBLISHED
 from tables.grid.records import BY_INDEX, DONE, Record, spread
+from tables.grid.report import markdown_table
 from utils.cli import run_script
 from utils.errors import UserError
 from utils.files.writing import write_text
@@ -91,7 +92,7 @@ def _overview(boards: dict[tuple[str, int], list[Entry]], metric: str) -> str:
     above = [name for name, row in rows if len(row) == len(boards) and min(row.values()) > 1]
     said = (f"Above the best shallow code everywhere: {_listed(above)}." if above else
             "No method is above the best shallow code everywhere.")
-    return f"### {metric} over that of the best shallow code\n\n{_markdown(heads, lines)}\n{said}\n"
+    return f"### {metric} over that of the best shallow code\n\n{markdown_table(heads, lines)}\n{said}\n"
 
 
 def _table(entries: Sequence[Entry]) -> str:
@@ -107,7 +108,7 @@ def _table(entries: Sequence[Entry]) -> str:
                       f"{statistics.fmean(entry.values('untrained')):.4f}" if "untrained" in one else "-",
                       f"{one['encoder_params'] / 1e6:.2f} M" if "encoder_params" in one else "-",
                       str(one.get("epochs") or "-"), *(_times(entries, one) if timed else [])])
-    return _markdown(heads, lines)
+    return markdown_table(heads, lines)
 
 
 def _times(entries: Sequence[Entry], record: Record) -> list[str]:
@@ -144,11 +145,6 @@ def _best_shallow(entries: Iterable[Entry], metric: str) -> Entry | None:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [heads, ["-"] * len(heads), *lines]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import torch
 from tables.grid.cells import Cell
 from tables.grid.published import DIFFERENCE
 from tables.grid.records import DROP, Record
+from utils.cli import counted
 from utils.files.writing import write_text
 
 
@@ -39,25 +40,30 @@ def describe_columns(cells: Sequence[Cell], records: Sequence[Record], num_threa
     if "step_ms" in names:
         lines.append("train step, encode: the time of a training step and of encoding one video over that of the first "
                      "row; medians of interleaved rounds in one process, random features, the config's batch size, "
-                     f"{num_threads} thread{'s' if num_threads > 1 else ''}.")
+                     f"{counted(num_threads, 'thread')}.")
     return lines
 
 
 def circumstances(device: torch.device, num_threads: int, num_seeds: int | None = None) -> str:
     """When, over how many seeds (None: no matter), with what and on what the table was made; threads are a cell's."""
-    seeds = [] if num_seeds is None else [_count(num_seeds, "seed")]
+    seeds = [] if num_seeds is None else [counted(num_seeds, "seed")]
     return ", ".join([date.today().isoformat(), *seeds, f"torch {torch.__version__}",
-                      f"{_count(num_threads, 'thread')} per cell", _hardware(device)])
+                      f"{counted(num_threads, 'thread')} per cell", _hardware(device)])
 
 
 def markdown(title: str, command: str, made: str, lines: Sequence[Mapping[str, str]],
              notes: Sequence[str]) -> str:
     """The whole document: heading, command, circumstances, table, notes."""
     columns = list(lines[0])
-    table = [columns, ["-"] * len(columns), *([line[column] for column in columns] for line in lines)]
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table]
-    return "\n".join([f"# {title}", "", f"    {command}", "", f"{made}.", "", *rows, "",
+    table = markdown_table(columns, [[line[column] for column in columns] for line in lines])
+    return "\n".join([f"# {title}", "", f"    {command}", "", f"{made}.", "", table,
                       *(f"- {note}" for note in notes), ""])
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The lines of a table, the last one ended."""
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+                   for cells in (columns, ["-"] * len(columns), *rows))
 
 
 def write_csv(path: str | os.PathLike, records: Sequence[Record]) -> None:
@@ -68,10 +74,6 @@ def write_csv(path: str | os.PathLike, records: Sequence[Record]) -> None:
     writer.writeheader()
     writer.writerows(records)
     write_text(path, table.getvalue())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _hardware(device: torch.device) -> str:
